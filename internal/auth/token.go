@@ -1,0 +1,143 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// A token is replaced when less than a tenth of its life is left, at most
+	// this much before its end.
+	maxEarly = 5 * time.Minute
+	// How often an early refresh is tried again while the old token still lives.
+	earlyRetry = 30 * time.Second
+	// A refresh goes on for the others when the call that started it ends, but
+	// not for ever.
+	flightTimeout = 2 * time.Minute
+)
+
+// Source gives a new token each time. A zero expiry means that the token's end
+// is not known.
+type Source func(ctx context.Context) (value string, expiry time.Time, err error)
+
+// tokens is the cache of one client.
+type tokens struct {
+	source Source
+	set    func(h http.Header, token string)
+
+	mu         sync.Mutex
+	value      string
+	expiry     time.Time
+	early      time.Time // refresh from here on, zero for never
+	generation uint64    // counts the answers of source
+	flight     *flight   // the refresh under way
+}
+
+// flight is one request to the source that any number of calls wait for.
+type flight struct {
+	done chan struct{}
+	err  error
+}
+
+// Token is a token from source, put on requests by set.
+func Token(source Source, set func(h http.Header, token string)) Credentials {
+	return &tokens{source: source, set: set}
+}
+
+func (t *tokens) Apply(ctx context.Context, h http.Header) (Grant, error) {
+	t.mu.Lock()
+	if !t.usable(time.Now()) {
+		f := t.refresh(ctx)
+		t.mu.Unlock()
+		if err := f.wait(ctx); err != nil {
+			return Grant{}, err
+		}
+		// A token that expired on its way is sent all the same: the service
+		// decides about it, not our clock.
+		t.mu.Lock()
+	}
+	if !t.early.IsZero() && time.Now().After(t.early) {
+		t.early = time.Now().Add(earlyRetry)
+		t.refresh(ctx)
+	}
+	value, generation := t.value, t.generation
+	t.mu.Unlock()
+	t.set(h, value)
+	return Grant{generation: generation, secret: value}, nil
+}
+
+// Renew refreshes unless somebody has done so since used was handed out, so
+// that calls refused together cause one refresh.
+func (t *tokens) Renew(ctx context.Context, used Grant) (bool, error) {
+	t.mu.Lock()
+	if t.generation == used.generation {
+		f := t.refresh(ctx)
+		t.mu.Unlock()
+		if err := f.wait(ctx); err != nil {
+			return false, err
+		}
+		t.mu.Lock()
+	}
+	defer t.mu.Unlock()
+	return t.value != used.secret, nil
+}
+
+func (t *tokens) usable(now time.Time) bool {
+	return t.value != "" && (t.expiry.IsZero() || now.Before(t.expiry))
+}
+
+// refresh joins or starts the flight. t.mu is held.
+func (t *tokens) refresh(ctx context.Context) *flight {
+	if t.flight != nil {
+		return t.flight
+	}
+	f := &flight{done: make(chan struct{})}
+	t.flight = f
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
+		defer cancel()
+		value, expiry, err := t.source(ctx)
+		if err == nil {
+			err = check(value)
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if f.err = err; err == nil {
+			t.keep(value, expiry, time.Now())
+		}
+		t.flight = nil
+		close(f.done)
+	}()
+	return f
+}
+
+func (t *tokens) keep(value string, expiry, now time.Time) {
+	t.value, t.expiry, t.early = value, expiry, time.Time{}
+	t.generation++
+	if life := expiry.Sub(now); !expiry.IsZero() && life > 0 {
+		t.early = expiry.Add(-min(life/10, maxEarly))
+	}
+}
+
+func check(value string) error {
+	switch {
+	case value == "":
+		return errors.New("the token source gave an empty token")
+	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return errors.New("the token source gave a token that no header can carry")
+	}
+	return nil
+}
+
+func (f *flight) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,167 @@
+// Package lenient decodes JSON scalars that the services spell in more than
+// one way: an id as number or string, a time as text, number or nothing.
+//
+// The types are for the wire structs inside the client packages. None of them
+// touches its value for null, which is how encoding/json treats absent.
+package lenient
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Int is an integer: a number, a decimal string, or a percentage like "100%".
+// An empty string is zero.
+type Int int64
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (i *Int) UnmarshalJSON(data []byte) error {
+	text, ok, err := scalar(data)
+	if err != nil || !ok {
+		return err
+	}
+	text = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "%"))
+	if text == "" {
+		*i = 0
+		return nil
+	}
+	n, err := parseInt(text)
+	if err != nil {
+		return err
+	}
+	*i = Int(n)
+	return nil
+}
+
+func parseInt(text string) (int64, error) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, nil
+	}
+	// 1.7e9 and 12.0 are integers too; a fraction is cut off.
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(f) || f < -1<<62 || f > 1<<62 {
+		return 0, fmt.Errorf("%q is not an integer", clip(text))
+	}
+	return int64(f), nil
+}
+
+// String is a string, or a number or boolean kept as its text.
+type String string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *String) UnmarshalJSON(data []byte) error {
+	text, ok, err := scalar(data)
+	if err != nil || !ok {
+		return err
+	}
+	*s = String(text)
+	return nil
+}
+
+// Bool is true or false, 1 or 0, or either as a string.
+type Bool bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *Bool) UnmarshalJSON(data []byte) error {
+	text, ok, err := scalar(data)
+	if err != nil || !ok {
+		return err
+	}
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "true", "1":
+		*b = true
+	case "false", "0", "":
+		*b = false
+	default:
+		return fmt.Errorf("%q is not a boolean", clip(text))
+	}
+	return nil
+}
+
+// Time is a time: ISO 8601, an HTTP date, or Unix seconds as number or string.
+// Zero means none was given. Text that is no time known is none too: a date
+// in a new form must not hide the status beside it.
+type Time struct{ time.Time }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Time) UnmarshalJSON(data []byte) error {
+	text, ok, err := scalar(data)
+	if err != nil || !ok {
+		return err
+	}
+	t.Time = ParseTime(text)
+	return nil
+}
+
+// ParseTime is the time that text gives, in UTC, or zero.
+func ParseTime(text string) time.Time {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return time.Time{}
+	}
+	if seconds, err := parseInt(text); err == nil {
+		if seconds <= 0 {
+			return time.Time{}
+		}
+		return time.Unix(seconds, 0).UTC()
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999", time.DateTime} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC()
+		}
+	}
+	if t, err := http.ParseTime(text); err == nil {
+		return t.UTC()
+	}
+	return time.Time{}
+}
+
+// Map is an object, or an empty array where a service has no entries to send.
+type Map[V any] map[string]V
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *Map[V]) UnmarshalJSON(data []byte) error {
+	if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && trimmed[0] == '[' {
+		var list []json.RawMessage
+		if err := json.Unmarshal(data, &list); err != nil {
+			return err
+		}
+		if len(list) > 0 {
+			return fmt.Errorf("an object was expected, not an array of %d", len(list))
+		}
+		*m = nil
+		return nil
+	}
+	return json.Unmarshal(data, (*map[string]V)(m))
+}
+
+// scalar is the text of a JSON string, number or boolean; ok is false for null.
+func scalar(data []byte) (text string, ok bool, err error) {
+	switch {
+	case len(data) == 0:
+		return "", false, fmt.Errorf("no value")
+	case bytes.Equal(data, []byte("null")):
+		return "", false, nil
+	case data[0] == '"':
+		err = json.Unmarshal(data, &text)
+		return text, err == nil, err
+	case data[0] == '{' || data[0] == '[':
+		return "", false, fmt.Errorf("a string or number was expected, not %q", clip(string(data)))
+	default:
+		return string(data), true, nil
+	}
+}
+
+func clip(text string) string {
+	const most = 40
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}

@@ -1,0 +1,193 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-querystring/query"
+)
+
+// Repeat says when a call may be sent again. It follows what the operation
+// does on the service, not its HTTP method.
+type Repeat int
+
+const (
+	// Once is a call that must not be carried out twice. It is sent again only
+	// when the service certainly did not process it. The zero value, so that a
+	// forgotten class is the careful one.
+	Once Repeat = iota
+	// Repeatable changes state, but a second time changes nothing more.
+	Repeatable
+	// Safe only reads.
+	Safe
+)
+
+// Call is one request to the service.
+type Call struct {
+	Operation string      // service and method, as in "Jobs.Get"
+	Method    string      // HTTP method
+	Path      []string    // segments below the base URL, escaped here
+	Query     any         // go-querystring struct, url.Values or nil
+	Header    http.Header // beside those every call has
+	Body      *Body       // nil for none
+	Repeat    Repeat
+	Upload    bool     // no limit on the whole try, but none may stall
+	Secrets   []string // values of this call that no error or log may show
+
+	// Check looks at a 2xx answer before it is decoded. An error of type
+	// *Refusal is the service's own "no"; any other means that the answer is
+	// not what the service sends.
+	Check func(*Response) error
+}
+
+// Body is a request body that can be opened any number of times, each time
+// from its start.
+type Body struct {
+	ContentType string
+	Size        int64
+	Open        func() io.Reader
+}
+
+// JSONBody is v as JSON.
+func JSONBody(v any) (*Body, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	return BytesBody("application/json", data), nil
+}
+
+// BytesBody is a body held in memory.
+func BytesBody(contentType string, data []byte) *Body {
+	return &Body{
+		ContentType: contentType,
+		Size:        int64(len(data)),
+		Open:        func() io.Reader { return bytes.NewReader(data) },
+	}
+}
+
+// Response is a complete 2xx answer.
+type Response struct {
+	StatusCode int
+	Header     http.Header
+	Body       []byte
+}
+
+// Refusal is a "no" that the service put into a 2xx answer.
+type Refusal struct {
+	Code    string
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// Do sends the call and decodes its JSON answer into a T. Each try decodes
+// into a new one, so that a broken answer leaves nothing behind in the next.
+func Do[T any](ctx context.Context, c *Client, call *Call) (*T, *Response, error) {
+	var out *T
+	resp, err := c.do(ctx, call, func(r *Response) error {
+		if call.Check != nil {
+			if err := call.Check(r); err != nil {
+				return err
+			}
+		}
+		v := new(T)
+		if err := decodeJSON(r, v); err != nil {
+			return err
+		}
+		out = v
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, resp, nil
+}
+
+// DoEmpty sends a call whose answer has nothing to decode, HEAD say.
+func DoEmpty(ctx context.Context, c *Client, call *Call) (*Response, error) {
+	return c.do(ctx, call, call.Check)
+}
+
+// badAnswer is a 2xx that does not hold what it should. A proxy or a cut
+// connection makes such answers, so they count as temporary.
+type badAnswer struct{ text string }
+
+func (e *badAnswer) Error() string { return e.text }
+
+func decodeJSON(r *Response, out any) error {
+	if err := json.Unmarshal(r.Body, out); err != nil {
+		contentType := r.Header.Get("Content-Type")
+		if contentType == "" {
+			contentType = "no content type"
+		}
+		what := "is not the JSON expected"
+		if media, _, _ := mime.ParseMediaType(contentType); media != "" && !strings.HasSuffix(media, "json") {
+			what = "is not JSON"
+		}
+		return &badAnswer{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes, starts %q)",
+			what, err, contentType, len(r.Body), firstBytes(r.Body))}
+	}
+	return nil
+}
+
+func firstBytes(b []byte) []byte {
+	const most = 80
+	return b[:min(len(b), most)]
+}
+
+// url is the target of the call below the base URL.
+func (c *Client) url(call *Call) (*url.URL, error) {
+	var path, raw strings.Builder
+	path.WriteString(c.base.Path)
+	raw.WriteString(c.base.EscapedPath())
+	for _, segment := range call.Path {
+		if reason := badSegment(segment); reason != "" {
+			return nil, Invalid(c.config.Package, call.Operation, "path segment %q %s", segment, reason)
+		}
+		path.WriteString("/" + segment)
+		raw.WriteString("/" + url.PathEscape(segment))
+	}
+	u := *c.base
+	u.Path, u.RawPath = path.String(), raw.String()
+	switch q := call.Query.(type) {
+	case nil:
+	case url.Values:
+		u.RawQuery = q.Encode()
+	default:
+		values, err := query.Values(q)
+		if err != nil {
+			return nil, Invalid(c.config.Package, call.Operation, "encode query: %v", err)
+		}
+		u.RawQuery = values.Encode()
+	}
+	return &u, nil
+}
+
+// publicURL is u as errors and the log may show it: without user info, and
+// with those query values alone that the service's allow-list names.
+func (c *Client) publicURL(u *url.URL) string {
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
+	shown.RawQuery = c.publicQuery(u)
+	return shown.String()
+}
+
+func (c *Client) publicQuery(u *url.URL) string {
+	if u.RawQuery == "" || len(c.config.PublicQuery) == 0 {
+		return ""
+	}
+	have, kept := u.Query(), url.Values{}
+	for _, name := range c.config.PublicQuery {
+		if v, ok := have[name]; ok {
+			kept[name] = v
+		}
+	}
+	return kept.Encode()
+}

@@ -1,0 +1,264 @@
+package transport
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-cleanhttp"
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
+)
+
+// Limits that no option changes.
+const (
+	maxAnswer      = 8 << 20
+	maxErrorAnswer = 64 << 10
+	maxErrorBody   = 8 << 10
+	maxRetryAfter  = 2 * time.Minute
+)
+
+// Defaults of Config.
+const (
+	DefaultMaxAttempts  = 5
+	DefaultMinWait      = 500 * time.Millisecond
+	DefaultMaxWait      = 30 * time.Second
+	DefaultTryTimeout   = 30 * time.Second
+	DefaultStallTimeout = 60 * time.Second
+)
+
+// maxConnsPerHost bounds the sockets of one client, however many goroutines
+// wait with it: past it they queue for a connection.
+const maxConnsPerHost = 64
+
+// Config is what a client package's options fill in; New checks it.
+type Config struct {
+	Package     string           // prefix of argument errors, as in "oraclemarket"
+	BaseURL     string           // absolute
+	Credentials auth.Credentials // nil for none
+	PublicQuery []string         // query names whose values errors and the log may show
+	// WrapError makes the package's own error of what Do returns.
+	WrapError func(*Error) error
+
+	HTTPClient   *http.Client // nil for our own pooled one
+	UserAgent    string       // the application's, put before ours
+	Logger       *slog.Logger // nil for no log
+	Retry        *Retry       // nil for the defaults
+	TryTimeout   time.Duration
+	StallTimeout time.Duration
+	InsecureHTTP bool
+}
+
+// Retry bounds the retry loop.
+type Retry struct {
+	MaxAttempts      int // the first try included
+	MinWait, MaxWait time.Duration
+}
+
+// Client sends calls to one service. Safe for concurrent use.
+type Client struct {
+	config    Config
+	base      *url.URL
+	loop      *retryablehttp.Client
+	http      *http.Client // as given or made, for a second client on the same pool
+	budget    budget
+	userAgent string
+}
+
+// New checks the configuration; its errors name the option that is wrong.
+func New(config Config) (*Client, error) {
+	base, err := parseBaseURL(&config)
+	if err != nil {
+		return nil, err
+	}
+	retry := Retry{DefaultMaxAttempts, DefaultMinWait, DefaultMaxWait}
+	if config.Retry != nil {
+		retry = *config.Retry
+		switch {
+		case retry.MaxAttempts < 1:
+			return nil, Invalid(config.Package, "WithRetry", "maxAttempts must be at least 1, not %d", retry.MaxAttempts)
+		case retry.MinWait < 0:
+			return nil, Invalid(config.Package, "WithRetry", "minWait must not be negative")
+		case retry.MaxWait < retry.MinWait:
+			return nil, Invalid(config.Package, "WithRetry", "maxWait must not be below minWait")
+		}
+	}
+	if config.TryTimeout < 0 || config.StallTimeout < 0 {
+		return nil, Invalid(config.Package, "WithTimeouts", "must not be negative")
+	}
+	if config.TryTimeout == 0 {
+		config.TryTimeout = DefaultTryTimeout
+	}
+	if config.StallTimeout == 0 {
+		config.StallTimeout = DefaultStallTimeout
+	}
+	if err := CheckHeader(config.Package, "WithUserAgent", config.UserAgent); err != nil {
+		return nil, err
+	}
+
+	c := &Client{config: config, base: base, userAgent: userAgent(config.UserAgent)}
+	c.http = config.HTTPClient
+	if c.http == nil {
+		c.http = &http.Client{Transport: newTransport(config.StallTimeout)}
+	}
+	// A caller's Timeout would cut long uploads: it bounds the small calls only.
+	if t := c.http.Timeout; t > 0 && t < c.config.TryTimeout {
+		c.config.TryTimeout = t
+	}
+	next := c.http.Transport
+	if next == nil {
+		next = newTransport(config.StallTimeout)
+	}
+	c.budget.tokens = budgetSize
+	c.loop = &retryablehttp.Client{
+		// tries has no CloseIdleConnections method, so that the loop cannot
+		// close the connections of other calls after a failure.
+		HTTPClient: &http.Client{
+			Transport:     &tries{client: c, next: next},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			Jar:           c.http.Jar,
+		},
+		RetryMax:     retry.MaxAttempts - 1,
+		RetryWaitMin: retry.MinWait,
+		RetryWaitMax: retry.MaxWait,
+		CheckRetry:   c.checkRetry,
+		Backoff:      backoff,
+		ErrorHandler: func(resp *http.Response, err error, _ int) (*http.Response, error) { return resp, err },
+	}
+	return c, nil
+}
+
+// Sibling is a client with other credentials and, if baseURL is not empty,
+// another base URL: same options, same connection pool. Token requests use it.
+func (c *Client) Sibling(baseURL string, credentials auth.Credentials) (*Client, error) {
+	config := c.config
+	config.HTTPClient = c.http
+	config.Credentials = credentials
+	if baseURL != "" {
+		config.BaseURL = baseURL
+	}
+	return New(config)
+}
+
+// Invalid is an argument error of the client's package.
+func (c *Client) Invalid(field, format string, args ...any) error {
+	return Invalid(c.config.Package, field, format, args...)
+}
+
+// BaseURL is where calls go, without a slash at the end.
+func (c *Client) BaseURL() string { return c.base.String() }
+
+func newTransport(stall time.Duration) *http.Transport {
+	t := cleanhttp.DefaultPooledTransport()
+	t.ResponseHeaderTimeout = stall
+	t.MaxConnsPerHost = maxConnsPerHost
+	t.MaxIdleConnsPerHost = maxConnsPerHost
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	// Parallel chunks want parallel connections; HTTP/2 would put all of them
+	// through one, under one congestion window.
+	t.ForceAttemptHTTP2 = false
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	return t
+}
+
+func parseBaseURL(config *Config) (*url.URL, error) {
+	invalid := func(format string, args ...any) error {
+		return Invalid(config.Package, "WithBaseURL", format, args...)
+	}
+	raw := config.BaseURL
+	if strings.ContainsAny(raw, `\`) {
+		return nil, invalid("must not contain a backslash")
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		// url.Parse repeats the whole text, password included.
+		return nil, invalid("is not a URL")
+	}
+	switch {
+	case u.User != nil:
+		return nil, invalid("must not contain user info")
+	case u.RawQuery != "" || u.ForceQuery:
+		return nil, invalid("must not have a query")
+	case u.Fragment != "" || strings.Contains(raw, "#"):
+		return nil, invalid("must not have a fragment")
+	case u.Opaque != "" || u.Host == "" || u.Hostname() == "":
+		return nil, invalid("must be absolute, like https://host")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, invalid("must have the scheme https, not %q", u.Scheme)
+	case strings.Contains(u.Path, "//"), hasDotSegment(u.Path):
+		return nil, invalid("must not have empty or dot segments in its path")
+	case u.Scheme == "http" && !config.InsecureHTTP && !isLoopback(u.Hostname()):
+		return nil, invalid("plain http would send the credentials unencrypted: use https, or WithInsecureHTTP() in a trusted network")
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	u.RawPath = strings.TrimSuffix(u.RawPath, "/")
+	u.Host = strings.ToLower(u.Host)
+	return u, nil
+}
+
+func hasDotSegment(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// sameOrigin is the one rule for credentials: scheme, host and port are those
+// of the base URL.
+func (c *Client) sameOrigin(u *url.URL) bool {
+	return u.Scheme == c.base.Scheme && strings.EqualFold(u.Hostname(), c.base.Hostname()) && port(u) == port(c.base)
+}
+
+func port(u *url.URL) string {
+	switch p := u.Port(); {
+	case p != "":
+		return p
+	case u.Scheme == "https":
+		return "443"
+	default:
+		return "80"
+	}
+}
+
+const modulePath = "github.com/imagejobs/imagejobs-go"
+
+// moduleVersion is the version the program was built with.
+var moduleVersion = sync.OnceValue(func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	for _, dep := range append(info.Deps, &info.Main) {
+		if dep.Path == modulePath && dep.Version != "" && dep.Version != "(devel)" {
+			return strings.TrimPrefix(dep.Version, "v")
+		}
+	}
+	return "devel"
+})
+
+func userAgent(application string) string {
+	own := fmt.Sprintf("imagejobs-go/%s", moduleVersion())
+	if application == "" {
+		return own
+	}
+	return application + " " + own
+}

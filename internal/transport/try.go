@@ -1,0 +1,248 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
+)
+
+// tries is the round tripper below the retry loop: each request it is given is
+// one try. It reads the answer whole, so that the loop sees a cut or unreadable
+// answer like any other failure.
+type tries struct {
+	client *Client
+	next   http.RoundTripper
+}
+
+// RoundTrip makes one try, or two when the token was refused and there is a
+// newer one. What came of it stands in the exchange; the response it returns
+// has no body left.
+func (t *tries) RoundTrip(req *http.Request) (*http.Response, error) {
+	x := exchangeOf(req.Context())
+	resp, used := t.try(x, req, req.Body)
+	if x.last.status == http.StatusUnauthorized && t.client.config.Credentials != nil && !x.renewed {
+		x.renewed = true
+		newer, err := t.client.config.Credentials.Renew(req.Context(), used)
+		switch {
+		case err != nil:
+			x.last.err = fmt.Errorf("getting another token failed: %w", err)
+		case newer:
+			var body io.ReadCloser
+			if req.Body != nil {
+				body = x.call.reopen()
+			}
+			resp, _ = t.try(x, req, body)
+		}
+	}
+	if resp == nil {
+		return nil, x.last.err
+	}
+	return resp, nil
+}
+
+// try sends the request once and logs it. The outcome stands in x.last; the
+// response is nil when no header arrived.
+func (t *tries) try(x *exchange, req *http.Request, body io.ReadCloser) (*http.Response, auth.Grant) {
+	start := time.Now()
+	x.tries++
+	x.last = try{}
+	var sent *guardedBody
+	if body != nil {
+		sent = &guardedBody{body: body, size: req.ContentLength}
+	}
+	resp, used := t.send(x, req, sent)
+	t.client.log(x, req.URL, sent, time.Since(start))
+	return resp, used
+}
+
+func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.Response, auth.Grant) {
+	c, parent, out := t.client, req.Context(), &x.last
+	header := c.header(x.call)
+	var used auth.Grant
+	if c.config.Credentials != nil && c.sameOrigin(req.URL) {
+		var err error
+		if used, err = c.config.Credentials.Apply(parent, header); err != nil {
+			out.local = true
+			out.err = fmt.Errorf("no credentials to send: %w", err)
+			return nil, used
+		}
+		out.secrets = used.Secrets()
+	}
+
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	limit, limitErr := c.config.TryTimeout, errTryTimeout
+	if x.call.Upload {
+		limit, limitErr = c.config.StallTimeout, ErrStalled
+	}
+	clock := time.AfterFunc(limit, func() { cancel(limitErr) })
+	defer clock.Stop()
+
+	var seen progress
+	r := req.WithContext(httptrace.WithClientTrace(ctx, seen.trace()))
+	r.Header = header
+	r.Body = nil
+	if sent != nil {
+		if x.call.Upload {
+			sent.moved = func() { clock.Reset(limit) }
+		}
+		r.Body = sent
+		// From here on nothing reads the caller's source any more, even where
+		// net/http has not noticed the end of the request yet.
+		defer sent.detach()
+	}
+
+	resp, err := t.next.RoundTrip(r)
+	out.maybeSent = seen.maybeSent()
+	if err != nil {
+		if source := sent.sourceErr(); source != nil {
+			out.local = true
+			out.err = fmt.Errorf("read the request body: %w", source)
+		} else {
+			out.err = reason(parent, ctx, err)
+		}
+		return nil, used
+	}
+	defer resp.Body.Close()
+	clock.Reset(c.config.TryTimeout) // the answer of an upload is small, too
+	out.status, out.header = resp.StatusCode, resp.Header
+	out.body, err = readAnswer(resp)
+	resp.Body = http.NoBody
+	switch {
+	case err != nil:
+		out.err = fmt.Errorf("read the answer: %w", reason(parent, ctx, err))
+	case out.status < 200 || out.status > 299:
+		out.err = errStatus
+	case x.accept != nil:
+		out.err = x.accept(&Response{StatusCode: out.status, Header: out.header, Body: out.body})
+	}
+	return resp, used
+}
+
+// errStatus stands for a status that says it all.
+var errStatus = errors.New("bad status")
+
+var errTryTimeout error = timeoutError{}
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string { return "no complete answer within the time limit of one try" }
+func (timeoutError) Timeout() bool { return true }
+
+// reason is the cause of a failure below us, without what may hold secrets:
+// *url.Error repeats the whole URL.
+func reason(parent, ctx context.Context, err error) error {
+	if parent.Err() != nil {
+		return contextErr(parent)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
+	}
+	return err
+}
+
+// contextErr is why ctx ended: the standard error, with the caller's own cause.
+func contextErr(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// header is what each request carries, beside credentials.
+func (c *Client) header(call *Call) http.Header {
+	h := make(http.Header, len(call.Header)+4)
+	h["Accept"] = []string{"application/json"}
+	h["User-Agent"] = []string{c.userAgent}
+	if call.Body != nil {
+		h["Content-Type"] = []string{call.Body.ContentType}
+	}
+	for name, values := range call.Header {
+		h[http.CanonicalHeaderKey(name)] = values
+	}
+	return h
+}
+
+// progress is how far one try came, as net/http tells it.
+type progress struct {
+	asked, wrote atomic.Bool
+}
+
+func (p *progress) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn:          func(string) { p.asked.Store(true) },
+		WroteHeaderField: func(string, []string) { p.wrote.Store(true) },
+	}
+}
+
+// maybeSent is false only where net/http asked for a connection and never
+// wrote to one. A transport that tells nothing may have sent everything.
+func (p *progress) maybeSent() bool { return p.wrote.Load() || !p.asked.Load() }
+
+// readAnswer reads up to the limit, counted after decompression.
+func readAnswer(resp *http.Response) ([]byte, error) {
+	limit := maxAnswer
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		limit = maxErrorAnswer
+	}
+	var body []byte
+	var err error
+	if n := resp.ContentLength; n >= 0 && n <= int64(limit) {
+		body = make([]byte, n)
+		var got int
+		got, err = io.ReadFull(resp.Body, body)
+		body = body[:got]
+		if errors.Is(err, io.EOF) { // an answer to HEAD has a length and no body
+			err = nil
+		}
+	} else {
+		body, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	}
+	if len(body) <= limit {
+		return body, err
+	}
+	if limit == maxErrorAnswer {
+		return body[:limit], nil // the status says enough, and there is text to show
+	}
+	return body[:limit], fmt.Errorf("%w of %d MiB", ErrResponseTooLarge, maxAnswer>>20)
+}
+
+// log writes one record for a try. No header, no body, and of the query only
+// what the service's allow-list names.
+func (c *Client) log(x *exchange, u *url.URL, sent *guardedBody, took time.Duration) {
+	ctx := context.Background()
+	if c.config.Logger == nil || !c.config.Logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("operation", x.call.Operation),
+		slog.String("method", x.call.Method),
+		slog.String("host", u.Host),
+		slog.String("path", u.EscapedPath()),
+		slog.Int("status", x.last.status),
+		slog.Duration("duration", took),
+		slog.Int("try", x.tries),
+		slog.Int64("bytes_sent", sent.count()),
+		slog.Int("bytes_received", len(x.last.body)),
+	}
+	if q := c.publicQuery(u); q != "" {
+		attrs = append(attrs, slog.String("query", q))
+	}
+	if err := x.last.err; err != nil && !errors.Is(err, errStatus) {
+		attrs = append(attrs, slog.String("error", x.redact(err.Error())))
+	}
+	c.config.Logger.LogAttrs(ctx, slog.LevelDebug, c.config.Package+" request", attrs...)
+}
