@@ -45,3 +45,6 @@ func (b *basic) Apply(_ context.Context, h http.Header) (Grant, error) {
 }
 
 func (b *basic) Renew(context.Context, Grant) (bool, error) { return false, nil }
+
+// Redacted stands where a secret would.
+const Redacted = "REDACTED"

@@ -40,6 +40,7 @@ type Call struct {
 	Repeat    Repeat
 	Upload    bool     // no limit on the whole try, but none may stall
 	Secrets   []string // values of this call that no error or log may show
+	Secret    bool     // the answer is a secret itself: a token
 
 	// Check looks at a 2xx answer before it is decoded. An error of type
 	// *Refusal is the service's own "no"; any other means that the answer is
@@ -99,7 +100,7 @@ func Do[T any](ctx context.Context, c *Client, call *Call) (*T, *Response, error
 			}
 		}
 		v := new(T)
-		if err := decodeJSON(r, v); err != nil {
+		if err := decodeJSON(r, v, call.Secret); err != nil {
 			return err
 		}
 		out = v
@@ -122,7 +123,7 @@ type badAnswer struct{ text string }
 
 func (e *badAnswer) Error() string { return e.text }
 
-func decodeJSON(r *Response, out any) error {
+func decodeJSON(r *Response, out any, secret bool) error {
 	if err := json.Unmarshal(r.Body, out); err != nil {
 		contentType := r.Header.Get("Content-Type")
 		if contentType == "" {
@@ -132,8 +133,11 @@ func decodeJSON(r *Response, out any) error {
 		if media, _, _ := mime.ParseMediaType(contentType); media != "" && !strings.HasSuffix(media, "json") {
 			what = "is not JSON"
 		}
-		return &badAnswer{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes, starts %q)",
-			what, err, contentType, len(r.Body), firstBytes(r.Body))}
+		start := ""
+		if !secret {
+			start = fmt.Sprintf(", starts %q", firstBytes(r.Body))
+		}
+		return &badAnswer{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes%s)", what, err, contentType, len(r.Body), start)}
 	}
 	return nil
 }

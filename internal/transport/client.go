@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -43,6 +44,7 @@ const maxConnsPerHost = 64
 type Config struct {
 	Package     string           // prefix of argument errors, as in "oraclemarket"
 	BaseURL     string           // absolute
+	BaseURLName string           // what an error about it names, "WithBaseURL" if empty
 	Credentials auth.Credentials // nil for none
 	PublicQuery []string         // query names whose values errors and the log may show
 	// WrapError makes the package's own error of what Do returns.
@@ -68,7 +70,6 @@ type Client struct {
 	config    Config
 	base      *url.URL
 	loop      *retryablehttp.Client
-	http      *http.Client // as given or made, for a second client on the same pool
 	budget    budget
 	userAgent string
 }
@@ -105,17 +106,17 @@ func New(config Config) (*Client, error) {
 	}
 
 	c := &Client{config: config, base: base, userAgent: userAgent(config.UserAgent)}
-	c.http = config.HTTPClient
-	if c.http == nil {
-		c.http = &http.Client{Transport: newTransport(config.StallTimeout)}
+	given := config.HTTPClient
+	if given == nil {
+		given = &http.Client{}
 	}
 	// A caller's Timeout would cut long uploads: it bounds the small calls only.
-	if t := c.http.Timeout; t > 0 && t < c.config.TryTimeout {
+	if t := given.Timeout; t > 0 && t < c.config.TryTimeout {
 		c.config.TryTimeout = t
 	}
-	next := c.http.Transport
+	next := given.Transport
 	if next == nil {
-		next = newTransport(config.StallTimeout)
+		next = newTransport(&config)
 	}
 	c.budget.tokens = budgetSize
 	c.loop = &retryablehttp.Client{
@@ -124,7 +125,7 @@ func New(config Config) (*Client, error) {
 		HTTPClient: &http.Client{
 			Transport:     &tries{client: c, next: next},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Jar:           c.http.Jar,
+			Jar:           given.Jar,
 		},
 		RetryMax:     retry.MaxAttempts - 1,
 		RetryWaitMin: retry.MinWait,
@@ -136,18 +137,6 @@ func New(config Config) (*Client, error) {
 	return c, nil
 }
 
-// Sibling is a client with other credentials and, if baseURL is not empty,
-// another base URL: same options, same connection pool. Token requests use it.
-func (c *Client) Sibling(baseURL string, credentials auth.Credentials) (*Client, error) {
-	config := c.config
-	config.HTTPClient = c.http
-	config.Credentials = credentials
-	if baseURL != "" {
-		config.BaseURL = baseURL
-	}
-	return New(config)
-}
-
 // Invalid is an argument error of the client's package.
 func (c *Client) Invalid(field, format string, args ...any) error {
 	return Invalid(c.config.Package, field, format, args...)
@@ -156,9 +145,10 @@ func (c *Client) Invalid(field, format string, args ...any) error {
 // BaseURL is where calls go, without a slash at the end.
 func (c *Client) BaseURL() string { return c.base.String() }
 
-func newTransport(stall time.Duration) *http.Transport {
+func newTransport(config *Config) *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
-	t.ResponseHeaderTimeout = stall
+	// Behind the limits of a try, which say more; in case one is missed.
+	t.ResponseHeaderTimeout = max(config.TryTimeout, config.StallTimeout) + 5*time.Second
 	t.MaxConnsPerHost = maxConnsPerHost
 	t.MaxIdleConnsPerHost = maxConnsPerHost
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -172,7 +162,7 @@ func newTransport(stall time.Duration) *http.Transport {
 
 func parseBaseURL(config *Config) (*url.URL, error) {
 	invalid := func(format string, args ...any) error {
-		return Invalid(config.Package, "WithBaseURL", format, args...)
+		return Invalid(config.Package, cmp.Or(config.BaseURLName, "WithBaseURL"), format, args...)
 	}
 	raw := config.BaseURL
 	if strings.ContainsAny(raw, `\`) {

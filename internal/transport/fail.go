@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
 )
 
 // requestIDHeaders are the names under which services and gateways send an id
@@ -44,7 +46,9 @@ func (c *Client) fail(x *exchange, target *url.URL) error {
 	if t.err != nil && !errors.Is(t.err, errStatus) && !refused {
 		e.Err = x.clean(t.err)
 	}
-	e.Body = x.redact(string(t.body[:min(len(t.body), maxErrorBody)]))
+	if !x.call.Secret || t.status >= 300 {
+		e.Body = x.redact(string(t.body[:min(len(t.body), maxErrorBody)]))
+	}
 	e.Hint = e.hint()
 	if x.stop != "" {
 		e.Hint = x.stop
@@ -83,9 +87,9 @@ func (x *exchange) redact(text string) string {
 			if len(secret) < shortest {
 				continue
 			}
-			text = strings.ReplaceAll(text, secret, "REDACTED")
+			text = strings.ReplaceAll(text, secret, auth.Redacted)
 			if escaped := url.QueryEscape(secret); escaped != secret {
-				text = strings.ReplaceAll(text, escaped, "REDACTED")
+				text = strings.ReplaceAll(text, escaped, auth.Redacted)
 			}
 		}
 	}
