@@ -1,0 +1,68 @@
+package emulator
+
+import (
+	"sync"
+	"time"
+)
+
+// Clock tells the time and how far jobs have come. Its zero value is the real time at speed 1.
+type Clock struct {
+	now   func() time.Time
+	speed float64
+}
+
+// NewClock returns a clock on now (nil: [time.Now]) by which jobs run speed times as fast as it ticks. A speed that is
+// not positive means 1.
+func NewClock(now func() time.Time, speed float64) Clock {
+	return Clock{now: now, speed: speed}
+}
+
+// Now is the present time. Speed does not bear on it: dates in answers and the life of tokens stay true.
+func (c Clock) Now() time.Time {
+	if c.now == nil {
+		return time.Now()
+	}
+	return c.now()
+}
+
+// Since is how long a job that was started at start has run, in job time.
+func (c Clock) Since(start time.Time) time.Duration {
+	return time.Duration(float64(c.Now().Sub(start)) * c.factor())
+}
+
+// At is the moment at which a job that was started at start has run for ran of job time: the inverse of Since.
+func (c Clock) At(start time.Time, ran time.Duration) time.Time {
+	return start.Add(time.Duration(float64(ran) / c.factor()))
+}
+
+func (c Clock) factor() float64 {
+	if c.speed <= 0 {
+		return 1
+	}
+	return c.speed
+}
+
+// ManualClock is a clock that stands still until it is told to move: its Now goes into a [Config].
+type ManualClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewManualClock returns a clock that shows start.
+func NewManualClock(start time.Time) *ManualClock {
+	return &ManualClock{now: start}
+}
+
+// Now is the time shown.
+func (c *ManualClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock by d.
+func (c *ManualClock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
