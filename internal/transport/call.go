@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -41,6 +42,7 @@ type Call struct {
 	Upload    bool     // no limit on the whole try, but none may stall
 	Secrets   []string // values of this call that no error or log may show
 	Secret    bool     // the answer is a secret itself: a token
+	EmptyOK   bool     // a 2xx without a body is good, too
 
 	// Check looks at a 2xx answer before it is decoded. An error of type
 	// *Refusal is the service's own "no"; any other means that the answer is
@@ -100,8 +102,10 @@ func Do[T any](ctx context.Context, c *Client, call *Call) (*T, *Response, error
 			}
 		}
 		v := new(T)
-		if err := decodeJSON(r, v, call.Secret); err != nil {
-			return err
+		if len(r.Body) > 0 || !call.EmptyOK {
+			if err := decodeJSON(r, v, call.Secret); err != nil {
+				return err
+			}
 		}
 		out = v
 		return nil
@@ -124,22 +128,30 @@ type badAnswer struct{ text string }
 func (e *badAnswer) Error() string { return e.text }
 
 func decodeJSON(r *Response, out any, secret bool) error {
-	if err := json.Unmarshal(r.Body, out); err != nil {
-		contentType := r.Header.Get("Content-Type")
-		if contentType == "" {
-			contentType = "no content type"
-		}
-		what := "is not the JSON expected"
-		if media, _, _ := mime.ParseMediaType(contentType); media != "" && !strings.HasSuffix(media, "json") {
-			what = "is not JSON"
-		}
-		start := ""
-		if !secret {
-			start = fmt.Sprintf(", starts %q", firstBytes(r.Body))
-		}
-		return &badAnswer{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes%s)", what, err, contentType, len(r.Body), start)}
+	err := json.Unmarshal(r.Body, out)
+	if err == nil && string(bytes.TrimSpace(r.Body)) == "null" {
+		err = errors.New("null")
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	if secret {
+		return &badAnswer{text: fmt.Sprintf("the answer is not the JSON expected (%d bytes)", len(r.Body))}
+	}
+	return BadAnswer(r, err)
+}
+
+// BadAnswer is the error for a 2xx that does not hold what it should.
+func BadAnswer(r *Response, err error) error {
+	contentType := r.Header.Get("Content-Type")
+	if contentType == "" {
+		contentType = "no content type"
+	}
+	what := "is not the JSON expected"
+	if media, _, _ := mime.ParseMediaType(contentType); media != "" && !strings.HasSuffix(media, "json") {
+		what = "is not JSON"
+	}
+	return &badAnswer{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes, starts %q)", what, err, contentType, len(r.Body), firstBytes(r.Body))}
 }
 
 func firstBytes(b []byte) []byte {

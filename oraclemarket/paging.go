@@ -1,0 +1,124 @@
+package oraclemarket
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+
+	"github.com/imagejobs/imagejobs-go/internal/lenient"
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+const maxLimit = 100
+
+// Page is what the service says about a page of a list. Any field may be
+// missing in an answer and is zero then.
+type Page struct {
+	// HasMore tells whether records follow this page.
+	HasMore bool
+	// Count is the number of records of this page, TotalResults that of all.
+	Count        int
+	TotalResults int
+	Links        []Link
+}
+
+// Link is an address the service gives with a page. The client never follows
+// one: All counts offsets.
+type Link struct {
+	// Rel is what the link leads to, as in "SELF" or "NEXT".
+	Rel  string
+	Href string
+}
+
+// decodePage reads a collection whose items are records, bare or wrapped.
+func decodePage(data []byte) ([]*MachineImageUploadRequest, Page, error) {
+	var w struct {
+		Items        []*MachineImageUploadRequest `json:"items"`
+		HasMore      *lenient.Bool                `json:"hasMore"`
+		Count        lenient.Int                  `json:"count"`
+		TotalResults lenient.Int                  `json:"totalResults"`
+		Links        []struct {
+			Rel  lenient.String `json:"rel"`
+			Href lenient.String `json:"href"`
+		} `json:"links"`
+	}
+	if err := json.Unmarshal(data, &w); err != nil {
+		return nil, Page{}, err
+	}
+	page := Page{Count: int(w.Count), TotalResults: int(w.TotalResults)}
+	for _, l := range w.Links {
+		page.Links = append(page.Links, Link{Rel: string(l.Rel), Href: string(l.Href)})
+	}
+	items := make([]*MachineImageUploadRequest, 0, len(w.Items))
+	for _, item := range w.Items {
+		if item != nil {
+			items = append(items, item)
+		}
+	}
+	if w.HasMore != nil {
+		page.HasMore = bool(*w.HasMore)
+	} else {
+		// Seen on sibling lists only. Without it, the NEXT link and the total
+		// can still tell.
+		for _, l := range page.Links {
+			page.HasMore = page.HasMore || l.Rel == "NEXT" || l.Rel == "next"
+		}
+		page.HasMore = page.HasMore || page.TotalResults > len(items) && page.Count == 0
+	}
+	return items, page, nil
+}
+
+func checkPaging(client *transport.Client, name string, limit, offset int) error {
+	switch {
+	case limit < 0 || limit > maxLimit:
+		return client.Invalid(name+".Limit", "must be 1 to %d, or 0 for the default, not %d", maxLimit, limit)
+	case offset < 0:
+		return client.Invalid(name+".Offset", "must not be negative, not %d", offset)
+	}
+	return nil
+}
+
+type pageFunc func(limit, offset int) ([]*MachineImageUploadRequest, Page, error)
+
+// allPages goes on until a page says that it is the last, or is empty. The
+// pages are as large as the service allows, unless the caller set a size.
+func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequest, error] {
+	return func(yield func(*MachineImageUploadRequest, error) bool) {
+		if limit == 0 {
+			limit = maxLimit
+		}
+		offset := offset
+		var previous *MachineImageUploadRequest
+		for {
+			items, page, err := get(limit, offset)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(items) == 0 {
+				return
+			}
+			if previous != nil && samePlace(previous, items[0]) {
+				yield(nil, fmt.Errorf("%s: the service sent the same page for offset %d again", pkg, offset))
+				return
+			}
+			previous = items[0]
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if !page.HasMore {
+				return
+			}
+			offset += len(items)
+		}
+	}
+}
+
+// samePlace tells whether two pages begin with one record, as they do when a
+// service does not look at the offset.
+func samePlace(a, b *MachineImageUploadRequest) bool {
+	return a.UploadRequestID == b.UploadRequestID && a.ImageFilePath == b.ImageFilePath &&
+		a.FileName == b.FileName && a.Application == b.Application && a.Version == b.Version
+}
