@@ -71,9 +71,11 @@ func (b *guardedBody) count() int64 {
 	return b.read
 }
 
+func (call *Call) hasBody() bool { return call.Body != nil && call.Body.Size > 0 }
+
 // reopen is the body from its start, for a try inside a try.
 func (call *Call) reopen() io.ReadCloser {
-	if call.Body == nil {
+	if !call.hasBody() {
 		return io.NopCloser(emptyBody{})
 	}
 	return io.NopCloser(call.Body.Open())

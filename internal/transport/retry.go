@@ -73,7 +73,7 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 	if err := req.SetBody(bodyFunc(call)); err != nil {
 		return nil, Invalid(c.config.Package, call.Operation, "cannot be made into a request")
 	}
-	if call.Body != nil {
+	if call.hasBody() {
 		req.ContentLength = call.Body.Size
 	}
 	// net/http sends a request again by itself when a reused connection dies
@@ -101,10 +101,11 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 
 // bodyFunc gives the loop a new body for each try. A call without one that
 // must not be repeated still gets a body, an empty one: net/http takes a GET
-// without a body for repeatable.
+// without a body for repeatable. A body of no bytes is none, because net/http
+// would take its length for unknown and send it chunked.
 func bodyFunc(call *Call) any {
 	switch {
-	case call.Body != nil:
+	case call.hasBody():
 		return retryablehttp.ReaderFunc(func() (io.Reader, error) { return call.Body.Open(), nil })
 	case call.Repeat == Once && call.Method == http.MethodGet:
 		return retryablehttp.ReaderFunc(func() (io.Reader, error) { return emptyBody{}, nil })

@@ -1,0 +1,242 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// handler answers one request, byte by byte on its connection. With false the
+// connection is closed.
+type handler func(c net.Conn, r *http.Request) (keep bool)
+
+// rawServer serves HTTP/1 without a server of net/http, which would not let a
+// test break the protocol.
+type rawServer struct {
+	handle   handler
+	listener net.Listener
+	requests atomic.Int64 // whose header arrived
+	accepted atomic.Int64
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	wg    sync.WaitGroup
+}
+
+// serve runs until the test ends.
+func serve(t *testing.T, l net.Listener, handle handler) *rawServer {
+	t.Helper()
+	s := &rawServer{handle: handle, listener: l, conns: map[net.Conn]bool{}}
+	s.wg.Go(s.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		s.mu.Lock()
+		for c := range s.conns {
+			_ = c.Close()
+		}
+		s.conns = nil
+		s.mu.Unlock()
+		s.wg.Wait()
+	})
+	return s
+}
+
+func (s *rawServer) accept() {
+	for {
+		c, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.accepted.Add(1)
+		s.mu.Lock()
+		if s.conns == nil {
+			s.mu.Unlock()
+			_ = c.Close()
+			return
+		}
+		s.conns[c] = true
+		s.wg.Go(func() { s.serveConn(c) })
+		s.mu.Unlock()
+	}
+}
+
+func (s *rawServer) serveConn(c net.Conn) {
+	defer c.Close()
+	br := bufio.NewReader(c)
+	for {
+		r, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		s.requests.Add(1)
+		if !s.handle(c, r) {
+			return
+		}
+	}
+}
+
+// url is where the server listens on TCP.
+func (s *rawServer) url() string { return "http://" + s.listener.Addr().String() }
+
+// serveTCP listens on a loopback port.
+func serveTCP(t *testing.T, handle handler) *rawServer {
+	t.Helper()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return serve(t, l, handle)
+}
+
+// answer reads the request whole and sends text.
+func answer(text string) handler {
+	return func(c net.Conn, r *http.Request) bool {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return false
+		}
+		_, err := io.WriteString(c, text)
+		return err == nil
+	}
+}
+
+// reply is a whole answer with the length of its body.
+func reply(status, header, body string) string {
+	return "HTTP/1.1 " + status + "\r\n" + header + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+}
+
+func okJSON(body string) string {
+	return reply("200 OK", "Content-Type: application/json\r\n", body)
+}
+
+// sequence answers the nth request by the nth handler, and the last from then on.
+func sequence(handlers ...handler) handler {
+	var n atomic.Int64
+	return func(c net.Conn, r *http.Request) bool {
+		i := min(int(n.Add(1)), len(handlers)) - 1
+		return handlers[i](c, r)
+	}
+}
+
+// newClient is a client with errors left as they are.
+func newClient(t *testing.T, config Config) *Client {
+	t.Helper()
+	if config.Package == "" {
+		config.Package = "jobs"
+	}
+	if config.WrapError == nil {
+		config.WrapError = func(e *Error) error { return e }
+	}
+	c, err := New(config)
+	require.NoError(t, err)
+	t.Cleanup(func() { closeIdle(c) })
+	return c
+}
+
+func closeIdle(c *Client) {
+	layer, ok := c.loop.HTTPClient.Transport.(*tries)
+	if !ok {
+		return
+	}
+	if closer, ok := layer.next.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+// pipeURL is a base URL for clients whose connections are pipes in memory.
+const pipeURL = "http://127.0.0.1"
+
+// pipeClient is a client and its server for a bubble of virtual time: all that
+// the client has by default, but for the dialing.
+func pipeClient(t *testing.T, config Config, handle handler) (*Client, *rawServer) {
+	t.Helper()
+	l := emulator.NewPipeListener()
+	s := serve(t, l, handle)
+	return dialingClient(t, config, l.DialContext), s
+}
+
+func dialingClient(t *testing.T, config Config, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *Client {
+	t.Helper()
+	if config.BaseURL == "" {
+		config.BaseURL = pipeURL
+	}
+	c := newClient(t, config)
+	layer, ok := c.loop.HTTPClient.Transport.(*tries)
+	require.True(t, ok)
+	tr, ok := layer.next.(*http.Transport)
+	require.True(t, ok)
+	tr.DialContext = dial
+	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	return c
+}
+
+// noWait is a retry loop that does not keep a test waiting.
+func noWait(attempts int) *Retry { return &Retry{MaxAttempts: attempts} }
+
+// result is what the calls of these tests decode.
+type result struct {
+	Name string `json:"name"`
+}
+
+func get(class Repeat) *Call {
+	return &Call{Operation: "Jobs.Get", Method: http.MethodGet, Path: []string{"jobs", "7"}, Repeat: class}
+}
+
+func post(class Repeat, body *Body) *Call {
+	return &Call{Operation: "Jobs.Create", Method: http.MethodPost, Path: []string{"jobs"}, Body: body, Repeat: class}
+}
+
+// failure is err as the transport's own error.
+func failure(t *testing.T, err error) *Error {
+	t.Helper()
+	require.Error(t, err)
+	e, ok := errors.AsType[*Error](err)
+	require.True(t, ok, "%T: %v", err, err)
+	return e
+}
+
+// bearer is the credentials of a token that does not change.
+func bearer(token string) auth.Credentials {
+	return auth.Token(
+		func(context.Context) (string, time.Time, error) { return token, time.Time{}, nil },
+		func(h http.Header, token string) { h.Set("Authorization", "Bearer "+token) })
+}
+
+// records is a slog handler that keeps each record as text.
+type records struct {
+	mu    sync.Mutex
+	lines strings.Builder
+}
+
+func (r *records) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lines.Write(p)
+}
+
+func (r *records) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lines.String()
+}
+
+func (r *records) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
