@@ -2,6 +2,7 @@ package transport
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -123,9 +124,8 @@ func New(config Config) (*Client, error) {
 		// tries has no CloseIdleConnections method, so that the loop cannot
 		// close the connections of other calls after a failure.
 		HTTPClient: &http.Client{
-			Transport:     &tries{client: c, next: next},
+			Transport:     &tries{client: c, next: next, jar: given.Jar},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Jar:           given.Jar,
 		},
 		RetryMax:     retry.MaxAttempts - 1,
 		RetryWaitMin: retry.MinWait,
@@ -251,4 +251,20 @@ func userAgent(application string) string {
 		return own
 	}
 	return application + " " + own
+}
+
+// MaxAttempts is how many tries a call gets.
+func (c *Client) MaxAttempts() int { return c.loop.RetryMax + 1 }
+
+// Pause waits as the retry loop does before try number attempt+1, for what a
+// service package repeats itself.
+func (c *Client) Pause(ctx context.Context, attempt int) error {
+	timer := time.NewTimer(backoff(c.loop.RetryWaitMin, c.loop.RetryWaitMax, attempt-1, nil))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return contextErr(ctx)
+	}
 }

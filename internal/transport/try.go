@@ -21,6 +21,7 @@ import (
 type tries struct {
 	client *Client
 	next   http.RoundTripper
+	jar    http.CookieJar // nil for none
 }
 
 // RoundTrip makes one try, or two when the token was refused and there is a
@@ -90,6 +91,11 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 	var seen progress
 	r := req.WithContext(httptrace.WithClientTrace(ctx, seen.trace()))
 	r.Header = header
+	if t.jar != nil {
+		for _, cookie := range t.jar.Cookies(r.URL) {
+			r.AddCookie(cookie)
+		}
+	}
 	r.Body = nil
 	if sent != nil {
 		if x.call.Upload {
@@ -113,6 +119,11 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		return nil, used
 	}
 	defer resp.Body.Close()
+	if t.jar != nil {
+		if cookies := resp.Cookies(); len(cookies) > 0 {
+			t.jar.SetCookies(r.URL, cookies)
+		}
+	}
 	clock.Reset(c.config.TryTimeout) // the answer of an upload is small, too
 	out.status, out.header = resp.StatusCode, resp.Header
 	out.body, err = readAnswer(resp)

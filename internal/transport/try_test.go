@@ -3,6 +3,8 @@ package transport
 import (
 	"net"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,4 +27,29 @@ func TestEmptyBodyHasALength(t *testing.T) {
 		require.Empty(t, got.TransferEncoding)
 		require.Equal(t, []string{"0"}, got.Header["Content-Length"])
 	}
+}
+
+func TestCookieJar(t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	var cookies [][]string
+	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
+		cookies = append(cookies, r.Header["Cookie"])
+		status := "200 OK"
+		if len(cookies) == 2 || len(cookies) == 3 {
+			status = "503 Service Unavailable"
+		}
+		return answer(reply(status, "Set-Cookie: node=n"+string(rune('0'+len(cookies)))+"\r\n", `{}`))(c, r)
+	})
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	c := newClient(t, Config{BaseURL: s.url(), HTTPClient: &http.Client{Transport: tr, Jar: jar}, Retry: noWait(3)})
+	for range 2 {
+		_, _, err = Do[result](t.Context(), c, get(Safe))
+		require.NoError(t, err)
+	}
+	require.Equal(t, [][]string{nil, {"node=n1"}, {"node=n2"}, {"node=n3"}}, cookies, "the newest cookie, once")
+	u, err := url.Parse(s.url() + "/jobs/7")
+	require.NoError(t, err)
+	require.Equal(t, "n4", jar.Cookies(u)[0].Value)
 }
