@@ -124,7 +124,9 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 			t.jar.SetCookies(r.URL, cookies)
 		}
 	}
-	clock.Reset(c.config.TryTimeout) // the answer of an upload is small, too
+	if x.call.Upload {
+		clock.Reset(c.config.TryTimeout) // the answer is small, too
+	}
 	out.status, out.header = resp.StatusCode, resp.Header
 	out.body, err = readAnswer(resp)
 	resp.Body = http.NoBody

@@ -1,11 +1,14 @@
 package transport
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -52,4 +55,20 @@ func TestCookieJar(t *testing.T) {
 	u, err := url.Parse(s.url() + "/jobs/7")
 	require.NoError(t, err)
 	require.Equal(t, "n4", jar.Cookies(u)[0].Value)
+}
+
+// The limit of a small call covers its answer.
+func TestTryTimeoutCoversTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := pipeClient(t, Config{Retry: noWait(1)}, func(c net.Conn, _ *http.Request) bool {
+			<-time.After(20 * time.Second)
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+			_, _ = io.Copy(io.Discard, c) // until the client gives up
+			return false
+		})
+		start := time.Now()
+		_, _, err := Do[result](t.Context(), c, get(Safe))
+		require.ErrorIs(t, err, errTryTimeout)
+		require.Equal(t, DefaultTryTimeout, time.Since(start))
+	})
 }
