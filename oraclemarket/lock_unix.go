@@ -1,0 +1,44 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package oraclemarket
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// lockFile holds an exclusive lock on the file of that name until unlock or
+// the end of the process, and removes the file with it.
+func lockFile(name string) (unlock func() error, err error) {
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			_ = f.Close()
+			if errors.Is(err, syscall.EWOULDBLOCK) {
+				return nil, fmt.Errorf("%w (%s)", ErrCheckpointLocked, name)
+			}
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		}
+		// The holder before may have removed the file between our open and our
+		// lock: then this is a lock on a file that nobody else will find.
+		if current, err := os.Stat(name); err == nil {
+			if own, err := f.Stat(); err == nil && os.SameFile(own, current) {
+				return func() error { return errors.Join(os.Remove(name), f.Close()) }, nil
+			}
+		}
+		_ = f.Close()
+	}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
