@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // Token is a Keystone token. It prints as REDACTED, whatever the verb.
@@ -64,6 +65,9 @@ func ProviderTokens(provider Provider) TokenSource {
 	var mu sync.Mutex
 	var given string
 	return TokenSourceFunc(func(ctx context.Context) (Token, error) {
+		if provider == nil {
+			return Token{}, transport.Invalid(pkg, "ProviderTokens: provider", "must not be nil")
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		// The client asks only for want of a usable token, so one that it has

@@ -5,14 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"iter"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/lenient"
-	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -230,16 +227,17 @@ func (s *JobsService) Create(ctx context.Context, req *CreateJobRequest) (jobID 
 // Get looks at a job. Errors: ErrNotFound for an id the service does not know.
 // Source: "Get image copy job details".
 func (s *JobsService) Get(ctx context.Context, jobID string) (*Job, error) {
-	job, _, err := s.get(ctx, opGet, jobID)
+	job, _, err := s.get(ctx, jobID)
 	return job, err
 }
 
-func (s *JobsService) get(ctx context.Context, op, jobID string) (*Job, time.Duration, error) {
-	if err := transport.CheckID(pkg, op+": jobID", jobID); err != nil {
+// get also gives how long the service asks to wait before the next look.
+func (s *JobsService) get(ctx context.Context, jobID string) (*Job, time.Duration, error) {
+	if err := transport.CheckID(pkg, opGet+": jobID", jobID); err != nil {
 		return nil, 0, err
 	}
 	answer, resp, err := transport.Do[jobAnswer](ctx, s.client, &transport.Call{
-		Operation: op,
+		Operation: opGet,
 		Method:    http.MethodGet,
 		Path:      jobsPath(jobID),
 		Repeat:    transport.Safe,
@@ -267,8 +265,8 @@ func (s *JobsService) List(ctx context.Context) ([]*Job, error) {
 }
 
 // Cancel asks to cancel a job. It returns when the service has accepted that,
-// minutes before the job ends; follow it with Wait. The copy can be complete
-// before the cancellation gets to it.
+// and the job may go on for minutes; follow it with Wait. The copy can be
+// complete before the cancellation gets to it.
 //
 // A job that is not Cancelable is ErrConflict. Other errors: ErrNotFound.
 // Source: "Cancel during copy image".
@@ -293,50 +291,6 @@ func (s *JobsService) Cancel(ctx context.Context, jobID string) error {
 
 func (s Status) cancels() bool {
 	return s == StatusCancelRequested || s == StatusCanceling || s == StatusCanceled
-}
-
-// Wait polls a job until it ends, and returns the last state seen, nil if there
-// is none. A job that ends canceled or in error is a *StateError, so after
-// Cancel that is the expected end; a nil error means replicated. There is no
-// time limit but the context's; when that ends first, the error matches it and
-// names the last status.
-//
-// Temporary failures are retried as in any call, and the token is renewed when
-// it expires meanwhile.
-func (s *JobsService) Wait(ctx context.Context, jobID string, opts ...WaitOption) (*Job, error) {
-	o, err := pollOptions(opts)
-	if err != nil {
-		return nil, err
-	}
-	job, err := s.poll(jobID, "Jobs.Wait").Wait(ctx, o)
-	switch {
-	case err != nil && job != nil:
-		return job, fmt.Errorf("imagereplicator: waiting for job %s, last seen %s at %d%%: %w", jobID, job.Status, job.CopyProgress, err)
-	case err != nil:
-		return nil, err
-	case job.Status != StatusReplicated:
-		return job, &StateError{JobID: jobID, Status: job.Status}
-	}
-	return job, nil
-}
-
-// Watch polls a job and yields its state, first as it is and then at each
-// change, until it has ended, whichever way; how is in its Status. An error
-// ends it too; the job beside it is the last seen, nil if there is none.
-func (s *JobsService) Watch(ctx context.Context, jobID string, opts ...WaitOption) iter.Seq2[*Job, error] {
-	o, err := pollOptions(opts)
-	if err != nil {
-		return func(yield func(*Job, error) bool) { yield(nil, err) }
-	}
-	return s.poll(jobID, "Jobs.Watch").Watch(ctx, o)
-}
-
-func (s *JobsService) poll(jobID, op string) poll.Job[*Job] {
-	return poll.Job[*Job]{
-		Get:  func(ctx context.Context) (*Job, time.Duration, error) { return s.get(ctx, op, jobID) },
-		Done: func(j *Job) bool { return j.Status.Terminal() },
-		Same: func(older, newer *Job) bool { return *older == *newer },
-	}
 }
 
 // jobsPath is the collection, or a job in it. The version is part of the

@@ -1,0 +1,292 @@
+package imagereplicatortest
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
+)
+
+// job is a copy, as it was asked for: its state follows from the clock.
+type job struct {
+	imagereplicator.Job // but for what of shows
+	destinationImage    string
+	created             time.Time
+	outcome             imagereplicator.Status
+	canceled            time.Time              // when that was asked for, zero for never
+	fixed               imagereplicator.Status // from then on, whatever the clock says
+}
+
+// now is the job as it is at the moment.
+func (s *Server) now(j *job) imagereplicator.Job {
+	clock := s.core.Clock()
+	shown := j.Job
+	if j.fixed != "" {
+		shown.Status = j.fixed
+		if j.fixed == imagereplicator.StatusReplicated {
+			shown.CopyProgress, shown.DestinationImageID = 100, j.destinationImage
+		}
+		return shown
+	}
+	ran := clock.Since(j.created)
+	copying := s.copying(j)
+	if !j.canceled.IsZero() && !s.config.lostCancel {
+		// Whatever was copied until then stays.
+		shown = j.at(copying, clock.Since(j.created)-clock.Since(j.canceled), s.config.jobTime)
+		shown.Status, _ = emulator.Timeline[imagereplicator.Status]{
+			{State: imagereplicator.StatusCancelRequested, For: s.config.cancelLag},
+			{State: imagereplicator.StatusCanceling, For: s.config.cancelLag / 4},
+			{State: imagereplicator.StatusCanceled},
+		}.At(clock.Since(j.canceled))
+		return shown
+	}
+	shown = j.at(copying, ran, s.config.jobTime)
+	if !j.canceled.IsZero() && shown.Status.Cancelable() {
+		shown.Status = imagereplicator.StatusCancelRequested
+	}
+	return shown
+}
+
+// copying is the way of a job that nobody cancels.
+func (s *Server) copying(j *job) emulator.Timeline[imagereplicator.Status] {
+	waiting := s.config.jobTime / 6
+	rest := s.config.jobTime - waiting
+	if j.outcome == imagereplicator.StatusError {
+		rest /= 2
+	}
+	return emulator.Timeline[imagereplicator.Status]{
+		{State: imagereplicator.StatusReplicateRequested, For: waiting},
+		{State: imagereplicator.StatusReplicating, For: rest},
+		{State: j.outcome},
+	}
+}
+
+// at is the job after it has run for ran.
+func (j *job) at(way emulator.Timeline[imagereplicator.Status], ran, total time.Duration) imagereplicator.Job {
+	shown := j.Job
+	var since time.Duration
+	shown.Status, since = way.At(ran)
+	if shown.Status == imagereplicator.StatusReplicateRequested {
+		return shown
+	}
+	shown.DestinationImageID = j.destinationImage
+	if shown.Status.Terminal() {
+		ran = since
+	}
+	waiting := way[0].For
+	shown.CopyProgress = int64(emulator.Percent(ran-waiting, total-waiting))
+	return shown
+}
+
+// addSample adds the job of the execution example.
+func (s *Server) addSample() {
+	s.jobs = append(s.jobs, &job{
+		Job: imagereplicator.Job{
+			ID:                  JobID,
+			SourceImageID:       ImageID,
+			SourceImageName:     "Test-image-Ubuntu",
+			SourceRegionID:      Region,
+			SourceTenantID:      TenantID,
+			DestinationRegionID: DestinationRegion,
+			DestinationTenantID: DestinationTenantID,
+		},
+		destinationImage: newUUID(),
+		fixed:            imagereplicator.StatusCancelRequested,
+	})
+}
+
+// Jobs are all jobs as they are now, in the order of their creation, the one of the execution example first.
+func (s *Server) Jobs() []imagereplicator.Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]imagereplicator.Job, len(s.jobs))
+	for i, j := range s.jobs {
+		all[i] = s.now(j)
+	}
+	return all
+}
+
+// SetOutcome sets how a job ends unless it is canceled; see [WithOutcome]. It says whether there is such a job.
+func (s *Server) SetOutcome(jobID string, outcome imagereplicator.Status) bool {
+	return s.change(jobID, func(j *job) { j.outcome = outcome })
+}
+
+// SetStatus puts a job into a state, a known or a new one, in which it stays whatever the clock says. It says whether
+// there is such a job.
+func (s *Server) SetStatus(jobID string, status imagereplicator.Status) bool {
+	return s.change(jobID, func(j *job) {
+		j.Job = s.now(j)
+		j.fixed = status
+	})
+}
+
+func (s *Server) change(jobID string, change func(*job)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
+		if j.ID == jobID {
+			change(j)
+			return true
+		}
+	}
+	return false
+}
+
+// uuidLike is what a parameter of type UUID can look like; tenant ids have no dashes.
+var uuidLike = regexp.MustCompile(`^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$`)
+
+func (s *Server) create(w http.ResponseWriter, r *http.Request, tenant string) {
+	var request struct {
+		ImageID     string `json:"image_id"`
+		TenantIDDst string `json:"tenant_id_dst"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&request); err != nil {
+		writeWebob(w, r, http.StatusBadRequest, "The request body is not the JSON object expected.")
+		return
+	}
+	image, imageKnown := s.config.images[request.ImageID]
+	region, tenantKnown := s.config.tenants[request.TenantIDDst]
+	switch {
+	case !imageKnown && !uuidLike.MatchString(request.ImageID):
+		writeWebob(w, r, http.StatusBadRequest, "image_id must be a UUID.")
+		return
+	case !tenantKnown && !uuidLike.MatchString(request.TenantIDDst):
+		writeWebob(w, r, http.StatusBadRequest, "tenant_id_dst must be a UUID.")
+		return
+	case !imageKnown:
+		writeWebob(w, r, http.StatusNotFound, fmt.Sprintf("No image found with ID %s", request.ImageID))
+		return
+	case !tenantKnown:
+		writeWebob(w, r, http.StatusNotFound, fmt.Sprintf("No tenant found with ID %s", request.TenantIDDst))
+		return
+	case image.Status != "" && image.Status != "active":
+		writeWebob(w, r, http.StatusConflict, fmt.Sprintf("Image %s is not active", request.ImageID))
+		return
+	}
+	j := &job{
+		Job: imagereplicator.Job{
+			ID:                  newUUID(),
+			SourceImageID:       image.ID,
+			SourceImageName:     image.Name,
+			SourceRegionID:      s.config.tenants[tenant],
+			SourceTenantID:      tenant,
+			DestinationRegionID: region,
+			DestinationTenantID: request.TenantIDDst,
+		},
+		destinationImage: newUUID(),
+		created:          s.core.Clock().Now(),
+		outcome:          s.config.outcome,
+	}
+	s.mu.Lock()
+	s.jobs = append(s.jobs, j)
+	s.mu.Unlock()
+	writeJSON(w, http.StatusAccepted, fmt.Sprintf(`{"job_id": %s}`, quote(j.ID)))
+}
+
+func (s *Server) list(w http.ResponseWriter, _ *http.Request, tenant string) {
+	s.mu.Lock()
+	var items []string
+	for _, j := range s.jobs {
+		if j.SourceTenantID == tenant {
+			items = append(items, encode(s.now(j)))
+		}
+	}
+	s.mu.Unlock()
+	writeJSON(w, http.StatusOK, "["+strings.Join(items, ", ")+"]")
+}
+
+func (s *Server) get(w http.ResponseWriter, r *http.Request, tenant string) {
+	s.mu.Lock()
+	j := s.find(r, tenant)
+	var body string
+	if j != nil {
+		body = encode(s.now(j))
+	}
+	s.mu.Unlock()
+	if j == nil {
+		writeUnknownJob(w, r)
+		return
+	}
+	writeJSON(w, http.StatusOK, body)
+}
+
+func (s *Server) cancel(w http.ResponseWriter, r *http.Request, tenant string) {
+	s.mu.Lock()
+	j := s.find(r, tenant)
+	var status imagereplicator.Status
+	if j != nil {
+		status = s.now(j).Status
+		if status.Cancelable() {
+			j.canceled = s.core.Clock().Now()
+			if j.fixed != "" {
+				j.fixed = imagereplicator.StatusCancelRequested
+			}
+		}
+	}
+	s.mu.Unlock()
+	switch {
+	case j == nil:
+		writeUnknownJob(w, r)
+	case !status.Cancelable():
+		writeWebob(w, r, http.StatusConflict, fmt.Sprintf("Job %s cannot be canceled: its status is %s", j.ID, status))
+	default:
+		w.Header().Set("Content-Type", jsonType)
+		w.Header().Set("Content-Length", "0") // as printed, although it says nothing with this status
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// find is the job that the request names, if the tenant has such a one. s.mu is held.
+func (s *Server) find(r *http.Request, tenant string) *job {
+	id := r.PathValue("id")
+	i := slices.IndexFunc(s.jobs, func(j *job) bool { return j.ID == id && j.SourceTenantID == tenant })
+	if i < 0 {
+		return nil
+	}
+	return s.jobs[i]
+}
+
+func writeUnknownJob(w http.ResponseWriter, r *http.Request) {
+	writeWebob(w, r, http.StatusNotFound, fmt.Sprintf("No job found with ID %s", r.PathValue("id")))
+}
+
+const jsonType = "application/json; charset=UTF-8"
+
+func writeJSON(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", jsonType)
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body))
+}
+
+// encode is the job with the keys in the order and with the spaces of the execution example.
+func encode(j imagereplicator.Job) string {
+	destinationImage := "null"
+	if j.DestinationImageID != "" {
+		destinationImage = quote(j.DestinationImageID)
+	}
+	return fmt.Sprintf(`{"copy_progress": %d, "destination_image_id": %s, "destination_region_id": %s, "destination_tenant_id": %s, `+
+		`"job_id": %s, "source_image_id": %s, "source_image_name": %s, "source_region_id": %s, "source_tenant_id": %s, "status": %s}`,
+		j.CopyProgress, destinationImage, quote(j.DestinationRegionID), quote(j.DestinationTenantID),
+		quote(j.ID), quote(j.SourceImageID), quote(j.SourceImageName), quote(j.SourceRegionID), quote(j.SourceTenantID),
+		quote(string(j.Status)))
+}
+
+func quote(s string) string {
+	data, _ := json.Marshal(s) // a string always has JSON
+	return string(data)
+}
+
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,146 @@
+package imagereplicatortest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
+)
+
+// Server is the service. It is safe for concurrent use.
+type Server struct {
+	// URL is the image storage endpoint of all regions, without a slash at its end.
+	URL string
+	// AuthURL is the address of Keystone.
+	AuthURL string
+	// APIKey and APISecret are the key pair that gets a token, as user name and password.
+	APIKey, APISecret string
+	// ApplicationCredentialID and ApplicationCredentialSecret get one for TenantID.
+	ApplicationCredentialID, ApplicationCredentialSecret string
+
+	config config
+	core   *emulator.Server
+	tokens *tokens
+
+	mu   sync.Mutex
+	jobs []*job // in the order of their creation
+}
+
+// NewServer starts a server on a free loopback port. Like [net/http/httptest.NewServer] it panics if it cannot.
+func NewServer(opts ...Option) *Server {
+	s, err := Start("", opts...)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// Start starts a server on the address "host:port"; an empty one means a free loopback port. An address that is in use
+// is an error.
+func Start(addr string, opts ...Option) (*Server, error) {
+	config := newConfig(opts)
+	config.server.Addr = addr
+	config.server.Error = writeError
+	s := &Server{
+		APIKey:                      config.apiKey,
+		APISecret:                   config.apiSecret,
+		ApplicationCredentialID:     config.appID,
+		ApplicationCredentialSecret: config.appSecret,
+
+		config: config,
+		core:   emulator.New(config.server),
+		tokens: newTokens(config),
+	}
+	s.addSample()
+	s.routes()
+	if err := s.core.Start(); err != nil {
+		return nil, fmt.Errorf("imagereplicatortest: %w", err)
+	}
+	s.URL = s.core.URL()
+	s.AuthURL = s.URL + "/v3"
+	return s, nil
+}
+
+// Close ends the server: it closes all connections, ends stalled requests and waits for them. It may be called more than
+// once.
+func (s *Server) Close() { s.core.Close() }
+
+// Client is a ready client of the server, which gets its tokens from [Server.TokenSource]. It panics if an option is
+// wrong.
+func (s *Server) Client(opts ...imagereplicator.Option) *imagereplicator.Client {
+	client, err := imagereplicator.New(s.URL, s.TokenSource(), opts...)
+	if err != nil {
+		panic(err)
+	}
+	return client
+}
+
+// Env are the environment variables, as NAME=value, with which OpenStack programs log in at the server.
+func (s *Server) Env() []string {
+	return []string{
+		"OS_AUTH_URL=" + s.AuthURL,
+		"OS_USERNAME=" + s.APIKey,
+		"OS_PASSWORD=" + s.APISecret,
+		"OS_USER_DOMAIN_ID=default",
+		"OS_PROJECT_ID=" + TenantID,
+		"OS_REGION_NAME=" + Region,
+	}
+}
+
+// Curl is a shell command that asks for the job of the API reference's execution example.
+func (s *Server) Curl() string {
+	return fmt.Sprintf("curl -i -H 'X-Auth-Token: %s' %s%s/%s", Token, s.URL, jobsPath, JobID)
+}
+
+// The names of the operations, for [Fault].Operation, [Server.Count] and [Server.Processed].
+const (
+	OpCreate = "Jobs.Create"
+	OpGet    = "Jobs.Get"
+	OpList   = "Jobs.List"
+	OpCancel = "Jobs.Cancel"
+
+	OpIssueToken    = "Tokens.Create"
+	OpValidateToken = "Tokens.Get"
+)
+
+const (
+	jobsPath   = "/v2/extension/image_replicator/jobs"
+	tokensPath = "/v3/auth/tokens"
+)
+
+func (s *Server) routes() {
+	s.guarded(OpCreate, "POST "+jobsPath, s.create)
+	s.guarded(OpList, "GET "+jobsPath, s.list)
+	s.guarded(OpGet, "GET "+jobsPath+"/{id}", s.get)
+	s.guarded(OpCancel, "DELETE "+jobsPath+"/{id}", s.cancel)
+
+	s.core.Handle(OpIssueToken, "POST "+tokensPath, s.issueToken)
+	s.core.Handle(OpValidateToken, "GET "+tokensPath, s.validateToken)
+}
+
+// guarded registers an operation that needs a token.
+func (s *Server) guarded(operation, pattern string, h func(w http.ResponseWriter, r *http.Request, tenant string)) {
+	s.core.Handle(operation, pattern, func(w http.ResponseWriter, r *http.Request) {
+		token, ok := s.tokens.find(r.Header.Get("X-Auth-Token"), s.core.Clock().Now())
+		if !ok {
+			writeError(w, r, http.StatusUnauthorized, "")
+			return
+		}
+		h(w, r, token.tenant)
+	})
+}
+
+// writeError is the error answer of Keystone or of the replicator.
+func writeError(w http.ResponseWriter, r *http.Request, status int, text string) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/v3"):
+		writeKeystoneError(w, r, status, text)
+	case status == http.StatusUnauthorized:
+		writeUnauthorized(w)
+	default:
+		writeWebob(w, r, status, text)
+	}
+}
