@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,6 +46,12 @@ func (c *Client) fail(x *exchange, target *url.URL) error {
 	}
 	if t.err != nil && !errors.Is(t.err, errStatus) && !refused {
 		e.Err = x.clean(t.err)
+	}
+	switch {
+	case x.ended != nil && e.Err != nil:
+		e.Err = fmt.Errorf("%w, after: %w", x.ended, e.Err)
+	case x.ended != nil:
+		e.Err = x.ended
 	}
 	if !x.call.Secret || t.status >= 300 {
 		e.Body = x.redact(string(t.body[:min(len(t.body), maxErrorBody)]))

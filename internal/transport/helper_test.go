@@ -240,3 +240,27 @@ func (r *records) String() string {
 func (r *records) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
+
+// after does something when the answer was read.
+type after struct {
+	http.RoundTripper
+	do func()
+}
+
+func (a after) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := a.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = &afterClose{resp.Body, a.do}
+	}
+	return resp, err
+}
+
+type afterClose struct {
+	io.ReadCloser
+	do func()
+}
+
+func (a *afterClose) Close() error {
+	defer a.do()
+	return a.ReadCloser.Close()
+}

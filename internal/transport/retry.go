@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -24,8 +23,9 @@ type exchange struct {
 	call    *Call
 	accept  func(*Response) error
 	tries   int
-	renewed bool // a refused token was replaced, which is done once a call
-	last    try  // the newest try
+	renewed bool  // a refused token was replaced, which is done once a call
+	last    try   // the newest try
+	ended   error // why there was no other try although one was due, nil if none was
 	stop    string
 }
 
@@ -88,9 +88,9 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 	switch {
 	case x.last.err == nil && err != nil:
 		x.last.err = reason(ctx, ctx, err)
-	case x.last.err != nil && ctx.Err() != nil && !errors.Is(x.last.err, ctx.Err()):
+	case x.last.err != nil && ctx.Err() != nil && x.mayRepeat() && !errors.Is(x.last.err, ctx.Err()):
 		// The context ended while the loop waited to try again.
-		x.last.err = fmt.Errorf("%w, after: %w", contextErr(ctx), x.last.err)
+		x.ended = contextErr(ctx)
 	}
 	if x.last.err != nil {
 		return nil, c.fail(x, target)
