@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -200,8 +201,8 @@ func backoff(minWait, maxWait time.Duration, attempt int, resp *http.Response) t
 			return wait + jitter(minWait)
 		}
 	}
-	upper := maxWait
-	if grown := minWait << (attempt + 1); grown>>(attempt+1) == minWait && grown < maxWait {
+	upper, base := maxWait, cmp.Or(minWait, DefaultMinWait) // 0 would never grow
+	if grown := base << (attempt + 1); grown>>(attempt+1) == base && grown < maxWait {
 		upper = grown
 	}
 	return minWait + jitter(upper-minWait)
@@ -211,7 +212,7 @@ func jitter(most time.Duration) time.Duration {
 	if most <= 0 {
 		return 0
 	}
-	return rand.N(most + 1)
+	return rand.N(most)
 }
 
 func (t *try) retryAfter() (time.Duration, bool) {

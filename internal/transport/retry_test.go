@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"testing"
@@ -63,4 +64,42 @@ func TestContextEndsWithAFinalAnswer(t *testing.T) {
 		require.ErrorIs(t, err, ErrNotFound)
 		require.NotErrorIs(t, err, context.Canceled)
 	})
+}
+
+func TestBackoffBounds(t *testing.T) {
+	const most = time.Duration(math.MaxInt64)
+	for name, tt := range map[string]struct {
+		minWait, maxWait time.Duration
+		attempt          int // counted from 0
+		lower, upper     time.Duration
+	}{
+		"first":                {time.Second, time.Minute, 0, time.Second, 2 * time.Second},
+		"second":               {time.Second, time.Minute, 1, time.Second, 4 * time.Second},
+		"third":                {time.Second, time.Minute, 2, time.Second, 8 * time.Second},
+		"at the top":           {time.Second, time.Minute, 9, time.Second, time.Minute},
+		"far up":               {time.Second, time.Minute, 200, time.Second, time.Minute},
+		"equal bounds":         {time.Second, time.Second, 0, time.Second, time.Second},
+		"no wait":              {0, 0, 3, 0, 0},
+		"no lower bound":       {0, time.Minute, 0, 0, DefaultMinWait * 2},
+		"no lower bound, late": {0, time.Minute, 100, 0, time.Minute},
+		"no bounds":            {0, most, 100, 0, most},
+		"highest bounds":       {most, most, 3, most, most},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := map[time.Duration]bool{}
+			low, high := most, time.Duration(0)
+			for range 200 {
+				got := backoff(tt.minWait, tt.maxWait, tt.attempt, nil)
+				require.GreaterOrEqual(t, got, tt.lower)
+				require.LessOrEqual(t, got, tt.upper)
+				seen[got] = true
+				low, high = min(low, got), max(high, got)
+			}
+			if width := tt.upper - tt.lower; width > 0 {
+				require.Greater(t, len(seen), 100, "jitter")
+				require.Less(t, low, tt.lower+width/4, "jitter over the whole range")
+				require.Greater(t, high, tt.upper-width/4)
+			}
+		})
+	}
 }
