@@ -1,0 +1,156 @@
+package multiplay
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"iter"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/lenient"
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+// ImageUpdatesService makes image updates: jobs in which a build machine
+// fetches the files of a new image from a Source. It is Client.ImageUpdates.
+type ImageUpdatesService struct{ client *caller }
+
+// ImageUpdateStatus is an image update and its job. Source: "Image update
+// status".
+type ImageUpdateStatus struct {
+	UpdateID int64 `json:"updateid"`
+	Job
+}
+
+// UnmarshalJSON accepts the job's fields in every form of the documents.
+func (s *ImageUpdateStatus) UnmarshalJSON(data []byte) error {
+	var w struct {
+		UpdateID lenient.Int `json:"updateid"`
+		wireJob
+	}
+	if err := json.Unmarshal(data, &w); err != nil {
+		return err
+	}
+	*s = ImageUpdateStatus{UpdateID: int64(w.UpdateID), Job: w.job()}
+	return nil
+}
+
+// CreateImageUpdateRequest says what to fetch and onto which machine. It
+// prints without the secrets of Source.
+type CreateImageUpdateRequest struct {
+	// ImageID is the game image to update, MachineID the build machine that
+	// fetches the files. Both required; Images.Options lists them.
+	ImageID   int64
+	MachineID int64
+	// Description is free text for people. Required.
+	Description string
+	// Source is where the files are. nil uses the image's update_url, where it
+	// has one.
+	Source Source
+}
+
+type createImageUpdateQuery struct {
+	account
+
+	ImageID     int64  `url:"imageid"`
+	Description string `url:"desc"`
+	MachineID   int64  `url:"machineid"`
+	URL         string `url:"url,omitempty"`
+}
+
+// Create starts an image update. It is sent at most once: when ErrAmbiguous
+// matches the error, Images.Options tells whether an update holds the image
+// now. An *ImageLockedError is an outstanding diff that has to be rejected or
+// made a version of first.
+//
+// Source: "Image update create", GET /cfp/v1/imageupdate/create.
+func (s *ImageUpdatesService) Create(ctx context.Context, req *CreateImageUpdateRequest) (*ImageUpdateStatus, error) {
+	const field = "CreateImageUpdateRequest"
+	if req == nil {
+		return nil, transport.Invalid(pkg, field, "must not be nil")
+	}
+	if err := cmp.Or(checkID(field+".ImageID", req.ImageID), checkID(field+".MachineID", req.MachineID)); err != nil {
+		return nil, err
+	}
+	if req.Description == "" {
+		return nil, transport.Invalid(pkg, field+".Description", "must not be empty")
+	}
+	query := createImageUpdateQuery{
+		account:     s.client.account,
+		ImageID:     req.ImageID,
+		MachineID:   req.MachineID,
+		Description: req.Description,
+	}
+	var secrets []string
+	if req.Source != nil {
+		url, err := req.Source.URL()
+		if err != nil {
+			return nil, err
+		}
+		query.URL, secrets = url, allSecrets(req.Source, url)
+	}
+	call := change("ImageUpdates.Create", []string{"v1", "imageupdate", "create"}, query)
+	call.Secrets = secrets
+	call.Check = checkCreated("updateid")
+	status, _, err := transport.Do[ImageUpdateStatus](ctx, s.client.Client, call)
+	return status, err
+}
+
+// Status looks at an image update.
+//
+// Source: "Image update status", GET /cfp/v1/imageupdate/{updateid}/status.
+func (s *ImageUpdatesService) Status(ctx context.Context, updateID int64) (*ImageUpdateStatus, error) {
+	status, _, err := s.status(ctx, updateID)
+	return status, err
+}
+
+func (s *ImageUpdatesService) status(ctx context.Context, updateID int64) (*ImageUpdateStatus, time.Duration, error) {
+	call := read("ImageUpdates.Status", on("imageupdate", updateID, "status"), s.client.account)
+	call.Check = checkJob
+	return s.one(ctx, updateID, call)
+}
+
+// Retry runs a failed image update again, under the same id. It is sent at
+// most once; when ErrAmbiguous matches the error, Status tells.
+//
+// Source: "Image update retry", GET /cfp/v1/imageupdate/{updateid}/retry,
+// which does not say in which states an update may be retried.
+func (s *ImageUpdatesService) Retry(ctx context.Context, updateID int64) (*ImageUpdateStatus, error) {
+	call := change("ImageUpdates.Retry", on("imageupdate", updateID, "retry"), s.client.account)
+	status, _, err := s.one(ctx, updateID, call)
+	return status, err
+}
+
+// one sends a call about one update.
+func (s *ImageUpdatesService) one(ctx context.Context, updateID int64, call *transport.Call) (*ImageUpdateStatus, time.Duration, error) {
+	if err := checkID(call.Operation+": updateID", updateID); err != nil {
+		return nil, 0, err
+	}
+	status, resp, err := transport.Do[ImageUpdateStatus](ctx, s.client.Client, call)
+	if err != nil {
+		return nil, 0, err
+	}
+	// In the example of the answer, but not in its field table.
+	status.UpdateID = cmp.Or(status.UpdateID, updateID)
+	return status, transport.RetryAfter(resp.Header), nil
+}
+
+// Wait polls an image update until it has ended, and returns the last status
+// seen, which is nil when none was. An update that did not complete is a
+// *StateError; a context that ended is an error that says how far the update
+// was and matches the context's.
+func (s *ImageUpdatesService) Wait(ctx context.Context, updateID int64, opts ...WaitOption) (*ImageUpdateStatus, error) {
+	return s.follow(updateID).wait(ctx, opts)
+}
+
+// Watch polls an image update until it has ended, and yields its first status
+// and each that differs from the one before. An update that did not complete
+// yields its last status and then a *StateError. Any error ends the sequence;
+// it comes with the last status seen, which is nil when there was none.
+func (s *ImageUpdatesService) Watch(ctx context.Context, updateID int64, opts ...WaitOption) iter.Seq2[*ImageUpdateStatus, error] {
+	return s.follow(updateID).watch(ctx, opts)
+}
+
+func (s *ImageUpdatesService) follow(updateID int64) *follower[*ImageUpdateStatus] {
+	return &follower[*ImageUpdateStatus]{resource: "image update", id: updateID, get: s.status}
+}

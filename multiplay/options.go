@@ -1,0 +1,86 @@
+package multiplay
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/poll"
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+// Option changes a default of New, which checks it.
+type Option func(*config)
+
+type config struct{ transport.Config }
+
+// WithBaseURL sets where the service is: an absolute https URL without user
+// info, query and fragment. Plain http is accepted for loopback addresses, for
+// others see WithInsecureHTTP. The default is DefaultBaseURL.
+func WithBaseURL(url string) Option {
+	return func(c *config) { c.BaseURL = url }
+}
+
+// WithHTTPClient sends through client's transport and cookie jar. The client
+// is copied, never changed: redirects are not followed whatever it says, and
+// its Timeout bounds one try. nil keeps the default, a pooled client of our
+// own.
+func WithHTTPClient(client *http.Client) Option {
+	return func(c *config) { c.HTTPClient = client }
+}
+
+// WithUserAgent puts the application's own product token, "name/version",
+// before that of the SDK.
+func WithUserAgent(application string) Option {
+	return func(c *config) { c.UserAgent = application }
+}
+
+// WithLogger writes one debug record for each try of a request: operation,
+// method, host, path, status, duration, try and bytes; never a header, a body
+// or a secret.
+func WithLogger(logger *slog.Logger) Option {
+	return func(c *config) { c.Logger = logger }
+}
+
+// WithRetry bounds the retries: maxAttempts tries in all, at least 1, and
+// between two of them minWait to maxWait, growing, with jitter. The default is
+// 5 tries, 500 ms and 30 s. Calls that change something are repeated only when
+// the service certainly did not carry them out, whatever the bounds.
+func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
+	return func(c *config) {
+		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}
+	}
+}
+
+// WithTimeout bounds one try of a call as a whole. The default is 30 s, which
+// zero keeps.
+func WithTimeout(try time.Duration) Option {
+	return func(c *config) { c.TryTimeout = try }
+}
+
+// WithInsecureHTTP permits plain http to hosts that are not loopback. The
+// credentials travel unencrypted then.
+func WithInsecureHTTP() Option {
+	return func(c *config) { c.InsecureHTTP = true }
+}
+
+// WaitOption changes how Wait and Watch poll.
+type WaitOption func(*poll.Options)
+
+// WithPollInterval sets the time between the first two looks, default 1 s, and
+// the most it grows to, default 15 s. Zero keeps a default. A Retry-After of
+// the service goes before both.
+func WithPollInterval(first, most time.Duration) WaitOption {
+	return func(o *poll.Options) { o.First, o.Max = first, most }
+}
+
+func pollOptions(opts []WaitOption) (poll.Options, error) {
+	var o poll.Options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if err := o.Check(); err != nil {
+		return o, transport.Invalid(pkg, "WithPollInterval", "%v", err)
+	}
+	return o, nil
+}
