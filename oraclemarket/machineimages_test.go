@@ -1,0 +1,537 @@
+package oraclemarket
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	imagesURL = DefaultBaseURL + "/appstore/publisher/v1/machineimages"
+	imageURL  = imagesURL + "/2797087"
+)
+
+// sampleRequest is the documentation's record.
+func sampleRequest() *MachineImageUploadRequest {
+	modified := time.Date(2018, 6, 12, 4, 52, 51, 1_000_000, time.UTC)
+	return &MachineImageUploadRequest{
+		UploadRequestID: 2797087, Application: "APS1826_WWP_061218", Version: "OL67", OperatingSystem: "Linux",
+		FileName: "wordpress.tar.gz", ImageFilePath: "oracle_pdc2/mi/APS1826_WWP_061218/OL67/Linux/wordpress.tar.gz",
+		StatusName: StatusCompleted, UploadedChunks: 75, PendingChunks: 0,
+		CreatedBy: "John Doe", CreatedDate: time.Date(2018, 6, 12, 4, 28, 50, 1_000_000, time.UTC),
+		LastModifiedBy: "anonymous", LastModifiedDate: modified,
+		DataCenterImageUploadRequests: []DataCenterImageUploadRequest{{
+			DataCenterName: "US2 COMMERCIAL CHERRY", StatusName: StatusCompleted, UploadProgress: 100,
+			Region: "US2 Commercial Cherry", LastUpdatedDate: modified,
+		}},
+	}
+}
+
+func TestGet(t *testing.T) {
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodGet, imageURL, answer(t, seen, 200, "status.json"))
+	got, err := mockClient(t, mock).MachineImages.Get(t.Context(), 2797087)
+	require.NoError(t, err)
+	require.Equal(t, sampleRequest(), got)
+	seen.requireCredentials(t)
+	require.Empty(t, seen.body)
+	require.Equal(t, "application/json", seen.Header.Get("Accept"))
+}
+
+// What Get decodes, a program may encode and decode again.
+func TestUploadRequestRoundTrip(t *testing.T) {
+	data, err := json.Marshal(sampleRequest())
+	require.NoError(t, err)
+	again := &MachineImageUploadRequest{}
+	require.NoError(t, json.Unmarshal(data, again))
+	require.Equal(t, sampleRequest(), again)
+}
+
+func TestUploadRequestVariants(t *testing.T) {
+	for name, test := range map[string]struct {
+		json string
+		want MachineImageUploadRequest
+	}{
+		"empty":             {`{}`, MachineImageUploadRequest{}},
+		"nulls":             {`{"uploadRequestId":null,"statusName":null,"createdDate":null,"uploadedChunks":null,"overwriteStorageFile":null,"dataCenterImageUploadRequests":null}`, MachineImageUploadRequest{}},
+		"id as string":      {`{"uploadRequestId":"8089067"}`, MachineImageUploadRequest{UploadRequestID: 8089067}},
+		"wrapped":           {`{"machineimage":{"uploadRequestId":7}}`, MachineImageUploadRequest{UploadRequestID: 7}},
+		"wrapped otherwise": {`{"MachineImage":{"uploadRequestId":7}}`, MachineImageUploadRequest{UploadRequestID: 7}},
+		"checkSum":          {`{"checkSum":"aa"}`, MachineImageUploadRequest{Checksum: "aa"}},
+		"checksum":          {`{"checksum":"aa"}`, MachineImageUploadRequest{Checksum: "aa"}},
+		"misspelt":          {`{"statusName":"IN PROGESS"}`, MachineImageUploadRequest{StatusName: StatusInProgress}},
+		"spelt":             {`{"statusName":"in progress"}`, MachineImageUploadRequest{StatusName: StatusInProgress}},
+		"misspelt deletion": {`{"statusName":"DELECTION FAILED"}`, MachineImageUploadRequest{StatusName: StatusDeletionFailed}},
+		"spelt deletion":    {`{"statusName":"DELETION FAILED"}`, MachineImageUploadRequest{StatusName: StatusDeletionFailed}},
+		"underscores":       {`{"statusName":"VIRUS_SCAN_IN_PROGRESS"}`, MachineImageUploadRequest{StatusName: StatusVirusScanInProgress}},
+		"unknown status":    {`{"statusName":"Quarantined by Bob"}`, MachineImageUploadRequest{StatusName: "Quarantined by Bob"}},
+		"strange date":      {`{"createdDate":"last Tuesday","statusName":"Failed"}`, MachineImageUploadRequest{StatusName: StatusFailed}},
+		"progress":          {`{"dataCenterImageUploadRequests":[{"uploadProgress":"42%"}]}`, MachineImageUploadRequest{DataCenterImageUploadRequests: []DataCenterImageUploadRequest{{UploadProgress: 42}}}},
+		"progress number":   {`{"dataCenterImageUploadRequests":[{"uploadProgress":42}]}`, MachineImageUploadRequest{DataCenterImageUploadRequests: []DataCenterImageUploadRequest{{UploadProgress: 42}}}},
+		"unknown member":    {`{"shoeSize":43,"uploadRequestId":1}`, MachineImageUploadRequest{UploadRequestID: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got MachineImageUploadRequest
+			require.NoError(t, json.Unmarshal([]byte(test.json), &got))
+			require.Equal(t, test.want, got)
+		})
+	}
+	var got MachineImageUploadRequest
+	require.Error(t, json.Unmarshal([]byte(`{"uploadRequestId":"seven"}`), &got))
+	require.Error(t, json.Unmarshal([]byte(`{"uploadRequestId":[1]}`), &got))
+}
+
+func TestStatusTerminal(t *testing.T) {
+	for status, want := range map[Status]bool{
+		StatusInitiated: false, StatusPending: false, StatusInProgress: false, StatusVirusScanInProgress: false,
+		StatusCompleted: true, StatusFailed: true, StatusRejected: true, StatusDeleted: true, StatusDeletionFailed: true,
+		"": false, "Something New": false,
+	} {
+		require.Equal(t, want, status.Terminal(), "%q", status)
+	}
+}
+
+func TestCreate(t *testing.T) {
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodPost, imagesURL, answer(t, seen, 200, "created.json"))
+	content := "an image"
+	ack, err := mockClient(t, mock).MachineImages.Create(t.Context(), &CreateMachineImageRequest{
+		Application: "My_Machine_Image", Version: "1.0", OperatingSystem: "linux", OverwriteStorageFile: true,
+		FileName: "machineImage.tar.gz", File: strings.NewReader(content), Size: int64(len(content)),
+		MD5: "4ccef7d656c4520e57a2af2974e012f0",
+	})
+	require.NoError(t, err)
+	require.Equal(t, &Acknowledgement{Message: "OK", EntityID: 7934470}, ack)
+	seen.requireCredentials(t)
+	require.Equal(t, "machineImage.tar.gz", seen.Header.Get("X-File-Name"))
+	require.Equal(t, "4ccef7d656c4520e57a2af2974e012f0", seen.Header.Get("X-MD5-Checksum"))
+	require.Empty(t, seen.Header.Get("X-Number-Of-Chunks"))
+	require.Equal(t, []part{
+		{"json", "", `{"application":"My_Machine_Image","version":"1.0","operatingSystem":"linux","overwriteStorageFile":true}`},
+		{"file", "machineImage.tar.gz", content},
+	}, seen.form(t))
+}
+
+func TestInitiate(t *testing.T) {
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodPost, imagesURL, answer(t, seen, 200, "initiated.json"))
+	ack, err := mockClient(t, mock).MachineImages.Initiate(t.Context(), &InitiateUploadRequest{
+		Application: "My_Machine_Image_chunk", Version: "1.0", OperatingSystem: "linux",
+		FileName: "machineImage.tar.gz", NumberOfChunks: 3,
+	})
+	require.NoError(t, err)
+	require.Equal(t, &Acknowledgement{Message: "OK", EntityID: 7934472}, ack)
+	require.Equal(t, "3", seen.Header.Get("X-Number-Of-Chunks"))
+	require.Equal(t, "machineImage.tar.gz", seen.Header.Get("X-File-Name"))
+	require.Equal(t, []part{
+		{"json", "", `{"application":"My_Machine_Image_chunk","version":"1.0","operatingSystem":"linux"}`},
+		{"uploadType", "", "Chunk"},
+	}, seen.form(t))
+}
+
+// The new id is in the acknowledgement or, after the guide's 201, in Location.
+func TestCreatedEntity(t *testing.T) {
+	initiate := func(t *testing.T, status int, header http.Header, body string) (*Acknowledgement, error) {
+		t.Helper()
+		mock := httpmock.NewMockTransport()
+		mock.RegisterResponder(http.MethodPost, imagesURL, func(*http.Request) (*http.Response, error) {
+			resp := httpmock.NewStringResponse(status, body)
+			resp.Header = header
+			return resp, nil
+		})
+		return mockClient(t, mock).MachineImages.Initiate(t.Context(), &InitiateUploadRequest{
+			Application: "a", Version: "1", OperatingSystem: "Linux", FileName: "f", NumberOfChunks: 1,
+		})
+	}
+	location := http.Header{"Location": {"/appstore/publisher/v1/machineimages/4711"}}
+	for name, test := range map[string]struct {
+		status int
+		header http.Header
+		body   string
+	}{
+		"string":               {200, http.Header{}, `{"message":"OK","entityId":"4711"}`},
+		"number":               {200, http.Header{}, `{"message":"OK","entityId":4711}`},
+		"202":                  {202, http.Header{}, `{"message":"OK","entityId":4711}`},
+		"201 and echo":         {201, location, `{"application":"a","version":"1","operatingSystem":"Linux"}`},
+		"201 without body":     {201, location, ``},
+		"201 and absolute URL": {201, http.Header{"Location": {imagesURL + "/4711?x=1"}}, `{}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ack, err := initiate(t, test.status, test.header, test.body)
+			require.NoError(t, err)
+			require.Equal(t, int64(4711), ack.EntityID)
+		})
+	}
+	for name, test := range map[string]struct {
+		header http.Header
+		body   string
+	}{
+		"no id":        {http.Header{}, `{"message":"OK"}`},
+		"null":         {http.Header{}, `null`},
+		"bad location": {http.Header{"Location": {"/machineimages/soon"}}, `{}`},
+		"HTML":         {http.Header{"Content-Type": {"text/html"}}, `<html>Welcome</html>`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := initiate(t, 200, test.header, test.body)
+			require.ErrorIs(t, err, ErrAmbiguous)
+			e := requireError(t, err)
+			require.Equal(t, 1, e.Attempts)
+		})
+	}
+}
+
+func requireError(t *testing.T, err error) *Error {
+	t.Helper()
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	return e
+}
+
+func TestUploadChunk(t *testing.T) {
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodPost, imagesURL+"/7934880/chunk", answer(t, seen, 200, "chunk.json"))
+	ack, err := mockClient(t, mock).MachineImages.UploadChunk(t.Context(), 7934880, &Chunk{
+		Number: 1, FileName: "machineImage.tar.gz", File: strings.NewReader("chunk"), Size: 5,
+	})
+	require.NoError(t, err)
+	require.Equal(t, &ChunkAcknowledgement{
+		UploadRequestID: 8089067, Checksum: "4ccef7d656c4520e57a2af2974e012f0", UploadedChunks: 2,
+	}, ack)
+	require.Equal(t, "1", seen.Header.Get("X-Chunk-Number"))
+	require.Equal(t, "machineImage.tar.gz", seen.Header.Get("X-File-Name"))
+	require.NotContains(t, seen.Header, "X-Md5-Checksum")
+	require.Equal(t, []part{{"file", "machineImage.tar.gz", "chunk"}}, seen.form(t))
+}
+
+// A header cannot carry every name; the form part can.
+func TestFileNames(t *testing.T) {
+	for name, header := range map[string]string{
+		"image.tar.gz":     "image.tar.gz",
+		"my image 100%.gz": "my image 100%.gz",
+		`a"b.gz`:           `a"b.gz`,
+		"イメージ 1.gz":        "%E3%82%A4%E3%83%A1%E3%83%BC%E3%82%B8%201.gz",
+	} {
+		mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+		mock.RegisterResponder(http.MethodPost, imagesURL+"/1/chunk", answer(t, seen, 200, "chunk.json"))
+		_, err := mockClient(t, mock).MachineImages.UploadChunk(t.Context(), 1, &Chunk{
+			Number: 1, FileName: name, File: strings.NewReader("x"), Size: 1,
+		})
+		require.NoError(t, err)
+		require.Equal(t, header, seen.Header.Get("X-File-Name"))
+		require.Equal(t, []part{{"file", name, "x"}}, seen.form(t))
+	}
+}
+
+func TestMerge(t *testing.T) {
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodPatch, imagesURL+"/7361253", answer(t, seen, 200, "merged.json"))
+	ack, err := mockClient(t, mock).MachineImages.Merge(t.Context(), 7361253)
+	require.NoError(t, err)
+	require.Equal(t, &Acknowledgement{Message: "OK", EntityID: 7934756}, ack)
+	require.Equal(t, []part{{"action", "", "upload"}}, seen.form(t))
+}
+
+func TestHead(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterResponder(http.MethodHead, imageURL, func(*http.Request) (*http.Response, error) {
+		resp := httpmock.NewBytesResponse(200, nil)
+		for name, value := range map[string]string{
+			"X-Upload-Status": "Completed", "X-Upload-File-Path": "Container/mi/TestCrome.gz",
+			"X-Created-By": "0a7d980d-2b06-400c-9b61-9892e0108afc", "X-Created-Date": "Wed, 23 Mar 2016 06:13:46 GMT",
+			"X-Last-Modified-By": "anonymous", "X-Last-Modified-Date": "Wed, 23 Mar 2016 06:13:57 GMT",
+			"Content-Type": "application/json; qs=1",
+		} {
+			resp.Header.Set(name, value)
+		}
+		return resp, nil
+	})
+	got, err := mockClient(t, mock).MachineImages.Head(t.Context(), 2797087)
+	require.NoError(t, err)
+	require.Equal(t, &UploadSummary{
+		Status: StatusCompleted, FilePath: "Container/mi/TestCrome.gz",
+		CreatedBy: "0a7d980d-2b06-400c-9b61-9892e0108afc", CreatedDate: time.Date(2016, 3, 23, 6, 13, 46, 0, time.UTC),
+		LastModifiedBy: "anonymous", LastModifiedDate: time.Date(2016, 3, 23, 6, 13, 57, 0, time.UTC),
+	}, got)
+}
+
+func TestDelete(t *testing.T) {
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodDelete, imagesURL+"/7594652", answer(t, seen, 200, "deleted.json"))
+	client := mockClient(t, mock)
+	ack, err := client.MachineImages.Delete(t.Context(), 7594652, "teak", "ngcmopute", "sydney")
+	require.NoError(t, err)
+	require.Equal(t, int64(7594652), ack.EntityID)
+	require.JSONEq(t, `{"datacenters":["teak","ngcmopute","sydney"]}`, string(seen.body))
+	require.Equal(t, "application/json", seen.Header.Get("Content-Type"))
+
+	_, err = client.MachineImages.Delete(t.Context(), 7594652)
+	require.NoError(t, err)
+	require.Empty(t, seen.body)
+	require.NotContains(t, seen.Header, "Content-Type")
+}
+
+// Any 2xx is good, with or without a body.
+func TestEmptyAnswers(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterResponder(http.MethodDelete, imageURL, httpmock.NewStringResponder(204, ""))
+	mock.RegisterResponder(http.MethodPatch, imageURL, httpmock.NewStringResponder(202, ""))
+	client := mockClient(t, mock)
+	_, err := client.MachineImages.Delete(t.Context(), 2797087)
+	require.NoError(t, err)
+	_, err = client.MachineImages.Merge(t.Context(), 2797087)
+	require.NoError(t, err)
+}
+
+func TestListQuery(t *testing.T) {
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodGet, imagesURL, answer(t, seen, 200, "list_page2.json"))
+	client := mockClient(t, mock)
+	_, err := client.MachineImages.List(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, seen.URL.RawQuery)
+
+	_, err = client.MachineImages.List(t.Context(), &ListMachineImagesOptions{
+		Keyword: "2016 & more", Limit: 1, Offset: 5, OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending,
+		Statuses: []Status{StatusInProgress, StatusDeletionFailed, "COMPLETED", "New One"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, url.Values{
+		"keyword": {"2016 & more"}, "limit": {"1"}, "offset": {"5"}, "orderby": {"LASTUPDATEDATE"}, "sortorder": {"DESC"},
+		"machineimagestatus": {"IN PROGESS,DELECTION FAILED,COMPLETED,New One"},
+	}, seen.URL.Query())
+}
+
+func TestAll(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	seen := &sentRequest{}
+	mock.RegisterResponderWithQuery(http.MethodGet, imagesURL, "limit=100", answer(t, seen, 200, "list_page1.json"))
+	mock.RegisterResponderWithQuery(http.MethodGet, imagesURL, "limit=100&offset=2", answer(t, seen, 200, "list_page2.json"))
+	client := mockClient(t, mock)
+	opts := &ListMachineImagesOptions{}
+	var ids []int64
+	var states []Status
+	for r, err := range client.MachineImages.All(t.Context(), opts) {
+		require.NoError(t, err)
+		ids = append(ids, r.UploadRequestID)
+		states = append(states, r.StatusName)
+	}
+	require.Equal(t, []int64{2797087, 2797088, 2797089}, ids)
+	require.Equal(t, []Status{StatusCompleted, StatusInProgress, StatusDeletionFailed}, states)
+	require.Equal(t, &ListMachineImagesOptions{}, opts)
+	require.Equal(t, 2, seen.count)
+
+	for range client.MachineImages.All(t.Context(), opts) {
+		break
+	}
+	require.Equal(t, 3, seen.count, "a page that nobody wants is not asked for")
+}
+
+func TestAllEnds(t *testing.T) {
+	page := func(ids string, more string) string {
+		return `{"items":[` + ids + `]` + more + `}`
+	}
+	for name, test := range map[string]struct {
+		answer  func(offset string) string
+		records int
+		err     string
+	}{
+		"no envelope": {func(string) string { return page(`{"uploadRequestId":1},{"uploadRequestId":2}`, "") }, 2, ""},
+		"empty":       {func(string) string { return `{"items":[],"hasMore":true}` }, 0, ""},
+		"no items":    {func(string) string { return `{}` }, 0, ""},
+		"null items":  {func(string) string { return `{"items":[null]}` }, 0, ""},
+		"NEXT only": {func(offset string) string {
+			if offset == "" {
+				return page(`{"uploadRequestId":1}`, `,"links":[{"rel":"NEXT","href":"x"}]`)
+			}
+			return page(`{"uploadRequestId":2}`, "")
+		}, 2, ""},
+		"offset ignored": {func(string) string { return page(`{"uploadRequestId":1}`, `,"hasMore":true`) }, 1, "same page"},
+		"not JSON":       {func(string) string { return `<html>` }, 0, "not the JSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mock := httpmock.NewMockTransport()
+			mock.RegisterResponder(http.MethodGet, imagesURL, func(req *http.Request) (*http.Response, error) {
+				return httpmock.NewStringResponse(200, test.answer(req.URL.Query().Get("offset"))), nil
+			})
+			records := 0
+			var failed error
+			for r, err := range mockClient(t, mock).MachineImages.All(t.Context(), nil) {
+				if err != nil {
+					require.Nil(t, r)
+					failed = err
+					continue
+				}
+				records++
+			}
+			require.Equal(t, test.records, records)
+			if test.err == "" {
+				require.NoError(t, failed)
+			} else {
+				require.ErrorContains(t, failed, test.err)
+			}
+		})
+	}
+}
+
+// Bad input names its field, and nothing is sent.
+func TestBadInput(t *testing.T) {
+	mock := httpmock.NewMockTransport() // answers nothing: a request is an error of another kind
+	client := mockClient(t, mock)
+	images, storage, ctx := client.MachineImages, client.StorageImages, t.Context()
+	file := strings.NewReader("x")
+	create := func(change func(*CreateMachineImageRequest)) error {
+		req := &CreateMachineImageRequest{Application: "a", Version: "1", OperatingSystem: "Linux", FileName: "f", File: file, Size: 1}
+		change(req)
+		_, err := images.Create(ctx, req)
+		return err
+	}
+	chunk := func(change func(*Chunk)) error {
+		c := &Chunk{Number: 1, FileName: "f", File: file, Size: 1}
+		change(c)
+		_, err := images.UploadChunk(ctx, 1, c)
+		return err
+	}
+	upload := func(change func(*UploadRequest)) error {
+		req := &UploadRequest{Application: "a", Version: "1", OperatingSystem: "Linux", FileName: "f", File: file, Size: 1}
+		change(req)
+		_, err := images.Upload(ctx, req)
+		return err
+	}
+	initiate := func(req InitiateUploadRequest) error {
+		_, err := images.Initiate(ctx, &req)
+		return err
+	}
+	list := func(o ListMachineImagesOptions) error {
+		_, err := images.List(ctx, &o)
+		return err
+	}
+	get := func(id int64) error { _, err := images.Get(ctx, id); return err }
+	storageGet := func(path string) error { _, err := storage.Get(ctx, path); return err }
+	storageCopy := func(req *CopyStorageImageRequest) error { _, err := storage.Copy(ctx, "mi/a", req); return err }
+	for want, err := range map[string]error{
+		"CreateMachineImageRequest.FileName: must not be empty":          create(func(r *CreateMachineImageRequest) { r.FileName = "" }),
+		"CreateMachineImageRequest.FileName: must not contain control":   create(func(r *CreateMachineImageRequest) { r.FileName = "a\r\nX-Evil: 1" }),
+		"CreateMachineImageRequest.FileName: must be a name":             create(func(r *CreateMachineImageRequest) { r.FileName = "../a" }),
+		"CreateMachineImageRequest.FileName: must be valid UTF-8":        create(func(r *CreateMachineImageRequest) { r.FileName = "a\xff" }),
+		"CreateMachineImageRequest.Size: must be positive, not -1":       create(func(r *CreateMachineImageRequest) { r.Size = -1 }),
+		"CreateMachineImageRequest.Size: must be positive, not 0":        create(func(r *CreateMachineImageRequest) { r.Size = 0 }),
+		"CreateMachineImageRequest.File: must not be nil":                create(func(r *CreateMachineImageRequest) { r.File = nil }),
+		"CreateMachineImageRequest.MD5: must be 32 hex digits":           create(func(r *CreateMachineImageRequest) { r.MD5 = "zz" }),
+		"CreateMachineImageRequest.Application: must not be empty":       create(func(r *CreateMachineImageRequest) { r.Application = "" }),
+		"CreateMachineImageRequest.Version: must not be empty":           create(func(r *CreateMachineImageRequest) { r.Version = " " }),
+		"CreateMachineImageRequest.OperatingSystem: must not be empty":   create(func(r *CreateMachineImageRequest) { r.OperatingSystem = "" }),
+		"InitiateUploadRequest.NumberOfChunks: must be at least 1":       initiate(InitiateUploadRequest{Application: "a", Version: "1", OperatingSystem: "L", FileName: "f"}),
+		"InitiateUploadRequest.Application: must not be empty":           initiate(InitiateUploadRequest{}),
+		"Chunk.Number: must be at least 1, not 0":                        chunk(func(c *Chunk) { c.Number = 0 }),
+		"Chunk.Size: must be positive, not 0":                            chunk(func(c *Chunk) { c.Size = 0 }),
+		"Chunk.FileName: must not contain control characters":            chunk(func(c *Chunk) { c.FileName = "a\x00" }),
+		"Chunk.File: must not be nil":                                    chunk(func(c *Chunk) { c.File = nil }),
+		"UploadRequest.ChunkSize: must be positive":                      upload(func(r *UploadRequest) { r.ChunkSize = -1 }),
+		"UploadRequest.ChunkSize: makes more than":                       upload(func(r *UploadRequest) { r.ChunkSize, r.Size = 1, 1<<40 }),
+		"UploadRequest.Concurrency: must be positive":                    upload(func(r *UploadRequest) { r.Concurrency = -2 }),
+		"UploadRequest.Size: must be positive, not -5":                   upload(func(r *UploadRequest) { r.Size = -5 }),
+		"UploadRequest.FileName: must not be empty":                      upload(func(r *UploadRequest) { r.FileName = "" }),
+		"WithPollInterval: must not be negative":                         upload(func(r *UploadRequest) { r.WaitOptions = []WaitOption{WithPollInterval(-1, 0)} }),
+		"uploadRequestID: must be positive, not 0":                       get(0),
+		"uploadRequestID: must be positive, not -7":                      get(-7),
+		"ListMachineImagesOptions.Limit: must be 1 to 100":               list(ListMachineImagesOptions{Limit: 101}),
+		"ListMachineImagesOptions.Offset: must not be negative":          list(ListMachineImagesOptions{Offset: -1}),
+		"machineImagePath: must not be empty":                            storageGet(""),
+		"machineImagePath: each part between slashes: must not be a dot": storageGet("mi/../secret"),
+		"machineImagePath: each part between slashes: must not be empty": storageGet("mi//a"),
+		"CopyStorageImageRequest.SourceDataCenter: must not be empty":    storageCopy(&CopyStorageImageRequest{}),
+		"CopyStorageImageRequest.CopyToDataCenters: must not be empty":   storageCopy(&CopyStorageImageRequest{SourceDataCenter: "a"}),
+		"CopyStorageImageRequest.CopyToDataCenters[1]: must not be":      storageCopy(&CopyStorageImageRequest{SourceDataCenter: "a", CopyToDataCenters: []string{"b", ""}}),
+		"CopyStorageImageRequest: must not be nil":                       storageCopy(nil),
+	} {
+		require.ErrorContains(t, err, "oraclemarket: "+want)
+		require.ErrorIs(t, err, ErrInvalidArgument)
+	}
+	_, err := images.Create(ctx, nil)
+	require.ErrorIs(t, err, ErrInvalidArgument)
+	_, err = images.UploadChunk(ctx, 1, nil)
+	require.ErrorIs(t, err, ErrInvalidArgument)
+	_, err = images.Upload(ctx, nil)
+	require.ErrorIs(t, err, ErrInvalidArgument)
+	_, err = images.Delete(ctx, 1, "")
+	require.ErrorIs(t, err, ErrInvalidArgument)
+	require.Zero(t, mock.GetTotalCallCount())
+}
+
+func TestZeroBasedChunks(t *testing.T) {
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodPost, imagesURL+"/1/chunk", answer(t, seen, 200, "chunk.json"))
+	client := mockClient(t, mock, WithFirstChunkNumber(0))
+	_, err := client.MachineImages.UploadChunk(t.Context(), 1, &Chunk{Number: 0, FileName: "f", File: bytes.NewReader([]byte("x")), Size: 1})
+	require.NoError(t, err)
+	require.Equal(t, "0", seen.Header.Get("X-Chunk-Number"))
+	_, err = client.MachineImages.UploadChunk(t.Context(), 1, &Chunk{Number: -1, FileName: "f", File: bytes.NewReader([]byte("x")), Size: 1})
+	require.ErrorContains(t, err, "Chunk.Number: must be at least 0")
+}
+
+// The documented error statuses, each with its sentinel and its message.
+func TestErrors(t *testing.T) {
+	for status, test := range map[int]struct {
+		sentinel error
+		body     string
+		message  string
+	}{
+		400: {ErrBadRequest, `{"message":"Invalid Parameter Value","errorCode":"E1"}`, "Invalid Parameter Value"},
+		401: {ErrUnauthorized, `{"title":"Not Authorized","detail":"no token"}`, "no token"},
+		403: {ErrForbidden, `Forbidden`, "Forbidden"},
+		404: {ErrNotFound, `<error><text>Entity Not Found</text></error>`, "Entity Not Found"},
+		500: {ErrServer, `<html><head><title>500</title></head><body><h1>System Error</h1></body></html>`, "System Error"},
+	} {
+		mock := httpmock.NewMockTransport()
+		mock.RegisterResponder(http.MethodGet, imageURL, httpmock.NewStringResponder(status, test.body))
+		_, err := mockClient(t, mock).MachineImages.Get(t.Context(), 2797087)
+		require.ErrorIs(t, err, test.sentinel)
+		e := requireError(t, err)
+		require.Equal(t, status, e.StatusCode)
+		require.Equal(t, test.message, e.Message)
+		require.Equal(t, "oraclemarket.MachineImages.Get", e.Operation)
+		require.Equal(t, test.body, e.Body)
+		attempts := 1
+		if status == 500 {
+			attempts = 3
+		}
+		require.Equal(t, attempts, e.Attempts)
+		require.Equal(t, attempts, mock.GetTotalCallCount())
+		require.ErrorContains(t, err, "oraclemarket.MachineImages.Get: GET "+imageURL+": ")
+	}
+}
+
+func FuzzUploadRequest(f *testing.F) {
+	f.Add([]byte(`{"uploadRequestId":"1","statusName":"IN PROGESS","dataCenterImageUploadRequests":[{"uploadProgress":"100%"}]}`))
+	f.Add([]byte(`{"machineimage":{"uploadRequestId":1,"createdDate":"2018-06-12T04:28:50.001Z"}}`))
+	f.Add([]byte(`{"items":[{"machineimage":{}},null],"hasMore":"1","links":[{"rel":"NEXT"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r MachineImageUploadRequest
+		if json.Unmarshal(data, &r) == nil {
+			again, err := json.Marshal(&r)
+			if err != nil {
+				// Only a year outside 0 to 9999 cannot be written down.
+				require.ErrorContains(t, err, "year outside")
+				return
+			}
+			var second MachineImageUploadRequest
+			require.NoError(t, json.Unmarshal(again, &second))
+			require.Equal(t, r.UploadRequestID, second.UploadRequestID)
+			require.Equal(t, r.StatusName, second.StatusName)
+			require.True(t, r.CreatedDate.Equal(second.CreatedDate))
+		}
+		var page MachineImagePage
+		if json.Unmarshal(data, &page) == nil {
+			for _, item := range page.Items {
+				require.NotNil(t, item)
+			}
+		}
+	})
+}
