@@ -81,6 +81,8 @@ type Response struct {
 	StatusCode int
 	Header     http.Header
 	Body       []byte
+
+	exchange *exchange // knows the secrets that an error must not repeat
 }
 
 // Refusal is a "no" that the service put into a 2xx answer.
@@ -151,12 +153,14 @@ func BadAnswer(r *Response, err error) error {
 	if media, _, _ := mime.ParseMediaType(contentType); media != "" && !strings.HasSuffix(media, "json") {
 		what = "is not JSON"
 	}
-	return &badAnswer{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes, starts %q)", what, err, contentType, len(r.Body), firstBytes(r.Body))}
+	return &badAnswer{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes, starts %q)", what, err, contentType, len(r.Body), firstBytes(r))}
 }
 
-func firstBytes(b []byte) []byte {
+func firstBytes(r *Response) string {
 	const most = 80
-	return b[:min(len(b), most)]
+	// Before it is cut: half a secret would not be found.
+	text := r.exchange.redactor()(string(r.Body[:min(len(r.Body), maxErrorBody)]))
+	return text[:min(len(text), most)]
 }
 
 // url is the target of the call below the base URL.

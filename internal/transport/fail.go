@@ -1,12 +1,18 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
 )
@@ -20,13 +26,15 @@ var requestIDHeaders = []string{
 
 // fail makes the error of a call out of its newest try.
 func (c *Client) fail(x *exchange, target *url.URL) error {
-	t := &x.last
+	t, redact := &x.last, x.redactor()
+	// Before anything is cut off: half a secret would not be found.
+	body := redact(string(t.body[:min(len(t.body), maxErrorAnswer)]))
 	e := &Error{
 		Operation:  c.config.Package + "." + x.call.Operation,
 		Method:     x.call.Method,
 		URL:        c.publicURL(target),
 		StatusCode: t.status,
-		RequestID:  requestID(t.header),
+		RequestID:  clip(redact(requestID(t.header))),
 		Attempts:   x.tries,
 		Ambiguous:  x.ambiguous(),
 	}
@@ -34,18 +42,18 @@ func (c *Client) fail(x *exchange, target *url.URL) error {
 	refusal, refused := errors.AsType[*Refusal](t.err)
 	switch {
 	case refused:
-		e.Code, e.Message = x.redact(refusal.Code), x.redact(refusal.Message)
+		e.Code, e.Message = redact(refusal.Code), redact(refusal.Message)
 	case t.status >= 300 && t.status < 400:
 		e.Message = "redirects are not followed"
 		if to := redirectTarget(target, t.header); to != "" {
-			e.Message = "redirects to " + to + ", which is not followed"
+			e.Message = "redirects to " + redact(to) + ", which is not followed"
 		}
 	case t.status < 200 || t.status >= 400:
-		code, message := ErrorText(t.header.Get("Content-Type"), t.body)
-		e.Code, e.Message = x.redact(code), x.redact(message)
+		code, message := ErrorText(t.header.Get("Content-Type"), []byte(body))
+		e.Code, e.Message = redact(code), redact(message)
 	}
 	if t.err != nil && !errors.Is(t.err, errStatus) && !refused {
-		e.Err = x.clean(t.err)
+		e.Err = clean(t.err, redact)
 	}
 	switch {
 	case x.ended != nil && e.Err != nil:
@@ -54,7 +62,7 @@ func (c *Client) fail(x *exchange, target *url.URL) error {
 		e.Err = x.ended
 	}
 	if !x.call.Secret || t.status >= 300 {
-		e.Body = x.redact(string(t.body[:min(len(t.body), maxErrorBody)]))
+		e.Body = body[:min(len(body), maxErrorBody)]
 	}
 	e.Hint = e.hint()
 	if x.stop != "" {
@@ -85,28 +93,59 @@ func redirectTarget(from *url.URL, h http.Header) string {
 	return (&url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path}).String()
 }
 
-// redact replaces the secrets of the call, in case a service or a library
+// redactor replaces the secrets of the call, in case a service or a library
 // repeats them.
-func (x *exchange) redact(text string) string {
+func (x *exchange) redactor() func(text string) string {
 	const shortest = 4 // below it, replacing would only spoil the text
-	for _, list := range [][]string{x.last.secrets, x.call.Secrets} {
-		for _, secret := range list {
-			if len(secret) < shortest {
-				continue
-			}
-			text = strings.ReplaceAll(text, secret, auth.Redacted)
-			if escaped := url.QueryEscape(secret); escaped != secret {
-				text = strings.ReplaceAll(text, escaped, auth.Redacted)
-			}
+	secrets := slices.Concat(x.last.secrets, x.call.Secrets)
+	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < shortest })
+	if len(secrets) == 0 {
+		return func(text string) string { return text }
+	}
+	// The longest first: one may be part of another.
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	var pattern strings.Builder
+	for i, secret := range secrets {
+		if i > 0 {
+			pattern.WriteByte('|')
+		}
+		for _, r := range secret {
+			pattern.WriteString(spellings(r))
 		}
 	}
-	return text
+	found := regexp.MustCompile(pattern.String())
+	return func(text string) string { return found.ReplaceAllLiteralString(text, auth.Redacted) }
+}
+
+// spellings is the pattern of r as it is, in a URL, in JSON or a quoted string
+// (each more than once over), and in HTML or XML.
+func spellings(r rune) string {
+	plain := regexp.QuoteMeta(string(r))
+	if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+		return plain // nobody escapes these
+	}
+	var percent, utf16Escape strings.Builder
+	for _, b := range []byte(string(r)) {
+		fmt.Fprintf(&percent, "%%(?:25)*%02x", b)
+	}
+	for _, unit := range utf16.Encode([]rune{r}) {
+		fmt.Fprintf(&utf16Escape, `\\+u%04x`, unit)
+	}
+	entity := fmt.Sprintf(`#0*%d|#x0*%x`, r, r)
+	if name, ok := map[rune]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos"}[r]; ok {
+		entity += "|" + name
+	}
+	other := percent.String() + "|" + utf16Escape.String() + `|(?:&|\\+u0026)(?:` + entity + `);`
+	if r == ' ' {
+		other += `|\+`
+	}
+	return `(?:\\*` + plain + `|(?i:` + other + `))`
 }
 
 // clean keeps err as it is unless its text shows a secret.
-func (x *exchange) clean(err error) error {
+func clean(err error, redact func(string) string) error {
 	text := err.Error()
-	redacted := x.redact(text)
+	redacted := redact(text)
 	if redacted == text {
 		return err
 	}

@@ -117,6 +117,14 @@ func answer(text string) handler {
 	}
 }
 
+// last is an answer after which the connection is closed.
+func last(text string) handler {
+	return func(c net.Conn, r *http.Request) bool {
+		answer(text)(c, r)
+		return false
+	}
+}
+
 // reply is a whole answer with the length of its body.
 func reply(status, header, body string) string {
 	return "HTTP/1.1 " + status + "\r\n" + header + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body

@@ -97,7 +97,11 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 		return nil, c.fail(x, target)
 	}
 	c.budget.refund(x.tries > 1)
-	return &Response{StatusCode: x.last.status, Header: x.last.header, Body: x.last.body}, nil
+	return x.response(), nil
+}
+
+func (x *exchange) response() *Response {
+	return &Response{StatusCode: x.last.status, Header: x.last.header, Body: x.last.body, exchange: x}
 }
 
 // bodyFunc gives the loop a new body for each try. A call without one that

@@ -136,7 +136,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 	case out.status < 200 || out.status > 299:
 		out.err = errStatus
 	case x.accept != nil:
-		out.err = x.accept(&Response{StatusCode: out.status, Header: out.header, Body: out.body})
+		out.err = x.accept(x.response())
 	}
 	return resp, used
 }
@@ -255,7 +255,7 @@ func (c *Client) log(x *exchange, u *url.URL, sent *guardedBody, took time.Durat
 		attrs = append(attrs, slog.String("query", q))
 	}
 	if err := x.last.err; err != nil && !errors.Is(err, errStatus) {
-		attrs = append(attrs, slog.String("error", x.redact(err.Error())))
+		attrs = append(attrs, slog.String("error", x.redactor()(err.Error())))
 	}
 	c.config.Logger.LogAttrs(ctx, slog.LevelDebug, c.config.Package+" request", attrs...)
 }

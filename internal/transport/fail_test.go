@@ -1,0 +1,153 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
+)
+
+// shown is all that a caller may come to print of a failed call.
+func shown(t *testing.T, err error, log *records) string {
+	t.Helper()
+	e := failure(t, err)
+	data, jsonErr := json.Marshal(e)
+	require.NoError(t, jsonErr)
+	return fmt.Sprintf("%v\n%+v\n%#v\n%s\n%+v\n%#v\n%s\n%s", err, err, err, e.Body, *e, e.Err, data, log)
+}
+
+// phpJSON is v as PHP writes it, with escaped slashes.
+func phpJSON(t *testing.T, v string) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	require.NoError(t, err)
+	return strings.ReplaceAll(string(data), "/", `\/`)
+}
+
+// plainJSON is v without the escapes that encoding/json adds for HTML.
+func plainJSON(t *testing.T, v string) string {
+	t.Helper()
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	require.NoError(t, enc.Encode(v))
+	return strings.TrimSpace(b.String())
+}
+
+// Services and proxies repeat what they were sent, in the spelling of the
+// format at hand and cut anywhere.
+func TestSecretsAreNotShown(t *testing.T) {
+	const (
+		token    = "tok/en+Value=.x"
+		password = `p"w\d&<é>/'s+ecret`
+		link     = "https://bucket.example/build.zip?sig=A%2FB&key=K/1+2&note=a'c"
+	)
+	pad := strings.Repeat("x", 60)
+	basic := auth.Basic("user", password)
+	header := http.Header{}
+	_, err := basic.Apply(t.Context(), header)
+	require.NoError(t, err)
+	for name, tt := range map[string]struct {
+		credentials auth.Credentials
+		secret      string
+	}{
+		"token":    {bearer(token), token},
+		"link":     {bearer(token), link},
+		"password": {basic, password},
+		"Basic":    {basic, strings.TrimPrefix(header.Get("Authorization"), "Basic ")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret := tt.secret
+			spellings := map[string]string{
+				"plain":      secret,
+				"query":      url.QueryEscape(secret),
+				"query low":  regexp.MustCompile(`%..`).ReplaceAllStringFunc(url.QueryEscape(secret), strings.ToLower),
+				"path":       url.PathEscape(secret),
+				"json":       jsonText(t, secret),
+				"php json":   phpJSON(t, secret),
+				"plain json": plainJSON(t, secret),
+				"html":       htmlEscape(secret),
+				"go":         fmt.Sprintf("%q", secret),
+			}
+			for spelling, text := range spellings {
+				for where, answered := range map[string]string{
+					"text":              reply("400 Bad Request", "Content-Type: text/plain\r\n", "no such thing: "+text),
+					"json":              reply("400 Bad Request", "Content-Type: application/json\r\n", `{"message":`+jsonText(t, "bad: "+text)+`,"code":`+jsonText(t, text)+`}`),
+					"raw json":          reply("400 Bad Request", "Content-Type: application/json\r\n", `{"message":"bad `+strings.Trim(text, `"`)+`"}`),
+					"html":              reply("502 Bad Gateway", "Content-Type: text/html\r\n", "<html><body>"+text+"</body></html>"),
+					"cut message":       reply("400 Bad Request", "Content-Type: text/plain\r\n", strings.Repeat(pad+" ", 8)+text),
+					"cut body":          reply("400 Bad Request", "Content-Type: text/plain\r\n", strings.Repeat("y", maxErrorBody-8)+text),
+					"not JSON":          reply("200 OK", "Content-Type: text/plain\r\n", text),
+					"cut and not JSON":  reply("200 OK", "Content-Type: text/plain\r\n", pad+text),
+					"request id":        reply("400 Bad Request", "X-Request-Id: "+oneLine(text)+"\r\n", ""),
+					"redirect":          reply("302 Found", "Location: /at/"+url.PathEscape(secret)+"\r\n", ""),
+					"broken status":     "HTTP/1.1 " + oneLine(text) + "\r\n\r\n",
+					"broken header":     "HTTP/1.1 200 OK\r\n" + oneLine(text) + "\r\n\r\n",
+					"odd content type":  reply("200 OK", "Content-Type: "+oneLine(text)+"\r\n", "x"),
+					"field of a struct": reply("200 OK", "Content-Type: application/json\r\n", `{"name":{`+jsonText(t, text)+`:1}}`),
+				} {
+					log := &records{}
+					c, _ := pipeClient(t, Config{Credentials: tt.credentials, Logger: log.logger(), Retry: noWait(1)}, last(answered))
+					call := get(Once)
+					call.Secrets = []string{"key=K/1", link} // the first stands in the second
+					_, _, err := Do[result](t.Context(), c, call)
+					out := shown(t, err, log)
+					// Parts of a secret are secret, too.
+					for _, part := range []string{"tok/", "tok%2", "Value", "K/1", "K%2F1", "sig=", "sig%3D", "ecret", "cGxh"} {
+						require.NotContains(t, out, part, "in %s as %s", where, spelling)
+					}
+					require.NotContains(t, out, strings.TrimPrefix(text, `"`)[:7], "in %s as %s", where, spelling)
+				}
+			}
+		})
+	}
+}
+
+func jsonText(t *testing.T, v string) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(data)
+}
+
+func htmlEscape(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#x27;", "/", "&#x2F;").Replace(s)
+}
+
+// oneLine is text as the value of a header.
+func oneLine(text string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(text) }
+
+func TestRedactor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		secrets []string
+		text    string
+		want    string
+	}{
+		"none":               {nil, "text", "text"},
+		"too short":          {[]string{"abc", ""}, "abcabc", "abcabc"},
+		"every one":          {[]string{"abcd"}, "abcd-abcd abcde", "REDACTED-REDACTED REDACTEDe"},
+		"case counts":        {[]string{"abcd"}, "ABCD", "ABCD"},
+		"longest first":      {[]string{"abcd", "abcdef"}, "abcdef abcd", "REDACTED REDACTED"},
+		"not in itself":      {[]string{"DACT", "word"}, "word", "REDACTED"},
+		"no pattern":         {[]string{"a.*z"}, "abcz a.*z", "abcz REDACTED"},
+		"space":              {[]string{"a b c d"}, "a%20b+c d", "REDACTED"},
+		"beyond the plane":   {[]string{"key\U0001F511"}, `key\uD83D\uDD11 key%F0%9F%94%91 key&#128273;`, "REDACTED REDACTED REDACTED"},
+		"invalid UTF-8":      {[]string{"key\xff\xfe"}, "the key\xff\xfe here", "the REDACTED here"},
+		"named entities":     {[]string{`<"'&>`}, "&lt;&quot;&apos;&amp;&gt; &#60;&#34;&#039;&#x26;&#X3E;", "REDACTED REDACTED"},
+		"JSON within JSON":   {[]string{`a"b/c&d`}, `{"x":"{\"y\":\"a\\\"b\\/c\\u0026d\"}"}`, `{"x":"{\"y\":\"REDACTED\"}"}`},
+		"escaped repeatedly": {[]string{"a/b+c"}, "a%252Fb%25252bc", "REDACTED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := &exchange{call: &Call{Secrets: tt.secrets}}
+			require.Equal(t, tt.want, x.redactor()(tt.text))
+		})
+	}
+}
