@@ -1,0 +1,261 @@
+// Command oracle-upload uploads a machine image to the Oracle Cloud
+// Marketplace in chunks, goes on where an earlier run was interrupted, and
+// follows the image until it is Completed.
+//
+// With no endpoint it runs against a built-in service, and with no file it
+// makes one, so that it shows all of it without an account.
+package main
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // the service's checksum
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
+	"github.com/imagejobs/imagejobs-go/examples/internal/oracle"
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+)
+
+func main() { cli.Main(run) }
+
+type program struct {
+	oracle.Flags
+
+	file, application, version, os string
+	overwrite, whole               bool
+	chunkSize                      int64
+	concurrency                    int
+	checkpointDir                  string
+
+	client *oraclemarket.Client
+	out    cli.Output
+	bars   *cli.Bars
+	bar    *cli.Bar
+	id     int64
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	p := &program{}
+	if err := p.parse(args, stderr); err != nil {
+		return err
+	}
+	p.bars = cli.NewBars(stdout, p.JSON)
+	defer p.bars.Wait()
+	p.out = cli.Output{W: p.bars, JSON: p.JSON}
+	if p.JSON {
+		p.out.W = stdout
+	}
+	if p.BuiltIn() {
+		server := p.Start()
+		defer server.Close()
+		p.client = server.Client()
+		p.out.Line("no endpoint given: using the built-in service at %s", server.URL)
+	} else if p.client, err = p.Connect(); err != nil {
+		return err
+	}
+	if p.file == "" {
+		name, err := makeSample()
+		if err != nil {
+			return err
+		}
+		defer os.Remove(name)
+		p.file = name
+		p.out.Line("no file given: made a sample image of %s", cli.Size(sampleSize))
+	}
+
+	start := time.Now()
+	sum, sumErr := "", make(chan error, 1)
+	sumCtx, stopSum := context.WithCancel(ctx)
+	defer stopSum()
+	go func() {
+		var err error
+		sum, err = fileMD5(sumCtx, p.file)
+		sumErr <- err
+	}()
+	image, err := p.upload(ctx)
+	if err != nil {
+		return p.explain(ctx, err)
+	}
+	if err := <-sumErr; err != nil {
+		return err
+	}
+	info, err := os.Stat(p.file)
+	if err != nil {
+		return err
+	}
+	took := time.Since(start)
+	p.out.Line("%s: %d bytes, MD5 %s, %s", image.StatusName, info.Size(), sum, took.Round(time.Millisecond))
+	p.out.Event(map[string]any{
+		"event": "result", "status": image.StatusName, "uploadRequestId": image.UploadRequestID,
+		"bytes": info.Size(), "md5": sum, "seconds": took.Seconds(), "request": image,
+	})
+	return nil
+}
+
+func (p *program) parse(args []string, stderr io.Writer) error {
+	flags := flag.NewFlagSet("oracle-upload", flag.ContinueOnError)
+	p.Add(flags)
+	flags.StringVar(&p.file, "file", "", "image to upload; none makes a sample of 256 MiB for the built-in service")
+	flags.StringVar(&p.application, "application", "", "name of the image")
+	flags.StringVar(&p.version, "image-version", "", "version of the image")
+	flags.StringVar(&p.os, "os", "", "operating system of the image")
+	flags.BoolVar(&p.overwrite, "overwrite", false, "replace a stored file of the same path")
+	flags.BoolVar(&p.whole, "whole", false, "upload in one request, which cannot be resumed")
+	flags.Int64Var(&p.chunkSize, "chunk-size", oraclemarket.DefaultChunkSize, "bytes in a chunk")
+	flags.IntVar(&p.concurrency, "concurrency", oraclemarket.DefaultConcurrency, "chunks under way at once")
+	flags.StringVar(&p.checkpointDir, "checkpoint-dir", ".imagejobs", "folder for the state of interrupted uploads")
+	if err := cli.Parse(flags, args, stderr); err != nil {
+		return err
+	}
+	switch {
+	case p.chunkSize < 1:
+		return fmt.Errorf("-chunk-size must be positive, not %d", p.chunkSize)
+	case p.concurrency < 1:
+		return fmt.Errorf("-concurrency must be positive, not %d", p.concurrency)
+	case p.checkpointDir == "":
+		return errors.New("-checkpoint-dir must not be empty")
+	case p.file == "" && !p.BuiltIn():
+		return errors.New("-file is required with an endpoint")
+	}
+	for _, f := range []struct {
+		name    string
+		value   *string
+		builtIn string
+	}{{"-application", &p.application, "sample-image"}, {"-image-version", &p.version, "1.0"}, {"-os", &p.os, "Linux"}} {
+		if *f.value == "" && !p.BuiltIn() {
+			return fmt.Errorf("%s is required with an endpoint", f.name)
+		} else if *f.value == "" {
+			*f.value = f.builtIn
+		}
+	}
+	return nil
+}
+
+func (p *program) upload(ctx context.Context) (*oraclemarket.MachineImageUploadRequest, error) {
+	if p.whole {
+		return p.uploadWhole(ctx)
+	}
+	req := &oraclemarket.UploadRequest{
+		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
+		ChunkSize: p.chunkSize, Concurrency: p.concurrency,
+		Progress: p.progress, StatusChanged: p.status,
+	}
+	if !p.BuiltIn() { // the built-in service forgets all uploads with this process
+		req.Checkpoints = oraclemarket.FileCheckpoints(p.checkpointDir)
+	}
+	return p.client.MachineImages.UploadFile(ctx, p.file, req)
+}
+
+func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUploadRequest, error) {
+	f, err := os.Open(p.file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	sum, err := fileMD5(ctx, p.file)
+	if err != nil {
+		return nil, err
+	}
+	p.out.Line("uploading %s in one request", cli.Size(info.Size()))
+	ack, err := p.client.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
+		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
+		FileName: filepath.Base(p.file), File: f, Size: info.Size(), MD5: sum,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.begin(ack.EntityID, false)
+	var last *oraclemarket.MachineImageUploadRequest
+	for now, err := range p.client.MachineImages.Watch(ctx, ack.EntityID) {
+		if err != nil {
+			return nil, err
+		}
+		last = now
+		p.status(now)
+	}
+	return last, nil
+}
+
+func (p *program) begin(id int64, resumed bool) {
+	p.id = id
+	verb := "upload request"
+	if resumed {
+		verb = "going on with upload request"
+	}
+	p.out.Line("%s %d", verb, id)
+	p.out.Event(map[string]any{"event": "upload-request", "uploadRequestId": id, "resumed": resumed})
+}
+
+func (p *program) progress(now oraclemarket.UploadProgress) {
+	if p.bar == nil {
+		p.begin(now.UploadRequestID, now.Resumed)
+		if now.Resumed {
+			p.out.Line("%d of %d chunks are there already", now.Chunks, now.TotalChunks)
+		}
+		p.bar = p.bars.Bytes("uploading", now.Total, now.Bytes)
+	}
+	p.bar.Set(now.Bytes, "", now.BytesPerSecond)
+	p.out.Event(map[string]any{
+		"event": "progress", "bytes": now.Bytes, "total": now.Total,
+		"chunks": now.Chunks, "totalChunks": now.TotalChunks, "bytesPerSecond": now.BytesPerSecond,
+	})
+}
+
+func (p *program) status(now *oraclemarket.MachineImageUploadRequest) {
+	line := fmt.Sprintf("status: %s", now.StatusName)
+	for _, d := range now.DataCenterImageUploadRequests {
+		line += fmt.Sprintf(", %s %d%%", d.DataCenterName, d.UploadProgress)
+	}
+	p.out.Line("%s", line)
+	p.out.Event(map[string]any{"event": "status", "status": now.StatusName, "request": now})
+}
+
+// explain says how to go on after a failure.
+func (p *program) explain(ctx context.Context, err error) error {
+	switch {
+	case p.BuiltIn() || p.whole || errors.Is(err, oraclemarket.ErrInvalidArgument):
+	case errors.Is(err, oraclemarket.ErrSourceChanged), errors.Is(err, oraclemarket.ErrCheckpointInvalid):
+		return fmt.Errorf("%w (checkpoints are in %s)", err, p.checkpointDir)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w; the state is in %s: run the same command again to go on", err, p.checkpointDir)
+	case !isEnded(err):
+		return fmt.Errorf("%w; what is uploaded is kept: run the same command again to go on", err)
+	}
+	return err
+}
+
+func isEnded(err error) bool {
+	_, ended := errors.AsType[*oraclemarket.StateError](err)
+	return ended
+}
+
+func fileMD5(ctx context.Context, name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h, buf := md5.New(), make([]byte, 128<<10) //nolint:gosec // the service's checksum
+	for ctx.Err() == nil {
+		n, err := f.Read(buf)
+		_, _ = h.Write(buf[:n])
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", ctx.Err()
+}
