@@ -24,7 +24,7 @@ func TestClock(t *testing.T) {
 }
 
 func TestTimeline(t *testing.T) {
-	line := emulator.Timeline[string]{{"queued", 2 * time.Second}, {"running", 5 * time.Second}, {State: "done"}}
+	line := emulator.Timeline[string]{emulator.In("queued", 2*time.Second), emulator.In("running", 5*time.Second), emulator.In("done", 0)}
 	for _, test := range []struct {
 		ran   time.Duration
 		state string

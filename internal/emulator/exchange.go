@@ -34,6 +34,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 
 	_, pattern := s.mux.Handler(r)
 	operation, known := s.operations[pattern]
+	if known && s.config.Refine != nil {
+		operation = s.config.Refine(operation, r)
+	}
 	x := &exchange{server: s, w: w, known: known}
 	x.entry = s.log.open(operation, s.config.Clock.Now(), r)
 	x.body = &countingBody{ReadCloser: r.Body}

@@ -99,6 +99,16 @@ func TestServer(t *testing.T) {
 	require.Equal(t, "no operation GET /nowhere\n", got.body)
 }
 
+func TestRefine(t *testing.T) {
+	s := start(t, emulator.Config{Refine: func(operation string, r *http.Request) string {
+		return operation + r.URL.Query().Get("as")
+	}})
+	call(t, http.MethodGet, s.URL()+"/echo/7?as=.Special", "")
+	call(t, http.MethodGet, s.URL()+"/nowhere?as=.Special", "")
+	require.Equal(t, 1, s.Count("Echo.Get.Special"))
+	require.Equal(t, 1, s.Count(""))
+}
+
 func TestServerOwnErrors(t *testing.T) {
 	s := start(t, emulator.Config{Error: func(w http.ResponseWriter, _ *http.Request, status int, text string) {
 		emulator.WriteJSON(w, status, map[string]any{"code": status, "text": text})

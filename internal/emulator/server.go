@@ -19,6 +19,8 @@ type Config struct {
 	Listener net.Listener
 	// Clock tells the time.
 	Clock Clock
+	// Refine may rename the operation of a request, where one path and method serve several.
+	Refine func(operation string, r *http.Request) string
 	// LogLimit bounds the request log; 0 means [DefaultLogLimit].
 	LogLimit int
 	// Error writes the service's error answer: for paths and methods it does not know, and for faults that have a Status

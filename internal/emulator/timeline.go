@@ -8,6 +8,11 @@ type Step[S any] struct {
 	For   time.Duration
 }
 
+// In returns the step of staying in a state for d.
+func In[S any](state S, d time.Duration) Step[S] {
+	return Step[S]{State: state, For: d}
+}
+
 // Timeline is the way of a job through its states. The job never leaves the last one, whatever its For.
 type Timeline[S any] []Step[S]
 

@@ -1,0 +1,195 @@
+package oraclemarkettest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
+)
+
+// FirstChunk is the number under which [Upload] shows a chunk that came with the initiate call without an
+// X-Chunk-Number: whether it is number 0 or 1 only shows when the others are there.
+const FirstChunk = -1
+
+// create is the whole-file upload and the initiate call.
+func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
+	fileName, err := fileNameOf(r)
+	if err != nil {
+		return err
+	}
+	announced := 0
+	if text := r.Header.Get("X-Number-Of-Chunks"); text != "" {
+		if announced, err = strconv.Atoi(text); err != nil || announced < 1 {
+			return badRequest("X-Number-Of-Chunks %q is not a positive number", text)
+		}
+	}
+	first := FirstChunk
+	if text := r.Header.Get("X-Chunk-Number"); text != "" {
+		if first, err = chunkNumber(text); err != nil {
+			return err
+		}
+	}
+	form, err := s.readUpload(r)
+	if err != nil {
+		return err
+	}
+	spec, err := form.check(announced)
+	if err == nil {
+		err = s.verify(r, form.file)
+	}
+	if err != nil {
+		s.store.remove(form.file)
+		return err
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.core.Clock().Now()
+	u := s.newUpload(&upload{
+		spec: spec, fileName: fileName, user: r.Header.Get("X-Oracle-UserId"), created: now, touched: now, announced: announced,
+		outcome: s.outcomes.take(spec.Application),
+	})
+	switch {
+	case form.file == nil:
+	case announced > 0:
+		err = s.keepChunk(u, first, form.file)
+	default:
+		err = s.store.adopt(form.file, fmt.Sprintf("%d-whole", u.id))
+		u.order = []*blob{form.file}
+		u.started = now
+	}
+	if err != nil {
+		delete(s.uploads, u.id)
+		s.store.remove(form.file)
+		return err
+	}
+	if !s.config.created201 {
+		acknowledge(w, u.id, "OK")
+		return nil
+	}
+	w.Header().Set("Location", fmt.Sprintf("http://%s%s/machineimages/%d", r.Host, prefix, u.id))
+	emulator.WriteJSON(w, http.StatusCreated, struct {
+		Application     string `json:"application"`
+		Version         string `json:"version"`
+		OperatingSystem string `json:"operatingSystem"`
+	}{spec.Application, spec.Version, spec.OperatingSystem})
+	return nil
+}
+
+// uploadForm is a form of the create and chunk calls.
+type uploadForm struct {
+	json       []byte
+	uploadType *string
+	file       *blob
+}
+
+// readUpload reads a form and puts its file, if there is one, into the store.
+func (s *Server) readUpload(r *http.Request) (*uploadForm, error) {
+	form := &uploadForm{}
+	err := emulator.ReadForm(r, func(part emulator.FormPart) (err error) {
+		// The documentation prints the field as "uploadType : {Chunk}".
+		switch strings.TrimRight(part.Name, " :") {
+		case "json":
+			form.json, err = readField(part)
+		case "uploadType":
+			var text []byte
+			text, err = readField(part)
+			value := strings.Trim(string(text), " \t\r\n:{}\"")
+			form.uploadType = &value
+		case "file":
+			if form.file != nil {
+				return badRequest("the form has two parts named file")
+			}
+			form.file, err = s.store.receive(part)
+		}
+		return err
+	})
+	if err != nil {
+		s.store.remove(form.file)
+		return nil, formError(err)
+	}
+	return form, nil
+}
+
+// formError gives an error of [emulator.ReadForm] its status.
+func formError(err error) error {
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, emulator.ErrNotForm):
+		return fail(http.StatusUnsupportedMediaType, "%v", err)
+	}
+	return badRequest("%v", err)
+}
+
+// check makes sure that the form is what its headers say it is.
+func (f *uploadForm) check(announced int) (spec, error) {
+	parsed, err := parseSpec(f.json)
+	if err != nil {
+		return spec{}, err
+	}
+	chunked := f.uploadType != nil
+	switch {
+	case chunked && !strings.EqualFold(*f.uploadType, "Chunk"):
+		return spec{}, badRequest("uploadType %q is not Chunk", *f.uploadType)
+	case chunked && announced == 0:
+		return spec{}, badRequest("the X-Number-Of-Chunks header is missing")
+	case announced == 0 && f.file == nil:
+		return spec{}, badRequest("the form has no part named file")
+	}
+	return parsed, nil
+}
+
+// parseSpec reads the form field json. The documentation does not say what of it is mandatory; since the path of the
+// stored image is made of them, the three texts are here.
+func parseSpec(text []byte) (spec, error) {
+	if text == nil {
+		return spec{}, badRequest("the form has no field named json")
+	}
+	var parsed spec
+	err := decode(text, map[string]any{
+		"application": &parsed.Application, "version": &parsed.Version, "operatingSystem": &parsed.OperatingSystem,
+		"overwriteStorageFile": &parsed.OverwriteStorageFile,
+	})
+	if err != nil {
+		return spec{}, badRequest("the form field json cannot be read: %v", err)
+	}
+	for _, field := range []struct{ name, value string }{
+		{"application", parsed.Application}, {"version", parsed.Version}, {"operatingSystem", parsed.OperatingSystem},
+	} {
+		if field.value == "" {
+			return spec{}, badRequest("the form field json has no %s", field.name)
+		}
+	}
+	return parsed, nil
+}
+
+// fileNameOf is the file name that the header gives, in either of the spellings that the documentation has. A name that
+// does not fit in a header comes percent-encoded.
+func fileNameOf(r *http.Request) (string, error) {
+	name := r.Header.Get("X-File-Name")
+	if name == "" {
+		name = r.Header.Get("X-Filename")
+	}
+	if name == "" {
+		return "", badRequest("the X-File-Name header is missing")
+	}
+	if decoded, err := url.PathUnescape(name); err == nil {
+		return decoded, nil
+	}
+	return name, nil // it just has a percent sign in it
+}
+
+// verify compares a received blob with the checksum that the client sent, if both are there.
+func (s *Server) verify(r *http.Request, b *blob) error {
+	want := strings.TrimSpace(r.Header.Get("X-MD5-Checksum"))
+	if want == "" || b == nil || b.md5 == "" || strings.EqualFold(want, b.md5) {
+		return nil
+	}
+	return badRequest("X-MD5-Checksum is %s, but that of the %d bytes received is %s", want, b.size, b.md5)
+}

@@ -1,0 +1,159 @@
+package oraclemarkettest
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
+)
+
+// Server is the service. It is safe for concurrent use.
+type Server struct {
+	// URL is the server's base URL, without a slash at its end.
+	URL string
+	// ClientID and ClientSecret are the client credentials that get a token.
+	ClientID, ClientSecret string
+	// User is a value for X-Oracle-UserId that is accepted.
+	User string
+	// Token is a bearer token that is accepted without being asked for and never expires; empty if
+	// [WithStaticTokens] says that there is none.
+	Token string
+
+	config config
+	core   *emulator.Server
+	tokens tokens
+	store  *store
+
+	mu       sync.Mutex
+	uploads  map[int64]*upload
+	lastID   int64
+	outcomes outcomes
+}
+
+// firstID is the id that the documentation's sample of a new upload request has.
+const firstID = 7934470
+
+// NewServer starts a server on a free loopback port. Like [net/http/httptest.NewServer] it panics if it cannot.
+func NewServer(opts ...Option) *Server {
+	s, err := Start("", opts...)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// Start starts a server on the address "host:port"; an empty one means a free loopback port. An address that is in use
+// is an error.
+func Start(addr string, opts ...Option) (*Server, error) {
+	config := newConfig(opts)
+	config.server.Addr = addr
+	config.server.Error = writeError
+	config.server.Refine = refine
+	store, err := newStore(config)
+	if err != nil {
+		return nil, fmt.Errorf("oraclemarkettest: %w", err)
+	}
+	s := &Server{
+		ClientID:     config.clientID,
+		ClientSecret: config.clientSecret,
+		User:         "partner@example.com",
+		config:       config,
+		core:         emulator.New(config.server),
+		tokens:       newTokens(config),
+		store:        store,
+		uploads:      map[int64]*upload{},
+		lastID:       firstID - 1,
+		outcomes:     outcomes{usual: config.outcome, byApplication: map[string]Outcome{}},
+	}
+	if len(config.users) > 0 {
+		s.User = config.users[0]
+	}
+	if len(config.staticTokens) > 0 {
+		s.Token = config.staticTokens[0]
+	}
+	s.addSample()
+	s.routes()
+	if err := s.core.Start(); err != nil {
+		_ = store.close()
+		return nil, fmt.Errorf("oraclemarkettest: %w", err)
+	}
+	s.URL = s.core.URL()
+	return s, nil
+}
+
+// Close ends the server: it closes all connections, ends stalled requests, waits for them and removes the uploaded bytes
+// (but see [WithDir]). It may be called more than once.
+func (s *Server) Close() {
+	s.core.Close()
+	// What is left behind is in the folder for temporary files, where the system finds it.
+	_ = s.store.close()
+}
+
+// The names of the operations, for [Fault].Operation, [Server.Count] and [Server.Processed].
+const (
+	OpAuthenticate = "Authenticate"
+	OpOAMToken     = "OAMToken"
+
+	OpCreate      = "MachineImages.Create"
+	OpInitiate    = "MachineImages.Initiate" // a create call with an X-Number-Of-Chunks header
+	OpUploadChunk = "MachineImages.UploadChunk"
+	OpMerge       = "MachineImages.Merge"
+	OpGet         = "MachineImages.Get"
+	OpHead        = "MachineImages.Head"
+	OpDelete      = "MachineImages.Delete"
+	OpList        = "MachineImages.List"
+
+	OpStorageList = "StorageImages.List"
+	OpStorageGet  = "StorageImages.Get"
+	OpStorageCopy = "StorageImages.Copy"
+)
+
+const prefix = "/appstore/publisher/v1"
+
+func (s *Server) routes() {
+	s.open(OpAuthenticate, "GET "+prefix+"/authenticate", s.authenticate)
+	s.open(OpOAMToken, "POST /oam/oauth2/tokens", s.oamToken)
+
+	s.guarded(OpCreate, "POST "+prefix+"/machineimages", s.create)
+	s.guarded(OpUploadChunk, "POST "+prefix+"/machineimages/{id}/chunk", s.uploadChunk)
+	s.guarded(OpMerge, "PATCH "+prefix+"/machineimages/{id}", s.merge)
+	s.guarded(OpGet, "GET "+prefix+"/machineimages/{id}", s.get)
+	s.guarded(OpHead, "HEAD "+prefix+"/machineimages/{id}", s.head)
+	s.guarded(OpDelete, "DELETE "+prefix+"/machineimages/{id}", s.delete)
+	s.guarded(OpList, "GET "+prefix+"/machineimages", s.list)
+
+	s.guarded(OpStorageList, "GET "+prefix+"/storageimages", s.storageList)
+	s.guarded(OpStorageGet, "GET "+prefix+"/storageimages/{path...}", s.storageGet)
+	s.guarded(OpStorageCopy, "POST "+prefix+"/storageimages/{path...}", s.storageCopy)
+}
+
+// refine tells the two operations apart that share a path and a method.
+func refine(operation string, r *http.Request) string {
+	if operation == OpCreate && r.Header.Get("X-Number-Of-Chunks") != "" {
+		return OpInitiate
+	}
+	return operation
+}
+
+// handler is a handler that may leave it to its caller to tell the client what went wrong.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// open registers an operation that needs no token.
+func (s *Server) open(operation, pattern string, h handler) {
+	s.core.Handle(operation, pattern, func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			writeFailure(w, r, err)
+		}
+	})
+}
+
+// guarded registers an operation that needs one.
+func (s *Server) guarded(operation, pattern string, h handler) {
+	s.open(operation, pattern, func(w http.ResponseWriter, r *http.Request) error {
+		if err := s.admit(r); err != nil {
+			return err
+		}
+		return h(w, r)
+	})
+}
