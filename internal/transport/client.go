@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -182,6 +183,8 @@ func parseBaseURL(config *Config) (*url.URL, error) {
 		return nil, invalid("must not have a fragment")
 	case u.Opaque != "" || u.Host == "" || u.Hostname() == "":
 		return nil, invalid("must be absolute, like https://host")
+	case badPort(u.Port()):
+		return nil, invalid("must have a port from 1 to 65535, or none")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, invalid("must have the scheme https, not %q", u.Scheme)
 	case strings.Contains(u.Path, "//"), hasDotSegment(u.Path):
@@ -191,8 +194,18 @@ func parseBaseURL(config *Config) (*url.URL, error) {
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	u.RawPath = strings.TrimSuffix(u.RawPath, "/")
-	u.Host = strings.ToLower(u.Host)
+	if !strings.Contains(u.Host, "%") { // the zone of an IPv6 address has a case
+		u.Host = strings.ToLower(u.Host)
+	}
 	return u, nil
+}
+
+func badPort(port string) bool {
+	if port == "" {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err != nil || n == 0
 }
 
 func hasDotSegment(path string) bool {

@@ -94,6 +94,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 					"odd content type":  reply("200 OK", "Content-Type: "+oneLine(text)+"\r\n", "x"),
 					"field of a struct": reply("200 OK", "Content-Type: application/json\r\n", `{"name":{`+jsonText(t, text)+`:1}}`),
 				} {
+					if spelling != "plain" && where != "text" && where != "raw json" && where != "cut and not JSON" {
+						continue // one spelling is enough for the other places
+					}
 					log := &records{}
 					c, _ := pipeClient(t, Config{Credentials: tt.credentials, Logger: log.logger(), Retry: noWait(1)}, last(answered))
 					call := get(Once)
