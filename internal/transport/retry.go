@@ -23,7 +23,7 @@ import (
 type exchange struct {
 	call    *Call
 	accept  func(*Response) error
-	tries   int
+	tries   int   // sent so far
 	renewed bool  // a refused token was replaced, which is done once a call
 	last    try   // the newest try
 	ended   error // why there was no other try although one was due, nil if none was

@@ -54,14 +54,13 @@ func (t *tries) RoundTrip(req *http.Request) (*http.Response, error) {
 // response is nil when no header arrived.
 func (t *tries) try(x *exchange, req *http.Request, body io.ReadCloser) (*http.Response, auth.Grant) {
 	start := time.Now()
-	x.tries++
 	x.last = try{}
 	var sent *guardedBody
 	if body != nil {
 		sent = &guardedBody{body: body, size: req.ContentLength}
 	}
 	resp, used := t.send(x, req, sent)
-	t.client.log(x, req.URL, sent, time.Since(start))
+	t.client.log(req.Context(), x, req.URL, sent, time.Since(start))
 	return resp, used
 }
 
@@ -107,6 +106,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		defer sent.detach()
 	}
 
+	x.tries++
 	resp, err := t.next.RoundTrip(r)
 	out.maybeSent = seen.maybeSent()
 	if err != nil {
@@ -235,8 +235,7 @@ func readAnswer(resp *http.Response) ([]byte, error) {
 
 // log writes one record for a try. No header, no body, and of the query only
 // what the service's allow-list names.
-func (c *Client) log(x *exchange, u *url.URL, sent *guardedBody, took time.Duration) {
-	ctx := context.Background()
+func (c *Client) log(ctx context.Context, x *exchange, u *url.URL, sent *guardedBody, took time.Duration) {
 	if c.config.Logger == nil || !c.config.Logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}

@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
+)
+
+// jsonLog gives what was logged, record by record.
+func jsonLog(t *testing.T, r *records) []map[string]any {
+	t.Helper()
+	var list []map[string]any
+	for line := range strings.Lines(r.String()) {
+		record := map[string]any{}
+		require.NoError(t, json.Unmarshal([]byte(line), &record))
+		list = append(list, record)
+	}
+	return list
+}
+
+func TestLogRecord(t *testing.T) {
+	log := &records{}
+	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	const token = "token-of-the-test"
+	s := serveTCP(t, sequence(
+		answer(reply("503 Service Unavailable", "X-Secret: header-value\r\n", "body-of-the-answer "+token)),
+		func(net.Conn, *http.Request) bool { return false },
+		answer(okJSON(`{"name":"x"}`))))
+	c := newClient(t, Config{
+		BaseURL: s.url() + "/base/", Logger: logger, Credentials: bearer(token), Retry: noWait(4),
+		PublicQuery: []string{"limit", "absent"},
+	})
+	call := post(Repeatable, BytesBody("text/plain", []byte("body-of-the-request")))
+	call.Query = url.Values{"limit": {"20"}, "url": {"https://bucket.example/?sig=query-value"}}
+	call.Header = http.Header{"X-Note": {"header-of-the-request"}}
+	_, _, err := Do[result](t.Context(), c, call)
+	require.NoError(t, err)
+
+	list := jsonLog(t, log)
+	require.Len(t, list, 3)
+	for i, record := range list {
+		require.Equal(t, "DEBUG", record["level"])
+		require.Equal(t, "jobs request", record["msg"])
+		require.Equal(t, "Jobs.Create", record["operation"])
+		require.Equal(t, http.MethodPost, record["method"])
+		require.Equal(t, strings.TrimPrefix(s.url(), "http://"), record["host"])
+		require.Equal(t, "/base/jobs", record["path"])
+		require.EqualValues(t, i+1, record["try"])
+		require.EqualValues(t, len("body-of-the-request"), record["bytes_sent"])
+		require.Equal(t, "limit=20", record["query"])
+		require.Positive(t, record["duration"])
+		for name := range record {
+			require.True(t, slices.Contains([]string{
+				"time", "level", "msg", "operation", "method", "host", "path", "status",
+				"duration", "try", "bytes_sent", "bytes_received", "query", "error",
+			}, name), name)
+		}
+	}
+	require.EqualValues(t, 503, list[0]["status"])
+	require.EqualValues(t, len("body-of-the-answer "+token), list[0]["bytes_received"])
+	require.NotContains(t, list[0], "error")
+	require.EqualValues(t, 0, list[1]["status"])
+	require.Equal(t, "EOF", list[1]["error"])
+	require.EqualValues(t, 200, list[2]["status"])
+	for _, secret := range []string{token, "header-value", "body-of", "query-value", "header-of", "bucket.example"} {
+		require.NotContains(t, log.String(), secret)
+	}
+}
+
+// Handlers find trace ids in the context.
+func TestLogGetsTheContext(t *testing.T) {
+	type key struct{}
+	var got any
+	logger := slog.New(contextHandler{slog.DiscardHandler, func(ctx context.Context) { got = ctx.Value(key{}) }})
+	s := serveTCP(t, answer(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.url(), Logger: logger})
+	_, _, err := Do[result](context.WithValue(t.Context(), key{}, "trace 7"), c, get(Safe))
+	require.NoError(t, err)
+	require.Equal(t, "trace 7", got)
+}
+
+type contextHandler struct {
+	slog.Handler
+	seen func(context.Context)
+}
+
+func (contextHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h contextHandler) Handle(ctx context.Context, _ slog.Record) error {
+	h.seen(ctx)
+	return nil
+}
+
+func TestLogOnlyWhereDebugIsOn(t *testing.T) {
+	log := &records{}
+	s := serveTCP(t, answer(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.url(), Logger: slog.New(slog.NewTextHandler(log, nil))})
+	_, _, err := Do[result](t.Context(), c, get(Safe))
+	require.NoError(t, err)
+	require.Empty(t, log.String())
+}
+
+// Attempts counts what was sent.
+func TestNothingSentIsNoAttempt(t *testing.T) {
+	errSource := errors.New("no token today")
+	log := &records{}
+	s := serveTCP(t, answer(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.url(), Logger: log.logger(), Credentials: auth.Token(
+		func(context.Context) (string, time.Time, error) { return "", time.Time{}, errSource },
+		func(http.Header, string) {})})
+	for _, class := range []Repeat{Once, Repeatable, Safe} {
+		_, _, err := Do[result](t.Context(), c, get(class))
+		e := failure(t, err)
+		require.ErrorIs(t, err, errSource)
+		require.Zero(t, e.Attempts)
+		require.NotErrorIs(t, err, ErrAmbiguous)
+	}
+	require.Zero(t, s.requests.Load())
+	require.Contains(t, log.String(), "no token today")
+}
