@@ -1,0 +1,272 @@
+package imagereplicator_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
+)
+
+// inMemory is a server that a client in a synctest bubble can reach.
+func inMemory(t *testing.T, opts ...imagereplicatortest.Option) (*imagereplicatortest.Server, imagereplicator.Option) {
+	t.Helper()
+	listener := emulator.NewPipeListener()
+	server := imagereplicatortest.NewServer(append(opts, imagereplicatortest.WithListener(listener))...)
+	transport := &http.Transport{DialContext: listener.DialContext, MaxConnsPerHost: 64, MaxIdleConnsPerHost: 64}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		server.Close()
+	})
+	return server, imagereplicator.WithHTTPClient(&http.Client{Transport: transport})
+}
+
+func create(t *testing.T, client *imagereplicator.Client) string {
+	t.Helper()
+	id, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{
+		ImageID:             imagereplicatortest.ImageID,
+		DestinationTenantID: imagereplicatortest.DestinationTenantID,
+	})
+	require.NoError(t, err)
+	return id
+}
+
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(10*time.Minute))
+		client := server.Client(overPipe)
+		start := time.Now()
+		job, err := client.Jobs.Wait(t.Context(), create(t, client))
+		require.NoError(t, err)
+		require.Equal(t, imagereplicator.StatusReplicated, job.Status)
+		require.EqualValues(t, 100, job.CopyProgress)
+		require.NotEmpty(t, job.DestinationImageID)
+		require.InDelta(t, 10*time.Minute, time.Since(start), float64(15*time.Second))
+	})
+}
+
+// In the documented example a job is still cancel_requested 122 seconds after
+// that was asked for.
+func TestWaitForACancellation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(time.Hour), imagereplicatortest.WithCancelLag(5*time.Minute))
+		client := server.Client(overPipe)
+		id := create(t, client)
+		require.NoError(t, client.Jobs.Cancel(t.Context(), id))
+		require.ErrorIs(t, client.Jobs.Cancel(t.Context(), id), imagereplicator.ErrConflict)
+
+		var seen []imagereplicator.Status
+		var last error
+		for job, err := range client.Jobs.Watch(t.Context(), id) {
+			if err != nil {
+				last = err
+				break
+			}
+			seen = append(seen, job.Status)
+		}
+		require.Equal(t, []imagereplicator.Status{"cancel_requested", "canceling", "canceled"}, seen)
+		state := new(imagereplicator.StateError)
+		require.ErrorAs(t, last, &state)
+		require.Equal(t, &imagereplicator.StateError{JobID: id, Status: imagereplicator.StatusCanceled}, state)
+
+		job, err := client.Jobs.Wait(t.Context(), id)
+		require.ErrorAs(t, err, &state)
+		require.Equal(t, imagereplicator.StatusCanceled, job.Status)
+	})
+}
+
+func TestWaitWhenACancellationLoses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(10*time.Minute), imagereplicatortest.WithLostCancel())
+		client := server.Client(overPipe)
+		id := create(t, client)
+		require.NoError(t, client.Jobs.Cancel(t.Context(), id))
+		job, err := client.Jobs.Get(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, imagereplicator.StatusCancelRequested, job.Status)
+
+		job, err = client.Jobs.Wait(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, imagereplicator.StatusReplicated, job.Status)
+	})
+}
+
+func TestWaitForAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, overPipe := inMemory(t, imagereplicatortest.WithOutcome(imagereplicator.StatusError))
+		client := server.Client(overPipe)
+		job, err := client.Jobs.Wait(t.Context(), create(t, client))
+		state := new(imagereplicator.StateError)
+		require.ErrorAs(t, err, &state)
+		require.Equal(t, imagereplicator.StatusError, state.Status)
+		require.Equal(t, imagereplicator.StatusError, job.Status)
+		require.EqualValues(t, 50, job.CopyProgress)
+	})
+}
+
+func TestWaitGoesOnInAnUnknownState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, overPipe := inMemory(t)
+		client := server.Client(overPipe)
+		id := create(t, client)
+		require.True(t, server.SetStatus(id, "waiting_for_tape"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		job, err := client.Jobs.Wait(ctx, id)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, `last status "waiting_for_tape"`)
+		require.EqualValues(t, "waiting_for_tape", job.Status)
+		require.Greater(t, server.Count(imagereplicatortest.OpGet), 200)
+	})
+}
+
+func TestWaitObeysRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, overPipe := inMemory(t)
+		client := server.Client(overPipe)
+		id := create(t, client)
+		server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpGet, Header: http.Header{"Retry-After": {"90"}}})
+		start := time.Now()
+		_, err := client.Jobs.Wait(t.Context(), id)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, time.Since(start), 90*time.Second)
+		require.Equal(t, 2, server.Count(imagereplicatortest.OpGet))
+	})
+}
+
+func TestWaitRidesOutTemporaryFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(time.Minute))
+		client := server.Client(overPipe)
+		id := create(t, client)
+		for _, fault := range []imagereplicatortest.Fault{
+			{Status: 503, RetryAfter: "5"}, {Status: 502, ContentType: "text/html", Body: "<h1>Bad Gateway</h1>"},
+			{Drop: imagereplicatortest.DropAfter}, {Truncate: true}, {Status: 500},
+		} {
+			fault.Operation = imagereplicatortest.OpGet
+			fault.Skip = 1
+			server.Inject(fault)
+		}
+		job, err := client.Jobs.Wait(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, imagereplicator.StatusReplicated, job.Status)
+	})
+}
+
+func TestWaitErrors(t *testing.T) {
+	client, mock := mocked(t)
+	mock.RegisterResponder(http.MethodGet, jobURL, answer(t, http.StatusNotFound, "error_404_webob.json"))
+	job, err := client.Jobs.Wait(t.Context(), jobID)
+	require.ErrorIs(t, err, imagereplicator.ErrNotFound)
+	require.ErrorContains(t, err, "waiting for job "+jobID+", no status seen")
+	require.Nil(t, job)
+
+	mock.RegisterResponder(http.MethodGet, jobURL,
+		answer(t, http.StatusOK, "job_execution_example.json").Then(answer(t, http.StatusNotFound, "error_404_webob.json")))
+	job, err = client.Jobs.Wait(t.Context(), jobID, quickly())
+	require.ErrorIs(t, err, imagereplicator.ErrNotFound)
+	require.ErrorContains(t, err, `last status "cancel_requested"`)
+	require.Equal(t, executionExample(), *job)
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("the operator went home"))
+	_, err = client.Jobs.Wait(ctx, jobID)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "the operator went home")
+}
+
+func TestWatchYieldsChangesAlone(t *testing.T) {
+	client, mock := mocked(t)
+	state := func(status imagereplicator.Status, progress int64) httpmock.Responder {
+		return httpmock.NewJsonResponderOrPanic(http.StatusOK, imagereplicator.Job{ID: jobID, Status: status, CopyProgress: progress})
+	}
+	mock.RegisterResponder(http.MethodGet, jobURL, state("replicate_requested", 0).
+		Then(state("replicate_requested", 0)).Then(state("replicating", 10)).Then(state("replicating", 10)).
+		Then(state("replicating", 20)).Then(state("replicated", 100)))
+	var seen []int64
+	for job, err := range client.Jobs.Watch(t.Context(), jobID, quickly()) {
+		require.NoError(t, err)
+		seen = append(seen, job.CopyProgress)
+	}
+	require.Equal(t, []int64{0, 10, 20, 100}, seen)
+
+	before := mock.GetTotalCallCount()
+	mock.RegisterResponder(http.MethodGet, jobURL, state("replicating", 10))
+	for range client.Jobs.Watch(t.Context(), jobID, quickly()) {
+		break
+	}
+	require.Equal(t, before+1, mock.GetTotalCallCount())
+}
+
+// A thousand jobs awaited at once by one client, over 64 connections, while the
+// token expires: by the clock, and all of a sudden.
+func TestWaitForAThousand(t *testing.T) {
+	const jobs = 1000
+	for name, test := range map[string]struct {
+		lifetime time.Duration
+		sudden   bool
+	}{
+		"the token's time ends": {lifetime: 40 * time.Second},
+		"the token is refused":  {lifetime: time.Hour, sudden: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, overPipe := inMemory(t,
+					imagereplicatortest.WithJobTime(time.Minute), imagereplicatortest.WithTokenLifetime(test.lifetime),
+					imagereplicatortest.WithRequestLogLimit(100)) // the memory measured is the client's
+				client := server.Client(overPipe)
+				ids := make([]string, jobs)
+				for i := range ids {
+					ids[i] = create(t, client)
+				}
+				require.Equal(t, 1, server.TokensIssued())
+				before := memory()
+				sparingly := imagereplicator.WithPollInterval(5*time.Second, 15*time.Second)
+
+				var waiting sync.WaitGroup
+				ended := make([]*imagereplicator.Job, jobs)
+				failed := make([]error, jobs)
+				for i, id := range ids {
+					waiting.Go(func() { ended[i], failed[i] = client.Jobs.Wait(t.Context(), id, sparingly) })
+				}
+				<-time.After(20 * time.Second)
+				synctest.Wait()
+				t.Logf("%d bytes for each waiter, connections included", (memory()-before)/jobs)
+				require.Less(t, (memory()-before)/jobs, int64(64<<10))
+				if test.sudden {
+					server.ExpireTokens()
+				}
+				answered := server.Processed(imagereplicatortest.OpGet)
+				waiting.Wait()
+
+				for i := range ids {
+					require.NoError(t, failed[i])
+					require.Equal(t, ids[i], ended[i].ID)
+					require.Equal(t, imagereplicator.StatusReplicated, ended[i].Status)
+				}
+				require.Equal(t, 2, server.TokensIssued())
+				require.GreaterOrEqual(t, server.Processed(imagereplicatortest.OpGet), answered+jobs)
+				refused := server.Count(imagereplicatortest.OpGet) - server.Processed(imagereplicatortest.OpGet)
+				require.Equal(t, test.sudden, refused > 0, "%d requests were refused", refused)
+			})
+		})
+	}
+}
+
+// memory is what is in use, stacks included.
+func memory() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
