@@ -216,7 +216,7 @@ func TestWaitForAThousand(t *testing.T) {
 		lifetime time.Duration
 		sudden   bool
 	}{
-		"the token's time ends": {lifetime: 40 * time.Second},
+		"the token's time ends": {lifetime: 50 * time.Second},
 		"the token is refused":  {lifetime: time.Hour, sudden: true},
 	} {
 		t.Run(name, func(t *testing.T) {
