@@ -172,7 +172,7 @@ func checkEnvelope(r *transport.Response) error {
 	var e envelope
 	var wrongType *json.UnmarshalTypeError
 	if err := json.Unmarshal(r.Body, &e); err != nil && !errors.As(err, &wrongType) {
-		return nil //nolint:nilerr // decoding the same bytes fails as well, and says more
+		return nil // decoding the same bytes fails as well, and says more
 	}
 	return e.refusal()
 }
@@ -204,12 +204,12 @@ func checkCreated(idField string) func(*transport.Response) error {
 			return err
 		}
 		var fields map[string]json.RawMessage
-		if json.Unmarshal(r.Body, &fields) != nil {
-			return nil // described by the decoder
+		if err := json.Unmarshal(r.Body, &fields); err != nil {
+			return transport.BadAnswer(r, err)
 		}
 		var id lenient.Int
 		if json.Unmarshal(fields[idField], &id) != nil || id <= 0 {
-			return fmt.Errorf("the answer has no %s", idField)
+			return transport.BadAnswer(r, fmt.Errorf("no %s", idField))
 		}
 		return nil
 	}

@@ -34,20 +34,18 @@ func (s JobState) Terminal() bool {
 	return s == JobCompleted || s == JobFailed || s == JobSquashed
 }
 
-// statesByID are the states in the order of their jobstateid, from 1.
-var statesByID = [...]JobState{JobCreated, JobPending, JobQueued, JobRunning, JobCompleted, JobFailed, JobSquashed}
-
-// stateOf is what the id says or, where there is none or an unknown one, the
-// name: the documents promise the name alone.
+// stateOf is the state that the id says or, where there is none or an unknown
+// one, the name: the documents promise the name alone.
 func stateOf(id int64, name string) JobState {
-	if id >= 1 && id <= int64(len(statesByID)) {
-		return statesByID[id-1]
+	byID := [...]JobState{JobCreated, JobPending, JobQueued, JobRunning, JobCompleted, JobFailed, JobSquashed}
+	if id >= 1 && id <= int64(len(byID)) {
+		return byID[id-1]
 	}
 	trimmed := strings.TrimSpace(name)
 	if strings.EqualFold(trimmed, "Complete") { // "Image job states"; elsewhere it is "Completed"
 		return JobCompleted
 	}
-	for _, state := range statesByID {
+	for _, state := range byID {
 		if strings.EqualFold(trimmed, string(state)) {
 			return state
 		}

@@ -1,0 +1,167 @@
+package multiplaytest
+
+import (
+	"fmt"
+
+	"github.com/imagejobs/imagejobs-go/multiplay"
+)
+
+// Files are the paths that a diff finds to differ.
+type Files struct {
+	Added, Modified, Removed []string
+}
+
+func (f *Files) empty() bool { return len(f.Added)+len(f.Modified)+len(f.Removed) == 0 }
+
+type diff struct {
+	job
+	imageID, machineID int64
+	files              Files
+	accepted, rejected bool
+}
+
+// SetFiles says what diffs find that are made from now on: one modified file by default, nothing if files is empty.
+func (s *Server) SetFiles(files Files) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files = files
+}
+
+// LockImage has somebody else make a diff of an image, which has completed already, and returns its id.
+func (s *Server) LockImage(imageID int64) (diffID int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := &diff{job: s.newJob(Diff), imageID: imageID, machineID: MachineID, files: s.files}
+	d.took = 0
+	s.diffs = append(s.diffs, d)
+	return d.id
+}
+
+// lock is the diff that locks an image, nil for none.
+func (s *Server) lock(imageID int64) *diff {
+	for _, d := range s.diffs {
+		if d.imageID == imageID && !d.accepted && !d.rejected {
+			return d
+		}
+	}
+	return nil
+}
+
+func (s *Server) locked(imageID int64) *refusal {
+	if d := s.lock(imageID); d != nil {
+		return refuse("image locked by diffid: %d", d.id)
+	}
+	return nil
+}
+
+func (s *Server) createDiff(r *request) (object, *refusal) {
+	imageID, machineID, again := r.number("imageid"), r.number("machineid"), r.optional("diffid")
+	if r.bad != nil {
+		return nil, r.bad
+	}
+	if _, refused := s.target(imageID, machineID); refused != nil {
+		return nil, refused
+	}
+	if again != 0 {
+		return s.diffAgain(again)
+	}
+	if refused := s.locked(imageID); refused != nil {
+		return nil, refused
+	}
+	d := &diff{job: s.newJob(Diff), imageID: imageID, machineID: machineID, files: s.files}
+	s.diffs = append(s.diffs, d)
+	return s.encode(&d.job, "diffid"), nil
+}
+
+func (s *Server) diffStatus(r *request) (object, *refusal) {
+	info := r.flag("diff_info")
+	d, refused := find(s.diffs, r.id("diffid"))
+	if refused != nil {
+		return nil, refused
+	}
+	answer := s.encode(&d.job, "diffid")
+	if !info {
+		return answer, nil
+	}
+	files := Files{}
+	if state, _ := s.state(&d.job); state == multiplay.JobCompleted {
+		files = d.files
+	}
+	answer["added"] = s.fileMap(files.Added)
+	answer["modified"] = s.fileMap(files.Modified)
+	answer["removed"] = s.fileMap(files.Removed)
+	answer["image"] = object{"imageid": d.imageID}
+	answer["machine"] = object{"machineid": d.machineID}
+	answer["game"] = object{}
+	if image := s.images[d.imageID]; image != nil {
+		answer["game"] = object{"gameid": image.GameID}
+	}
+	return answer, nil
+}
+
+func (s *Server) fileMap(paths []string) any {
+	if len(paths) == 0 && s.config.emptyArrays {
+		return []string{}
+	}
+	files := object{}
+	for _, path := range paths {
+		files[path] = object{"path": path}
+	}
+	return files
+}
+
+func (s *Server) retryDiff(r *request) (object, *refusal) {
+	answer, refused := s.diffAgain(r.id("diffid"))
+	delete(answer, "success") // not in the table
+	return answer, refused
+}
+
+func (s *Server) diffAgain(id int64) (object, *refusal) {
+	d, refused := s.outstanding(id)
+	if refused != nil {
+		return nil, refused
+	}
+	s.rerun(&d.job, Diff)
+	d.files = s.files
+	return s.encode(&d.job, "diffid"), nil
+}
+
+func (s *Server) rejectDiff(r *request) (object, *refusal) {
+	reinstall := r.flag("reinstall")
+	r.text("reinstall")
+	if r.bad != nil {
+		return nil, r.bad
+	}
+	d, refused := s.outstanding(r.id("diffid"))
+	if refused != nil {
+		return nil, refused
+	}
+	d.rejected = true
+	if !reinstall {
+		return object{"diffid": d.id}, nil
+	}
+	uninstall := s.newJob(Install)
+	answer := s.encode(&uninstall, "uninstalljobid")
+	delete(answer, "success") // not in the table
+	return answer, nil
+}
+
+// outstanding is a diff that has ended and is neither rejected nor made a version of.
+func (s *Server) outstanding(id int64) (*diff, *refusal) {
+	d, refused := find(s.diffs, id)
+	if refused != nil {
+		return nil, refused
+	}
+	var why string
+	switch state, _ := s.state(&d.job); {
+	case d.rejected:
+		why = "is rejected"
+	case d.accepted:
+		why = "has become a version"
+	case state != multiplay.JobCompleted && state != multiplay.JobFailed:
+		why = fmt.Sprintf("is %s, not complete or failed", state)
+	default:
+		return d, nil
+	}
+	return nil, refuse("image diff %d %s", id, why)
+}
