@@ -1,0 +1,76 @@
+package oraclemarket
+
+import (
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+// config is what New would give a token source to bind to.
+func (c *Client) config(mock *httpmock.MockTransport) transport.Config {
+	return transport.Config{
+		Package: pkg, BaseURL: c.MachineImages.client.BaseURL(), HTTPClient: &http.Client{Transport: mock},
+		WrapError: func(e *transport.Error) error { return (*Error)(e) },
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for want, opts := range map[string][]Option{
+		"WithBaseURL: must be absolute":                     {WithBaseURL("")},
+		"WithBaseURL: must not contain user info":           {WithBaseURL("https://user:pass@host")},
+		"WithBaseURL: must not have a query":                {WithBaseURL("https://host?x=1")},
+		"WithBaseURL: must not have a fragment":             {WithBaseURL("https://host/#x")},
+		"WithBaseURL: plain http would send the credential": {WithBaseURL("http://ocm-apis-cloud.oracle.com")},
+		"WithBaseURL: must have the scheme https":           {WithBaseURL("ftp://host")},
+		"WithRetry: maxAttempts must be at least 1":         {WithRetry(0, 0, 0)},
+		"WithRetry: maxWait must not be below minWait":      {WithRetry(1, time.Second, 0)},
+		"WithRetry: minWait must not be negative":           {WithRetry(1, -1, 0)},
+		"WithTimeouts: must not be negative":                {WithTimeouts(-1, 0)},
+		"WithUserAgent: must not contain control":           {WithUserAgent("a\nb")},
+		"WithFirstChunkNumber: must be 0 or 1":              {WithFirstChunkNumber(2)},
+	} {
+		_, err := New("user@example.com", StaticToken("t"), opts...)
+		require.ErrorContains(t, err, "oraclemarket: "+want)
+		require.ErrorIs(t, err, ErrInvalidArgument)
+	}
+	_, err := New("", StaticToken("t"))
+	require.ErrorContains(t, err, "oraclemarket: New: user: must not be empty")
+	_, err = New("a\r\nb", StaticToken("t"))
+	require.ErrorContains(t, err, "oraclemarket: New: user: must not contain control")
+}
+
+func TestNewAccepts(t *testing.T) {
+	for _, opts := range [][]Option{
+		nil,
+		{WithBaseURL(DottedBaseURL)},
+		{WithBaseURL("http://127.0.0.1:8080"), WithBaseURL("http://localhost:1"), WithBaseURL("http://[::1]:1/prefix/")},
+		{WithBaseURL("http://intranet"), WithInsecureHTTP()},
+		{WithRetry(1, 0, 0), WithTimeouts(time.Second, time.Minute), WithUserAgent("x/1"), WithLogger(slog.Default()), WithHTTPClient(nil)},
+	} {
+		_, err := New("user@example.com", StaticToken("t"), opts...)
+		require.NoError(t, err)
+	}
+}
+
+func TestUserAgentAndBaseURL(t *testing.T) {
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodGet, "https://gateway.example.com/oracle/appstore/publisher/v1/machineimages/1", answer(t, seen, 200, "status.json"))
+	client := mockClient(t, mock, WithBaseURL("https://gateway.example.com/oracle/"), WithUserAgent("release-bot/2.1"))
+	_, err := client.MachineImages.Get(t.Context(), 1)
+	require.NoError(t, err)
+	require.Regexp(t, `^release-bot/2\.1 imagejobs-go/\S+$`, seen.Header.Get("User-Agent"))
+}
+
+func TestStateErrorText(t *testing.T) {
+	err := stateError(7, &MachineImageUploadRequest{StatusName: StatusRejected, DataCenterImageUploadRequests: []DataCenterImageUploadRequest{
+		{DataCenterName: "TEAK", StatusName: StatusCompleted, UploadProgress: 100},
+		{DataCenterName: "Cherry", StatusName: StatusFailed, UploadProgress: 40},
+	}})
+	require.EqualError(t, err, `oraclemarket: upload request 7 ended with status "Rejected": Cherry: Failed at 40%`)
+}

@@ -1,0 +1,184 @@
+package oraclemarket
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	sampleToken = "eyJhbGciOiJSUzI1NiJ9.c2FtcGxl.c2lnbmF0dXJl"
+	tokenURL    = DefaultBaseURL + "/appstore/publisher/v1/authenticate"
+	oamURL      = "https://login.us2.oraclecloud.com:443/oam/oauth2/tokens"
+)
+
+func tokenClient(t *testing.T, mock *httpmock.MockTransport, tokens TokenSource, opts ...Option) (*Client, error) {
+	t.Helper()
+	return New("fname.lname@oracle.com", tokens, append([]Option{
+		WithHTTPClient(&http.Client{Transport: mock}), WithRetry(2, 0, 0),
+	}, opts...)...)
+}
+
+func TestClientCredentials(t *testing.T) {
+	mock, login, call := httpmock.NewMockTransport(), &sentRequest{}, &sentRequest{}
+	mock.RegisterResponder(http.MethodGet, tokenURL, answer(t, login, 200, "token.json"))
+	mock.RegisterResponder(http.MethodGet, imageURL, answer(t, call, 200, "status.json"))
+	client, err := tokenClient(t, mock, ClientCredentials("the-id", "the-secret"))
+	require.NoError(t, err)
+	require.Zero(t, mock.GetTotalCallCount(), "New sends nothing")
+	for range 3 {
+		_, err = client.MachineImages.Get(t.Context(), 2797087)
+		require.NoError(t, err)
+	}
+	require.Equal(t, "Basic "+base64.StdEncoding.EncodeToString([]byte("the-id:the-secret")), login.Header.Get("Authorization"))
+	require.Equal(t, "no-cache", login.Header.Get("Cache-Control"))
+	require.NotContains(t, login.Header, "X-Oracle-Userid")
+	require.Equal(t, 1, login.count)
+	require.Equal(t, "Bearer "+sampleToken, call.Header.Get("Authorization"))
+	require.Equal(t, "fname.lname@oracle.com", call.Header.Get("X-Oracle-UserId"))
+}
+
+func TestOAMClientCredentials(t *testing.T) {
+	mock, login, call := httpmock.NewMockTransport(), &sentRequest{}, &sentRequest{}
+	mock.RegisterResponder(http.MethodPost, oamURL, answer(t, login, 200, "token.json"))
+	mock.RegisterResponder(http.MethodGet, imageURL, answer(t, call, 200, "status.json"))
+	client, err := tokenClient(t, mock, OAMClientCredentials(oamURL, "usoracle30650", "the-id", "the-secret"))
+	require.NoError(t, err)
+	_, err = client.MachineImages.Get(t.Context(), 2797087)
+	require.NoError(t, err)
+	require.Equal(t, "Basic "+base64.StdEncoding.EncodeToString([]byte("the-id:the-secret")), login.Header.Get("Authorization"))
+	require.Equal(t, "usoracle30650", login.Header.Get("X-User-Identity-Domain-Name"))
+	require.Equal(t, "application/x-www-form-urlencoded; charset=UTF-8", login.Header.Get("Content-Type"))
+	require.Equal(t, "grant_type=client_credentials", login.URL.RawQuery)
+	require.Empty(t, login.body)
+	require.Equal(t, "Bearer "+sampleToken, call.Header.Get("Authorization"))
+}
+
+func TestTokenExpiry(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterResponder(http.MethodGet, tokenURL, httpmock.NewStringResponder(200, `{"access_token":"abcd","expires_in":"3600"}`))
+	bound, err := ClientCredentials("id", "secret").(binder).bind(mockClient(t, mock).config(mock))
+	require.NoError(t, err)
+	token, err := bound.Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "abcd", token.Value)
+	require.WithinDuration(t, time.Now().Add(time.Hour), token.Expiry, time.Minute)
+}
+
+// A login that fails is an error of the call, with the token endpoint's status.
+func TestLoginFails(t *testing.T) {
+	for name, test := range map[string]struct {
+		status   int
+		body     string
+		sentinel error
+		tries    int
+	}{
+		"refused":       {401, `{"message":"bad key"}`, ErrUnauthorized, 1},
+		"down":          {503, ``, ErrServer, 2},
+		"not a token":   {200, `{"access_token":""}`, nil, 1},
+		"not JSON":      {200, `eyJ0aGUtdG9rZW4iOiJpbiBwbGFpbiJ9`, nil, 2},
+		"wrong expiry":  {200, `{"access_token":"the-token-itself","expires_in":"soon"}`, nil, 2},
+		"no header fit": {200, `{"access_token":"a\nb"}`, nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mock := httpmock.NewMockTransport()
+			mock.RegisterResponder(http.MethodGet, tokenURL, httpmock.NewStringResponder(test.status, test.body))
+			client, err := tokenClient(t, mock, ClientCredentials("the-id", "the-secret"))
+			require.NoError(t, err)
+			_, err = client.MachineImages.Initiate(t.Context(), &InitiateUploadRequest{
+				Application: "a", Version: "1", OperatingSystem: "Linux", FileName: "f", NumberOfChunks: 1,
+			})
+			requireError(t, err)
+			if test.sentinel != nil {
+				require.ErrorIs(t, err, test.sentinel)
+			}
+			require.NotErrorIs(t, err, ErrAmbiguous, "the call itself was never sent")
+			require.Equal(t, test.tries, mock.GetTotalCallCount())
+			for _, secret := range []string{"the-secret", "the-token-itself", "eyJ0aGUt", base64.StdEncoding.EncodeToString([]byte("the-id:the-secret"))} {
+				requireNoSecret(t, secret, err)
+			}
+		})
+	}
+}
+
+// requireNoSecret prints the value in every way and looks for the secret.
+func requireNoSecret(t *testing.T, secret string, v any) {
+	t.Helper()
+	for ; v != nil; v = unwrapAny(v) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+			require.NotContains(t, fmt.Sprintf(verb, v), secret)
+		}
+		data, err := json.Marshal(v)
+		if err == nil {
+			require.NotContains(t, string(data), secret)
+		}
+		var log strings.Builder
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "v", v)
+		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "v", v)
+		require.NotContains(t, log.String(), secret)
+	}
+}
+
+func unwrapAny(v any) any {
+	if err, ok := v.(error); ok {
+		if inner := errors.Unwrap(err); inner != nil {
+			return inner
+		}
+	}
+	return nil
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	const secret = "s3cr3t-value"
+	oam := OAMClientCredentials(oamURL, "domain", "id", secret)
+	client, err := New("user@example.com", ClientCredentials("id", secret))
+	require.NoError(t, err)
+	for _, v := range []any{
+		Token{Value: secret}, &Token{Value: secret}, struct{ T Token }{Token{Value: secret}},
+		StaticToken(secret), ClientCredentials("id", secret), oam, client, *client, client.MachineImages, *client.MachineImages,
+	} {
+		requireNoSecret(t, secret, v)
+	}
+	_, err = ClientCredentials("id", secret).Token(t.Context())
+	require.ErrorIs(t, err, ErrInvalidArgument)
+	requireNoSecret(t, secret, err)
+}
+
+func TestBadCredentials(t *testing.T) {
+	for want, tokens := range map[string]TokenSource{
+		"ClientCredentials: id: must not be empty":                      ClientCredentials("", "s"),
+		"ClientCredentials: id: must not contain a colon":               ClientCredentials("a:b", "s"),
+		"ClientCredentials: secret: must not be empty":                  ClientCredentials("a", ""),
+		"OAMClientCredentials: id: must not be empty":                   OAMClientCredentials(oamURL, "d", "", "s"),
+		"OAMClientCredentials: identityDomain: must not be empty":       OAMClientCredentials(oamURL, "", "a", "s"),
+		"OAMClientCredentials: identityDomain: must not contain contro": OAMClientCredentials(oamURL, "d\r\n", "a", "s"),
+		"OAMClientCredentials: tokenURL: must be absolute":              OAMClientCredentials("/oam", "d", "a", "s"),
+		"OAMClientCredentials: tokenURL: must not contain user info":    OAMClientCredentials("https://u:pw@h/oam", "d", "a", "s"),
+		"OAMClientCredentials: tokenURL: plain http":                    OAMClientCredentials("http://login.example.com/oam", "d", "a", "s"),
+		"New: tokens: must not be nil":                                  nil,
+	} {
+		_, err := New("user@example.com", tokens)
+		require.ErrorContains(t, err, "oraclemarket: "+want)
+		require.ErrorIs(t, err, ErrInvalidArgument)
+	}
+}
+
+func TestTokenSourceFails(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	own := errors.New("the vault is closed")
+	client, err := tokenClient(t, mock, TokenSourceFunc(func(context.Context) (Token, error) { return Token{}, own }))
+	require.NoError(t, err)
+	_, err = client.MachineImages.Get(t.Context(), 1)
+	require.ErrorIs(t, err, own)
+	require.Zero(t, mock.GetTotalCallCount())
+}
