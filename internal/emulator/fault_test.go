@@ -135,7 +135,7 @@ func TestStalls(t *testing.T) {
 						}
 						done <- err
 					}()
-					time.Sleep(time.Hour) // in the bubble's time
+					<-time.After(time.Hour) // in the bubble's time
 					synctest.Wait()
 					select {
 					case err := <-done:

@@ -13,6 +13,9 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
+// plainClient pools its connections, which tests that use it end by.
+var plainClient = &http.Client{Transport: &http.Transport{}}
+
 func TestRequests(t *testing.T) {
 	clock := emulator.NewManualClock(time.Unix(1700000000, 0))
 	s := start(t, emulator.Config{Clock: emulator.NewClock(clock.Now, 0)})
@@ -21,10 +24,10 @@ func TestRequests(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL()+"/echo?a=b", io.NopCloser(bytes.NewReader([]byte("hello"))))
 	require.NoError(t, err)
 	req.Header.Set("X-Tag", "1")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := plainClient.Do(req)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	http.DefaultClient.CloseIdleConnections()
+	plainClient.CloseIdleConnections()
 
 	got := s.Requests()
 	require.Len(t, got, 1)
@@ -98,12 +101,12 @@ func TestReadForm(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/form", bytes.NewReader([]byte(body)))
 		require.NoError(t, err)
 		req.Header.Set("Content-Type", contentType)
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := plainClient.Do(req)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 		return resp.StatusCode
 	}
-	defer http.DefaultClient.CloseIdleConnections()
+	defer plainClient.CloseIdleConnections()
 
 	require.Equal(t, http.StatusOK, post(form.FormDataContentType(), body.String()))
 	require.Equal(t, []string{"json//{}", "file/a b.tar.gz/image"}, seen)

@@ -1,14 +1,18 @@
 package oraclemarkettest
 
-import "github.com/imagejobs/imagejobs-go/oraclemarket"
+import (
+	"fmt"
 
-// Client returns a client of this server, ready to use: it logs in with ClientID and ClientSecret. The options come
-// after those that make it so. Like [NewServer] it panics if an option is wrong.
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+)
+
+// Client returns a client for this server, with the server's client credentials and user. More options may be given;
+// Client panics if [oraclemarket.New] refuses them.
 func (s *Server) Client(opts ...oraclemarket.Option) *oraclemarket.Client {
-	opts = append([]oraclemarket.Option{oraclemarket.WithBaseURL(s.URL)}, opts...)
-	client, err := oraclemarket.New(s.User, oraclemarket.ClientCredentials(s.ClientID, s.ClientSecret), opts...)
+	all := append([]oraclemarket.Option{oraclemarket.WithBaseURL(s.URL)}, opts...)
+	client, err := oraclemarket.New(s.User, oraclemarket.ClientCredentials(s.ClientID, s.ClientSecret), all...)
 	if err != nil {
-		panic(err)
+		panic(fmt.Sprintf("oraclemarkettest: %v", err))
 	}
 	return client
 }

@@ -392,7 +392,7 @@ func TestWithoutChecksums(t *testing.T) {
 }
 
 func TestChunksInParallel(t *testing.T) {
-	const chunks, size = 16, 1 << 20
+	const chunks, size = 16, 1 << 18
 	g := newRig(t)
 	id := g.initiate(chunks)
 	var image bytes.Buffer
