@@ -7,28 +7,26 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // ErrorText derives a code and a message from the body of an error answer.
 // Services and the proxies before them send JSON of several shapes, text, HTML
 // and XML; none of them is an error here, the worst case is no message.
 func ErrorText(contentType string, body []byte) (code, message string) {
-	text := strings.TrimSpace(string(body))
-	if text == "" {
-		return "", ""
-	}
+	text := strings.TrimSpace(strings.TrimPrefix(string(body), "\ufeff"))
 	if strings.HasPrefix(text, "{") {
 		var object map[string]any
-		if json.Unmarshal(body, &object) == nil {
+		if json.Unmarshal([]byte(text), &object) == nil {
 			code, message = fromObject(object, 0)
-			return clip(code), clip(message)
+			return tidy(code), tidy(message)
 		}
 	}
 	media, _, _ := mime.ParseMediaType(contentType)
 	if strings.HasPrefix(text, "<") || strings.HasSuffix(media, "html") || strings.HasSuffix(media, "xml") {
 		text = stripTags(text)
 	}
-	return "", clip(strings.Join(strings.Fields(text), " "))
+	return "", tidy(text)
 }
 
 // Names under which services put message and code, the telling ones first.
@@ -56,7 +54,11 @@ func fromObject(object map[string]any, depth int) (code, message string) {
 		code = first(code, scalar(object[name]))
 	}
 	if text, ok := object["error"].(string); ok {
-		message = first(message, text)
+		if message == "" {
+			message = text
+		} else {
+			code = first(code, text) // OAuth: error_description is the message
+		}
 	}
 	if message == "" && len(object) == 1 {
 		for _, only := range object {
@@ -78,7 +80,7 @@ func first(have, other string) string {
 func scalar(v any) string {
 	switch v := v.(type) {
 	case string:
-		return strings.Join(strings.Fields(stripTags(v)), " ")
+		return strings.TrimSpace(stripTags(v))
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	default:
@@ -89,7 +91,7 @@ func scalar(v any) string {
 var (
 	invisible = regexp.MustCompile(`(?is)<(script|style|head)\b.*?</(script|style|head)\s*>|<!--.*?-->`)
 	headTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title\s*>`)
-	tag       = regexp.MustCompile(`(?s)<[^>]*>`)
+	tag       = regexp.MustCompile(`(?s)</?[a-zA-Z!?][^>]*>`)
 )
 
 // stripTags leaves the words of HTML or XML.
@@ -106,9 +108,17 @@ func stripTags(text string) string {
 	return html.UnescapeString(visible)
 }
 
-// clip keeps a message readable, however much a proxy sent.
-func clip(text string) string {
+// tidy keeps a message readable: on one line, without what a terminal would
+// act upon, and short however much a proxy sent.
+func tidy(text string) string {
 	const most = 500
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return ' '
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
 	if len(text) <= most {
 		return text
 	}

@@ -34,7 +34,7 @@ func (c *Client) fail(x *exchange, target *url.URL) error {
 		Method:     x.call.Method,
 		URL:        c.publicURL(target),
 		StatusCode: t.status,
-		RequestID:  clip(redact(requestID(t.header))),
+		RequestID:  tidy(redact(requestID(t.header))),
 		Attempts:   x.tries,
 		Ambiguous:  x.ambiguous(),
 	}
@@ -42,7 +42,7 @@ func (c *Client) fail(x *exchange, target *url.URL) error {
 	refusal, refused := errors.AsType[*Refusal](t.err)
 	switch {
 	case refused:
-		e.Code, e.Message = redact(refusal.Code), redact(refusal.Message)
+		e.Code, e.Message = tidy(redact(refusal.Code)), tidy(redact(refusal.Message))
 	case t.status >= 300 && t.status < 400:
 		e.Message = "redirects are not followed"
 		if to := redirectTarget(target, t.header); to != "" {
