@@ -1,0 +1,201 @@
+package imagereplicator_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"testing"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
+)
+
+// prints is v in each way that programs print and log values.
+func prints(t *testing.T, v any) string {
+	t.Helper()
+	var out bytes.Buffer
+	_, err := fmt.Fprintf(&out, "%v %+v %#v %s %q %d %x", v, v, v, v, v, v, v)
+	require.NoError(t, err)
+	data, err := json.Marshal(v)
+	require.NoError(t, err)
+	out.Write(data)
+	slog.New(slog.NewTextHandler(&out, nil)).InfoContext(t.Context(), "printed", "value", v)
+	slog.New(slog.NewJSONHandler(&out, nil)).InfoContext(t.Context(), "printed", "value", v)
+	return out.String()
+}
+
+func TestTokenIsNotPrinted(t *testing.T) {
+	secret := imagereplicator.Token{Value: token}
+	for _, v := range []any{secret, &secret, []imagereplicator.Token{secret}, struct{ T imagereplicator.Token }{secret}} {
+		text := prints(t, v)
+		require.NotContains(t, text, token)
+		require.NotContains(t, text, fmt.Sprintf("%x", token))
+		require.Contains(t, text, "REDACTED")
+	}
+	client, _ := mocked(t)
+	for _, v := range []any{client, *client, client.Jobs} {
+		require.NotContains(t, prints(t, v), token)
+	}
+}
+
+// A service or proxy may repeat the token; neither error nor log does.
+func TestTokenIsNotInErrorsAndLogs(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	client, mock := mocked(t, imagereplicator.WithLogger(logger))
+	calls := map[string]func() error{
+		"Get":    func() error { _, err := client.Jobs.Get(t.Context(), jobID); return err },
+		"List":   func() error { _, err := client.Jobs.List(t.Context()); return err },
+		"Cancel": func() error { return client.Jobs.Cancel(t.Context(), jobID) },
+		"Wait":   func() error { _, err := client.Jobs.Wait(t.Context(), jobID); return err },
+		"Create": func() error {
+			_, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{ImageID: "i", DestinationTenantID: "t"})
+			return err
+		},
+	}
+	for _, responder := range []httpmock.Responder{
+		httpmock.NewStringResponder(http.StatusForbidden, `{"error": {"code": "`+token+`", "message": "token `+token+` is not welcome"}}`),
+		httpmock.NewStringResponder(http.StatusInternalServerError, "token "+token),
+		httpmock.NewErrorResponder(errors.New("cannot send " + token)),
+		httpmock.NewStringResponder(http.StatusFound, "").HeaderSet(http.Header{"Location": {"https://example.com/?token=" + token}}),
+		httpmock.NewStringResponder(http.StatusOK, "<p>"+token),
+	} {
+		mock.RegisterNoResponder(responder)
+		for name, call := range calls {
+			err := call()
+			if err == nil {
+				require.Equal(t, "Cancel", name, "it has no body to be wrong")
+				continue
+			}
+			text := fmt.Sprintf("%v %+v %#v", err, err, err)
+			failure := new(imagereplicator.Error)
+			require.ErrorAs(t, err, &failure)
+			text += fmt.Sprintf("%v %+v %#v", *failure, *failure, *failure)
+			for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+				text += inner.Error()
+			}
+			data, jsonErr := json.Marshal(failure)
+			require.NoError(t, jsonErr)
+			require.NotContains(t, text+string(data), token, name)
+		}
+	}
+	require.Contains(t, log.String(), "operation=Jobs.Create")
+	require.NotContains(t, log.String(), token)
+}
+
+func TestTokenGoesToNoOtherHost(t *testing.T) {
+	server, other := imagereplicatortest.NewServer(), imagereplicatortest.NewServer()
+	defer server.Close()
+	defer other.Close()
+	// One that follows redirects, if it is let.
+	client := server.Client(imagereplicator.WithHTTPClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}))
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server.Inject(imagereplicatortest.Fault{Status: status, Location: other.URL + "/v2/extension/image_replicator/jobs?token=" + token})
+		_, err := client.Jobs.Get(t.Context(), jobID)
+		failure := new(imagereplicator.Error)
+		require.ErrorAs(t, err, &failure)
+		require.Equal(t, status, failure.StatusCode)
+		require.Contains(t, failure.Message, "redirects to "+other.URL)
+		require.NotContains(t, err.Error(), token)
+
+		server.Inject(imagereplicatortest.Fault{Status: status, Location: other.URL})
+		_, err = client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{
+			ImageID: imagereplicatortest.ImageID, DestinationTenantID: imagereplicatortest.DestinationTenantID,
+		})
+		require.ErrorAs(t, err, &failure)
+		require.Equal(t, 1, failure.Attempts)
+	}
+	require.Empty(t, other.Requests())
+	require.Len(t, server.Requests(), 10)
+}
+
+// provider is what gophercloud v2 has of a provider client.
+type provider struct {
+	token   string
+	renewed string // empty for one that cannot log in again
+	asked   []string
+	err     error
+}
+
+func (p *provider) Token() string { return p.token }
+
+func (p *provider) Reauthenticate(_ context.Context, previousToken string) error {
+	p.asked = append(p.asked, previousToken)
+	if p.renewed != "" {
+		p.token = p.renewed
+	}
+	return p.err
+}
+
+// oldProvider is what gophercloud v1 and eclcloud have.
+type oldProvider struct{ inner provider }
+
+func (p *oldProvider) Token() string { return p.inner.token }
+
+func (p *oldProvider) Reauthenticate(previousToken string) error {
+	return p.inner.Reauthenticate(context.Background(), previousToken)
+}
+
+func TestProviderTokens(t *testing.T) {
+	// accepting answers those who come with the token.
+	accepting := func(accepted string) httpmock.Responder {
+		return func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("X-Auth-Token") != accepted {
+				return answer(t, http.StatusUnauthorized, "error_401.txt")(r)
+			}
+			return answer(t, http.StatusOK, "list.json")(r)
+		}
+	}
+	list := func(p imagereplicator.Provider, accepted string) error {
+		client, mock := mockedWith(t, imagereplicator.ProviderTokens(p))
+		mock.RegisterResponder(http.MethodGet, jobsURL, accepting(accepted))
+		_, err := client.Jobs.List(t.Context())
+		return err
+	}
+
+	p := &provider{token: "first-token"}
+	require.NoError(t, list(p, "first-token"))
+	require.Empty(t, p.asked)
+
+	p = &provider{token: "first-token", renewed: "second-token"}
+	require.NoError(t, list(p, "second-token"))
+	require.Equal(t, []string{"first-token"}, p.asked)
+
+	old := &oldProvider{provider{token: "first-token", renewed: "second-token"}}
+	require.NoError(t, list(old, "second-token"))
+	require.Equal(t, []string{"first-token"}, old.inner.asked)
+
+	p = &provider{renewed: "first-token"} // not logged in yet
+	require.NoError(t, list(p, "first-token"))
+	require.Equal(t, []string{""}, p.asked)
+
+	p = &provider{token: "first-token"} // without AllowReauth
+	require.ErrorIs(t, list(p, "second-token"), imagereplicator.ErrUnauthorized)
+	require.Equal(t, []string{"first-token"}, p.asked)
+
+	p = &provider{token: "first-token", err: errors.New("the API key was deleted")}
+	require.ErrorContains(t, list(p, "second-token"), "the API key was deleted")
+
+	require.ErrorIs(t, list(nil, ""), imagereplicator.ErrInvalidArgument)
+}
+
+// A program may have renewed its provider by itself.
+func TestProviderTokensTakesOverANewToken(t *testing.T) {
+	p := &provider{token: "first-token"}
+	tokens := imagereplicator.ProviderTokens(p)
+	got, err := tokens.Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "first-token", got.Value)
+	p.token = "second-token"
+	got, err = tokens.Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "second-token", got.Value)
+	require.Empty(t, p.asked)
+}

@@ -1,0 +1,137 @@
+package imagereplicator_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
+)
+
+func toDestination() *imagereplicator.CreateJobRequest {
+	return &imagereplicator.CreateJobRequest{
+		ImageID:             imagereplicatortest.ImageID,
+		DestinationTenantID: imagereplicatortest.DestinationTenantID,
+	}
+}
+
+// found are the jobs for the request, as the docs say to look for them.
+func found(t *testing.T, client *imagereplicator.Client, req *imagereplicator.CreateJobRequest) []*imagereplicator.Job {
+	t.Helper()
+	jobs, err := client.Jobs.List(t.Context())
+	require.NoError(t, err)
+	var found []*imagereplicator.Job
+	for _, job := range jobs {
+		if job.SourceImageID == req.ImageID && job.DestinationTenantID == req.DestinationTenantID && job.ID != jobID {
+			found = append(found, job)
+		}
+	}
+	return found
+}
+
+func TestCreateIsNotRepeated(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault imagereplicatortest.Fault
+		jobs  int
+	}{
+		"answer lost":           {imagereplicatortest.Fault{Drop: imagereplicatortest.DropAfter}, 1},
+		"answer cut":            {imagereplicatortest.Fault{Truncate: true}, 1},
+		"half an answer":        {imagereplicatortest.Fault{CutJSON: true}, 1},
+		"gateway gave up":       {imagereplicatortest.Fault{Status: http.StatusGatewayTimeout, Process: true}, 1},
+		"a page for an answer":  {imagereplicatortest.Fault{ContentType: "text/html", Body: "<p>Welcome"}, 1},
+		"connection lost early": {imagereplicatortest.Fault{Drop: imagereplicatortest.DropBefore}, 0},
+		"service unavailable":   {imagereplicatortest.Fault{Status: http.StatusServiceUnavailable}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := imagereplicatortest.NewServer()
+			defer server.Close()
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			client := server.Client(imagereplicator.WithHTTPClient(&http.Client{Transport: transport}))
+			// A warm connection, on which net/http would repeat what it takes for repeatable.
+			_, err := client.Jobs.List(t.Context())
+			require.NoError(t, err)
+
+			test.fault.Operation = imagereplicatortest.OpCreate
+			server.Inject(test.fault)
+			id, err := client.Jobs.Create(t.Context(), toDestination())
+			require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
+			require.ErrorContains(t, err, "look for it with Jobs.List")
+			require.Empty(t, id)
+			require.Equal(t, 1, server.Count(imagereplicatortest.OpCreate))
+			require.Len(t, found(t, client, toDestination()), test.jobs)
+		})
+	}
+}
+
+func TestCreateIsRepeatedWhenNothingHappened(t *testing.T) {
+	server := imagereplicatortest.NewServer()
+	defer server.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := server.Client(imagereplicator.WithHTTPClient(&http.Client{Transport: transport}), imagereplicator.WithRetry(3, 0, 0))
+	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Status: http.StatusTooManyRequests})
+	id, err := client.Jobs.Create(t.Context(), toDestination())
+	require.NoError(t, err)
+	require.Len(t, found(t, client, toDestination()), 1)
+	require.Equal(t, id, found(t, client, toDestination())[0].ID)
+}
+
+func TestCancelWhoseAnswerIsLost(t *testing.T) {
+	server := imagereplicatortest.NewServer()
+	defer server.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := server.Client(imagereplicator.WithHTTPClient(&http.Client{Transport: transport}), imagereplicator.WithRetry(3, 0, 0))
+	id, err := client.Jobs.Create(t.Context(), toDestination())
+	require.NoError(t, err)
+	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCancel, Drop: imagereplicatortest.DropAfter})
+	require.NoError(t, client.Jobs.Cancel(t.Context(), id))
+	require.Equal(t, 2, server.Count(imagereplicatortest.OpCancel))
+	require.Equal(t, 1, server.Processed(imagereplicatortest.OpCancel))
+}
+
+func TestDocumentedAnswers(t *testing.T) {
+	server := imagereplicatortest.NewServer()
+	defer server.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+
+	get := func(authToken string) (*http.Response, string) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v2/extension/image_replicator/jobs/"+jobID, http.NoBody)
+		require.NoError(t, err)
+		r.Header.Set("User-Agent", "curl/7.35.0")
+		if authToken != "" {
+			r.Header.Set("X-Auth-Token", authToken)
+		}
+		resp, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp, string(body)
+	}
+
+	resp, body := get(token)
+	require.Equal(t, "200 OK", resp.Status)
+	require.Equal(t, "application/json; charset=UTF-8", resp.Header.Get("Content-Type"))
+	require.Equal(t, fixture(t, "job_execution_example.json"), body)
+
+	resp, body = get("")
+	require.Equal(t, "401 Unauthorized", resp.Status)
+	require.Equal(t, "text/plain; charset=UTF-8", resp.Header.Get("Content-Type"))
+	require.Equal(t, "X-Auth-Token", resp.Header.Get("Vary"))
+	require.EqualValues(t, 44, resp.ContentLength)
+	require.True(t, resp.Close)
+	require.Equal(t, fixture(t, "error_401.txt"), body)
+
+	client, err := imagereplicator.New(server.URL, imagereplicator.StaticToken("wrong"),
+		imagereplicator.WithHTTPClient(&http.Client{Transport: transport}))
+	require.NoError(t, err)
+	_, err = client.Jobs.Get(t.Context(), jobID)
+	require.ErrorIs(t, err, imagereplicator.ErrUnauthorized)
+	require.ErrorContains(t, err, "401 Unauthorized Authentication required.")
+}
