@@ -1,0 +1,420 @@
+package keystone_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
+	"github.com/imagejobs/imagejobs-go/imagereplicator/keystone"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	authURL   = "https://keystone-jp1-ecl.api.ntt.com/v3"
+	tokensURL = authURL + "/auth/tokens"
+	secret    = "s3cret-of-the-key"
+	token     = "fe7136237a6e40729e52fc452b8cdf82"
+	tenant    = imagereplicatortest.TenantID
+)
+
+func options(mock http.RoundTripper) keystone.Options {
+	return keystone.Options{
+		AuthURL:    authURL,
+		APIKey:     "key",
+		APISecret:  secret,
+		TenantID:   tenant,
+		Region:     "jp1",
+		HTTPClient: &http.Client{Transport: mock},
+	}
+}
+
+func issued(t testing.TB, status int) httpmock.Responder {
+	t.Helper()
+	data, err := os.ReadFile("testdata/token.json")
+	require.NoError(t, err)
+	return httpmock.NewBytesResponder(status, data).HeaderSet(http.Header{
+		"Content-Type": {"application/json"}, "X-Subject-Token": {token}, "Vary": {"X-Auth-Token"},
+	})
+}
+
+// recorded answers like next and keeps the request and its body.
+func recorded(next httpmock.Responder, r **http.Request, body *string) httpmock.Responder {
+	return func(req *http.Request) (*http.Response, error) {
+		*r = req
+		if req.Body != nil {
+			data, err := io.ReadAll(req.Body)
+			if err != nil {
+				return nil, err
+			}
+			*body = string(data)
+		}
+		return next(req)
+	}
+}
+
+func TestNew(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*keystone.Options)
+		sent   string
+	}{
+		"API key": {func(*keystone.Options) {}, `{"auth": {
+			"identity": {"methods": ["password"], "password": {"user": {"domain": {"id": "default"}, "name": "key", "password": "s3cret-of-the-key"}}},
+			"scope": {"project": {"id": "236ae314ef6944f4ab98fa7519e54325"}}}}`},
+		"API key in another domain": {func(o *keystone.Options) { o.Auth.DomainName = "Studio" }, `{"auth": {
+			"identity": {"methods": ["password"], "password": {"user": {"domain": {"name": "Studio"}, "name": "key", "password": "s3cret-of-the-key"}}},
+			"scope": {"project": {"id": "236ae314ef6944f4ab98fa7519e54325"}}}}`},
+		"gophercloud's own options": {func(o *keystone.Options) {
+			*o = keystone.Options{HTTPClient: o.HTTPClient, Region: o.Region, Auth: gophercloud.AuthOptions{
+				IdentityEndpoint: authURL, UserID: "u", Password: secret, AllowReauth: true,
+				Scope: &gophercloud.AuthScope{ProjectName: "p", DomainID: "d"},
+			}}
+		}, `{"auth": {
+			"identity": {"methods": ["password"], "password": {"user": {"id": "u", "password": "s3cret-of-the-key"}}},
+			"scope": {"project": {"name": "p", "domain": {"id": "d"}}}}}`},
+		"application credential": {func(o *keystone.Options) {
+			o.APIKey, o.APISecret, o.TenantID = "", "", ""
+			o.ApplicationCredentialID, o.ApplicationCredentialSecret = "app", secret
+		}, `{"auth": {"identity": {"methods": ["application_credential"], "application_credential": {"id": "app", "secret": "s3cret-of-the-key"}}}}`},
+		"token of another tenant": {func(o *keystone.Options) {
+			o.APIKey, o.APISecret, o.Token = "", "", secret
+		}, `{"auth": {"identity": {"methods": ["token"], "token": {"id": "s3cret-of-the-key"}},
+			"scope": {"project": {"id": "236ae314ef6944f4ab98fa7519e54325"}}}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mock := httpmock.NewMockTransport()
+			var got *http.Request
+			var body string
+			mock.RegisterResponder(http.MethodPost, tokensURL, recorded(issued(t, http.StatusCreated), &got, &body))
+			o := options(mock)
+			test.change(&o)
+			tokens, endpoint, err := keystone.New(t.Context(), o)
+			require.NoError(t, err)
+			require.JSONEq(t, test.sent, body)
+			require.Empty(t, got.Header.Get("X-Auth-Token"))
+			require.Equal(t, "https://glance-jp1-ecl.api.ntt.com", endpoint)
+
+			// The token is long past its end, so that it is not used: another log-in.
+			got = nil
+			given, err := tokens.Token(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, imagereplicator.Token{Value: token, Expiry: time.Date(2018, 7, 13, 8, 22, 37, 523381000, time.UTC)}, given)
+			require.Equal(t, 2, mock.GetTotalCallCount())
+			require.JSONEq(t, test.sent, body)
+			require.Empty(t, got.Header.Get("X-Auth-Token"), "the old token is of no concern")
+		})
+	}
+}
+
+func TestNewWithAReadyToken(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	var got *http.Request
+	var body string
+	mock.RegisterResponder(http.MethodGet, tokensURL, recorded(issued(t, http.StatusOK), &got, &body))
+	tokens, endpoint, err := keystone.New(t.Context(), keystone.Options{
+		AuthURL: authURL, Token: token, Region: "jp4", HTTPClient: &http.Client{Transport: mock},
+	})
+	require.NoError(t, err)
+	require.Equal(t, "https://glance-jp4-ecl.api.ntt.com", endpoint, "by region_id")
+	require.Equal(t, token, got.Header.Get("X-Auth-Token"))
+	require.Equal(t, token, got.Header.Get("X-Subject-Token"))
+	given, err := tokens.Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, token, given.Value)
+}
+
+func TestAddresses(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://keystone-jp1-ecl.api.ntt.com":                "https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens",
+		"https://keystone-jp1-ecl.api.ntt.com/":               "https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens",
+		"https://keystone-jp1-ecl.api.ntt.com/v3/":            "https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens",
+		"https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens": "https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens",
+		"https://api.ntt.com/keystone/v3":                     "https://api.ntt.com/keystone/v3/auth/tokens",
+		"http://127.0.0.1:5000":                               "http://127.0.0.1:5000/v3/auth/tokens",
+	} {
+		mock := httpmock.NewMockTransport()
+		mock.RegisterResponder(http.MethodPost, want, issued(t, http.StatusCreated))
+		o := options(mock)
+		o.AuthURL = address
+		_, _, err := keystone.New(t.Context(), o)
+		require.NoError(t, err, address)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for want, change := range map[string]func(*keystone.Options){
+		"keystone: Options.AuthURL: must not be empty":                                       func(o *keystone.Options) { o.AuthURL = "" },
+		"keystone: Options.AuthURL: plain http would send":                                   func(o *keystone.Options) { o.AuthURL = "http://keystone.example.com/v3" },
+		"keystone: Options.AuthURL: must not contain user info":                              func(o *keystone.Options) { o.AuthURL = "https://key:" + secret + "@keystone.example.com" },
+		"keystone: Options.AuthURL: must not have a query":                                   func(o *keystone.Options) { o.AuthURL += "?a=b" },
+		"keystone: Options.AuthURL: must be the address of Keystone or of its API version 3": func(o *keystone.Options) { o.AuthURL = "https://keystone.example.com/v2.0" },
+		"keystone: Options.APIKey: must not be empty: there is no":                           func(o *keystone.Options) { o.APIKey, o.APISecret = "", "" },
+		"keystone: Options.APIKey: must not be empty with an API secret":                     func(o *keystone.Options) { o.APIKey = "" },
+		"keystone: Options.APISecret: must not be empty with an API key":                     func(o *keystone.Options) { o.APISecret = "" },
+		"keystone: Options.TenantID: must not be empty":                                      func(o *keystone.Options) { o.TenantID = "" },
+		"keystone: Options.APIKey: must not be given together":                               func(o *keystone.Options) { o.Token = token },
+		"keystone: Options.APIKey: must not be given together with":                          func(o *keystone.Options) { o.ApplicationCredentialID, o.ApplicationCredentialSecret = "a", secret },
+		"keystone: Options.ApplicationCredentialSecret: must not be empty":                   func(o *keystone.Options) { *o = keystone.Options{AuthURL: authURL, ApplicationCredentialID: "a"} },
+		"keystone: Options.ApplicationCredentialID: must not be empty": func(o *keystone.Options) {
+			*o = keystone.Options{AuthURL: authURL, ApplicationCredentialSecret: secret}
+		},
+		"keystone: Options.Auth: ":                  func(o *keystone.Options) { o.Auth.UserID = "u" },
+		"keystone: WithUserAgent: must not contain": func(o *keystone.Options) { o.UserAgent = "a\nb" },
+	} {
+		t.Run(want, func(t *testing.T) {
+			mock := httpmock.NewMockTransport()
+			o := options(mock)
+			change(&o)
+			_, _, err := keystone.New(t.Context(), o)
+			require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
+			require.ErrorContains(t, err, want)
+			require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), secret)
+			require.Zero(t, mock.GetTotalCallCount())
+		})
+	}
+}
+
+func TestRegions(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterResponder(http.MethodPost, tokensURL, issued(t, http.StatusCreated))
+	o := options(mock)
+	o.Region = "JP4"
+	_, endpoint, err := keystone.New(t.Context(), o)
+	require.NoError(t, err)
+	require.Equal(t, "https://glance-jp4-ecl.api.ntt.com", endpoint)
+
+	o.Region = "us1"
+	_, _, err = keystone.New(t.Context(), o)
+	require.EqualError(t, err, `keystone: Options.Region: the service catalog has no image endpoint in "us1", only in: JP4, jp1`)
+	require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
+
+	o.Region = ""
+	_, _, err = keystone.New(t.Context(), o)
+	require.EqualError(t, err, `keystone: Options.Region: must not be empty: the service catalog has image endpoints in: JP4, jp1`)
+
+	for catalog, want := range map[string]string{
+		`[]`: "keystone: the service catalog has no public endpoint of type image for this tenant",
+		`[{"type": "image", "endpoints": [{"interface": "public", "region": "jp1", "url": "https://a.example.com"}, {"interface": "public", "region": "jp1", "url": "https://b.example.com"}]}]`: "keystone: the service catalog has several image endpoints in \"jp1\": https://a.example.com, https://b.example.com",
+	} {
+		mock.RegisterResponder(http.MethodPost, tokensURL, httpmock.NewStringResponder(http.StatusCreated,
+			`{"token": {"expires_at": null, "catalog": `+catalog+`}}`).HeaderSet(http.Header{"X-Subject-Token": {token}}))
+		o.Region = "jp1"
+		_, _, err = keystone.New(t.Context(), o)
+		require.EqualError(t, err, want)
+	}
+}
+
+func TestTokenWithoutEnd(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterResponder(http.MethodPost, tokensURL, httpmock.NewStringResponder(http.StatusCreated,
+		`{"token": {"expires_at": null, "catalog": [{"type": "image", "endpoints": [{"interface": "public", "url": "https://a.example.com"}]}]}}`).
+		HeaderSet(http.Header{"X-Subject-Token": {token}}))
+	o := options(mock)
+	o.Region = ""
+	tokens, endpoint, err := keystone.New(t.Context(), o)
+	require.NoError(t, err)
+	require.Equal(t, "https://a.example.com", endpoint)
+	given, err := tokens.Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, imagereplicator.Token{Value: token}, given)
+	require.Equal(t, 1, mock.GetTotalCallCount(), "the first token is the one that New got")
+	_, err = tokens.Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, mock.GetTotalCallCount(), "asked again, it gets another")
+}
+
+func TestRefusals(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	for name, test := range map[string]struct {
+		responder httpmock.Responder
+		is        error
+		message   string
+	}{
+		"unauthorized": {httpmock.NewStringResponder(401, `{"error": {"code": 401, "title": "Unauthorized", "message": "The password s3cret-of-the-key is wrong."}}`),
+			imagereplicator.ErrUnauthorized, "The password REDACTED is wrong."},
+		"forbidden by the gateway": {httpmock.NewStringResponder(403, `{"errorMessage": "not permitted"}`), imagereplicator.ErrForbidden, "not permitted"},
+		"redirect": {httpmock.NewStringResponder(307, "").HeaderSet(http.Header{"Location": {"https://keystone.example.com/"}}),
+			nil, "redirects to https://keystone.example.com/"},
+		"a page":           {httpmock.NewStringResponder(201, "<p>"+secret), nil, "the answer is not JSON"},
+		"no token":         {httpmock.NewStringResponder(201, `{"token": {}}`), nil, "no X-Subject-Token"},
+		"no description":   {httpmock.NewStringResponder(201, `{"token": []}`).HeaderSet(http.Header{"X-Subject-Token": {token}}), nil, "keystone: "},
+		"connection error": {httpmock.NewErrorResponder(errors.New("broken while sending " + secret)), nil, "broken while sending REDACTED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // for the time between tries
+				mock := httpmock.NewMockTransport()
+				mock.RegisterNoResponder(test.responder)
+				o := options(mock)
+				o.Logger = logger
+				_, _, err := keystone.New(t.Context(), o)
+				require.ErrorContains(t, err, test.message)
+				if test.is != nil {
+					require.ErrorIs(t, err, test.is)
+					failure := new(imagereplicator.Error)
+					require.ErrorAs(t, err, &failure)
+					require.Equal(t, "keystone.Tokens.Create", failure.Operation)
+					require.Equal(t, tokensURL, failure.URL)
+				}
+				for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+					text := fmt.Sprintf("%v %+v %#v", inner, inner, inner)
+					require.NotContains(t, text, secret)
+					require.NotContains(t, text, token)
+				}
+				if failure, ok := errors.AsType[*imagereplicator.Error](err); ok {
+					data, jsonErr := json.Marshal(failure)
+					require.NoError(t, jsonErr)
+					require.NotContains(t, string(data), secret)
+				}
+			})
+		})
+	}
+	require.Contains(t, log.String(), "operation=Tokens.Create")
+	require.NotContains(t, log.String(), secret)
+	require.NotContains(t, log.String(), token)
+}
+
+func TestTemporaryFailuresAreRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mock := httpmock.NewMockTransport()
+		mock.RegisterResponder(http.MethodPost, tokensURL,
+			httpmock.NewStringResponder(http.StatusServiceUnavailable, "").Then(httpmock.NewErrorResponder(io.ErrUnexpectedEOF)).
+				Then(issued(t, http.StatusCreated)))
+		_, _, err := keystone.New(t.Context(), options(mock))
+		require.NoError(t, err)
+		require.Equal(t, 3, mock.GetTotalCallCount())
+	})
+}
+
+func TestContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err := keystone.New(ctx, options(httpmock.NewMockTransport()))
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestSecretsGoToNoOtherHost(t *testing.T) {
+	server, other := imagereplicatortest.NewServer(), imagereplicatortest.NewServer()
+	defer server.Close()
+	defer other.Close()
+	transport := &http.Transport{DisableKeepAlives: true}
+	for _, status := range []int{301, 302, 307, 308} {
+		server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpIssueToken, Status: status, Location: other.AuthURL + "/auth/tokens"})
+		_, _, err := keystone.New(t.Context(), keystone.Options{
+			AuthURL: server.AuthURL, APIKey: server.APIKey, APISecret: server.APISecret, TenantID: tenant, Region: imagereplicatortest.Region,
+			HTTPClient: &http.Client{Transport: transport},
+		})
+		require.ErrorContains(t, err, "redirects to "+other.URL)
+	}
+	require.Empty(t, other.Requests())
+	// With an address without a version, too, nobody is asked where version 3 is.
+	_, _, err := keystone.New(t.Context(), keystone.Options{
+		AuthURL: server.URL, APIKey: server.APIKey, APISecret: server.APISecret, TenantID: tenant, Region: imagereplicatortest.Region,
+		HTTPClient: &http.Client{Transport: transport},
+	})
+	require.NoError(t, err)
+	require.Equal(t, 5, server.Count(imagereplicatortest.OpIssueToken))
+	require.Len(t, server.Requests(), 5)
+}
+
+func TestOptionsAreNotPrinted(t *testing.T) {
+	o := keystone.Options{
+		AuthURL: authURL, APIKey: "key", APISecret: secret, ApplicationCredentialSecret: secret, Token: secret,
+		Auth: gophercloud.AuthOptions{Password: secret, Passcode: secret, TokenID: secret, ApplicationCredentialSecret: secret},
+	}
+	var out bytes.Buffer
+	for _, v := range []any{o, &o, []keystone.Options{o}, struct{ O keystone.Options }{o}} {
+		_, err := fmt.Fprintf(&out, "%v %+v %#v %s %q %d", v, v, v, v, v, v)
+		require.NoError(t, err)
+		data, err := json.Marshal(v)
+		require.NoError(t, err)
+		out.Write(data)
+		slog.New(slog.NewTextHandler(&out, nil)).InfoContext(t.Context(), "printed", "value", v)
+	}
+	require.Contains(t, out.String(), "REDACTED")
+	require.NotContains(t, out.String(), secret)
+
+	mock := httpmock.NewMockTransport()
+	mock.RegisterResponder(http.MethodPost, tokensURL, issued(t, http.StatusCreated))
+	tokens, _, err := keystone.New(t.Context(), options(mock))
+	require.NoError(t, err)
+	text := fmt.Sprintf("%v %+v %#v", tokens, tokens, tokens)
+	require.NotContains(t, text, secret)
+	require.NotContains(t, text, token)
+}
+
+func TestFromEnv(t *testing.T) {
+	for _, name := range []string{
+		"OS_CLOUD", "OS_AUTH_URL", "OS_USERNAME", "OS_USERID", "OS_PASSWORD", "OS_PASSCODE", "OS_PROJECT_ID", "OS_PROJECT_NAME",
+		"OS_TENANT_ID", "OS_TENANT_NAME", "OS_DOMAIN_ID", "OS_DOMAIN_NAME", "OS_USER_DOMAIN_ID", "OS_REGION_NAME", "OS_SYSTEM_SCOPE",
+		"OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME", "OS_APPLICATION_CREDENTIAL_SECRET",
+	} {
+		t.Setenv(name, "")
+	}
+	_, err := keystone.FromEnv()
+	require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
+	require.ErrorContains(t, err, "OS_AUTH_URL")
+
+	server := imagereplicatortest.NewServer()
+	defer server.Close()
+	for _, line := range server.Env() {
+		name, value, _ := strings.Cut(line, "=")
+		t.Setenv(name, value)
+	}
+	o, err := keystone.FromEnv()
+	require.NoError(t, err)
+	transport := &http.Transport{DisableKeepAlives: true}
+	o.HTTPClient = &http.Client{Transport: transport}
+	tokens, endpoint, err := keystone.New(t.Context(), o)
+	require.NoError(t, err)
+	require.Equal(t, server.URL, endpoint)
+	given, err := tokens.Token(t.Context())
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(time.Hour), given.Expiry, time.Minute)
+
+	t.Setenv("OS_PASSWORD", "")
+	_, err = keystone.FromEnv()
+	require.ErrorContains(t, err, "OS_PASSWORD")
+}
+
+func FuzzTokenAnswer(f *testing.F) {
+	data, err := os.ReadFile("testdata/token.json")
+	require.NoError(f, err)
+	f.Add(string(data))
+	f.Add(`{"token": null}`)
+	f.Add(`{"token": {"expires_at": 1, "catalog": {"type": "image"}}}`)
+	f.Add(`[]`)
+	f.Fuzz(func(t *testing.T, body string) {
+		mock := httpmock.NewMockTransport()
+		mock.RegisterResponder(http.MethodPost, tokensURL,
+			httpmock.NewStringResponder(http.StatusBadGateway, "").Then(httpmock.NewStringResponder(http.StatusCreated, body).
+				HeaderSet(http.Header{"X-Subject-Token": {token}})))
+		synctest.Test(t, func(t *testing.T) {
+			tokens, endpoint, err := keystone.New(t.Context(), options(mock))
+			if err != nil {
+				require.Nil(t, tokens)
+				require.NotContains(t, err.Error(), secret)
+				return
+			}
+			require.NotNil(t, tokens)
+			_ = endpoint // New of the client judges it
+		})
+	})
+}
