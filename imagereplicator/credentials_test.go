@@ -86,7 +86,7 @@ func TestTokenIsNotInErrorsAndLogs(t *testing.T) {
 			require.NotContains(t, text+string(data), token, name)
 		}
 	}
-	require.Contains(t, log.String(), "operation=Jobs.Create")
+	require.Contains(t, log.String(), "operation=imagereplicator.Jobs.Create")
 	require.NotContains(t, log.String(), token)
 }
 

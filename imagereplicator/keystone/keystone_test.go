@@ -286,7 +286,7 @@ func TestRefusals(t *testing.T) {
 			})
 		})
 	}
-	require.Contains(t, log.String(), "operation=Tokens.Create")
+	require.Contains(t, log.String(), "operation=keystone.Tokens.Create")
 	require.NotContains(t, log.String(), secret)
 	require.NotContains(t, log.String(), token)
 }
