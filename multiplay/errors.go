@@ -232,7 +232,7 @@ func (e *envelope) refusal() error {
 			texts = append(texts, string(m))
 		}
 	}
-	return &transport.Refusal{
+	return &transport.RefusalError{
 		Code:    string(e.ErrorCode),
 		Message: cmp.Or(string(e.ErrorMessage), message, strings.Join(texts, "; "), "the service refused without a message"),
 	}

@@ -2,7 +2,10 @@ package oraclemarket
 
 import (
 	"context"
+	"crypto/md5" //nolint:gosec // the service's checksum, not a protection
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -432,7 +435,7 @@ func createdEntity(r *transport.Response) (*Acknowledgement, error) {
 	if jsonErr != nil {
 		return nil, transport.BadAnswer(r, jsonErr)
 	}
-	return nil, transport.BadAnswer(r, fmt.Errorf("neither entityId nor Location names the new upload request"))
+	return nil, transport.BadAnswer(r, errors.New("neither entityId nor Location names the new upload request"))
 }
 
 // UploadChunk uploads one chunk: POST
@@ -627,7 +630,7 @@ func machineImagesPath(more ...string) []string {
 }
 
 func imageJSON(application, version, operatingSystem string, overwrite bool) string {
-	data, _ := json.Marshal(struct { //nolint:errchkjson // strings and a bool always encode
+	data, _ := json.Marshal(struct { // strings and a bool always encode
 		Application          string `json:"application"`
 		Version              string `json:"version"`
 		OperatingSystem      string `json:"operatingSystem"`
@@ -643,7 +646,7 @@ func fileHeader(fileName, md5 string) http.Header {
 	h := http.Header{}
 	h.Set("X-File-Name", headerFileName(fileName))
 	if md5 != "" {
-		h.Set("X-Md5-Checksum", md5)
+		h.Set("X-MD5-Checksum", md5)
 	}
 	return h
 }
@@ -711,15 +714,8 @@ func (s *MachineImagesService) checkFile(name string, file io.ReaderAt, size int
 }
 
 func isMD5(text string) bool {
-	if len(text) != 32 {
-		return false
-	}
-	for _, c := range []byte(text) {
-		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
-			return false
-		}
-	}
-	return true
+	sum, err := hex.DecodeString(text)
+	return err == nil && len(sum) == md5.Size
 }
 
 func checkNames(client *transport.Client, field string, names []string) error {

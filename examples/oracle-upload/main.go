@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
@@ -65,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		if err != nil {
 			return err
 		}
-		defer os.Remove(name)
+		defer func() { _ = os.Remove(name) }()
 		p.file = name
 		p.out.Line("no file given: made a sample image of %s", cli.Size(sampleSize))
 	}
@@ -158,7 +159,7 @@ func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUp
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -213,11 +214,11 @@ func (p *program) progress(now oraclemarket.UploadProgress) {
 }
 
 func (p *program) status(now *oraclemarket.MachineImageUploadRequest) {
-	line := fmt.Sprintf("status: %s", now.StatusName)
+	parts := []string{"status: " + string(now.StatusName)}
 	for _, d := range now.DataCenterImageUploadRequests {
-		line += fmt.Sprintf(", %s %d%%", d.DataCenterName, d.UploadProgress)
+		parts = append(parts, fmt.Sprintf("%s %d%%", d.DataCenterName, d.UploadProgress))
 	}
-	p.out.Line("%s", line)
+	p.out.Line("%s", strings.Join(parts, ", "))
 	p.out.Event(map[string]any{"event": "status", "status": now.StatusName, "request": now})
 }
 
@@ -245,7 +246,7 @@ func fileMD5(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	h, buf := md5.New(), make([]byte, 128<<10) //nolint:gosec // the service's checksum
 	for ctx.Err() == nil {
 		n, err := f.Read(buf)

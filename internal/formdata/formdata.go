@@ -5,6 +5,7 @@ package formdata
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -41,7 +42,7 @@ func (f *Form) File(name, fileName string, r io.ReaderAt, size int64) *Form {
 	switch {
 	case f.err != nil:
 	case f.file != nil:
-		f.err = fmt.Errorf("form has a file already")
+		f.err = errors.New("form has a file already")
 	default:
 		header := make(textproto.MIMEHeader, 2)
 		header.Set("Content-Disposition", multipart.FileContentDisposition(name, fileName))

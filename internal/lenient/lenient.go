@@ -8,6 +8,7 @@ package lenient
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -145,7 +146,7 @@ func (m *Map[V]) UnmarshalJSON(data []byte) error {
 func scalar(data []byte) (text string, ok bool, err error) {
 	switch {
 	case len(data) == 0:
-		return "", false, fmt.Errorf("no value")
+		return "", false, errors.New("no value")
 	case bytes.Equal(data, []byte("null")):
 		return "", false, nil
 	case data[0] == '"':

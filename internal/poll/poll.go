@@ -3,7 +3,7 @@ package poll
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"iter"
 	"math/rand/v2"
 	"time"
@@ -24,9 +24,9 @@ type Options struct {
 func (o *Options) Check() error {
 	switch {
 	case o.First < 0 || o.Max < 0:
-		return fmt.Errorf("must not be negative")
+		return errors.New("must not be negative")
 	case o.First > 0 && o.Max > 0 && o.Max < o.First:
-		return fmt.Errorf("max must not be below first")
+		return errors.New("max must not be below first")
 	}
 	if o.First == 0 {
 		o.First = DefaultFirst

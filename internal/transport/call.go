@@ -45,7 +45,7 @@ type Call struct {
 	EmptyOK   bool     // a 2xx without a body is good, too
 
 	// Check looks at a 2xx answer before it is decoded. An error of type
-	// *Refusal is the service's own "no"; any other means that the answer is
+	// *RefusalError is the service's own "no"; any other means that the answer is
 	// not what the service sends.
 	Check func(*Response) error
 }
@@ -85,13 +85,13 @@ type Response struct {
 	exchange *exchange // knows the secrets that an error must not repeat
 }
 
-// Refusal is a "no" that the service put into a 2xx answer.
-type Refusal struct {
+// RefusalError is a "no" that the service put into a 2xx answer.
+type RefusalError struct {
 	Code    string
 	Message string
 }
 
-func (r *Refusal) Error() string { return r.Message }
+func (r *RefusalError) Error() string { return r.Message }
 
 // Do sends the call and decodes its JSON answer into a T. Each try decodes
 // into a new one, so that a broken answer leaves nothing behind in the next.
@@ -123,11 +123,11 @@ func DoEmpty(ctx context.Context, c *Client, call *Call) (*Response, error) {
 	return c.do(ctx, call, call.Check)
 }
 
-// badAnswer is a 2xx that does not hold what it should. A proxy or a cut
+// badAnswerError is a 2xx that does not hold what it should. A proxy or a cut
 // connection makes such answers, so they count as temporary.
-type badAnswer struct{ text string }
+type badAnswerError struct{ text string }
 
-func (e *badAnswer) Error() string { return e.text }
+func (e *badAnswerError) Error() string { return e.text }
 
 func decodeJSON(r *Response, out any, secret bool) error {
 	err := json.Unmarshal(r.Body, out)
@@ -138,7 +138,7 @@ func decodeJSON(r *Response, out any, secret bool) error {
 		return nil
 	}
 	if secret {
-		return &badAnswer{text: fmt.Sprintf("the answer is not the JSON expected (%d bytes)", len(r.Body))}
+		return &badAnswerError{text: fmt.Sprintf("the answer is not the JSON expected (%d bytes)", len(r.Body))}
 	}
 	return BadAnswer(r, err)
 }
@@ -153,7 +153,7 @@ func BadAnswer(r *Response, err error) error {
 	if media, _, _ := mime.ParseMediaType(contentType); media != "" && !strings.HasSuffix(media, "json") {
 		what = "is not JSON"
 	}
-	return &badAnswer{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes, starts %q)", what, err, contentType, len(r.Body), firstBytes(r))}
+	return &badAnswerError{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes, starts %q)", what, err, contentType, len(r.Body), firstBytes(r))}
 }
 
 func firstBytes(r *Response) string {

@@ -319,7 +319,7 @@ func TestRefusal(t *testing.T) {
 		call := get(class)
 		call.Check = func(r *Response) error {
 			require.True(t, json.Valid(r.Body))
-			return &Refusal{Code: "1", Message: "image locked by diffid: 7"}
+			return &RefusalError{Code: "1", Message: "image locked by diffid: 7"}
 		}
 		_, _, err := Do[result](t.Context(), c, call)
 		e := failure(t, err)

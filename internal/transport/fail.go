@@ -39,7 +39,7 @@ func (c *Client) fail(x *exchange, target *url.URL) error {
 		Ambiguous:  x.ambiguous(),
 	}
 	e.RetryAfter, _ = t.retryAfter()
-	refusal, refused := errors.AsType[*Refusal](t.err)
+	refusal, refused := errors.AsType[*RefusalError](t.err)
 	switch {
 	case refused:
 		e.Code, e.Message = tidy(redact(refusal.Code)), tidy(redact(refusal.Message))

@@ -52,8 +52,8 @@ func TestLogRecord(t *testing.T) {
 	require.Len(t, list, 3)
 	for i, record := range list {
 		require.Equal(t, "DEBUG", record["level"])
-		require.Equal(t, "jobs request", record["msg"])
-		require.Equal(t, "Jobs.Create", record["operation"])
+		require.Equal(t, "request", record["msg"])
+		require.Equal(t, "jobs.Jobs.Create", record["operation"])
 		require.Equal(t, http.MethodPost, record["method"])
 		require.Equal(t, strings.TrimPrefix(s.url(), "http://"), record["host"])
 		require.Equal(t, "/base/jobs", record["path"])

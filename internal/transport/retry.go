@@ -128,7 +128,7 @@ func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
 func (c *Client) checkRetry(ctx context.Context, _ *http.Response, _ error) (bool, error) {
 	x := exchangeOf(ctx)
 	if x.last.err == nil || ctx.Err() != nil || !x.mayRepeat() {
-		return false, nil
+		return false, nil //nolint:nilerr // the answer is no, which is no error
 	}
 	if wait, ok := x.last.retryAfter(); ok && wait > maxRetryAfter {
 		return false, nil
@@ -168,7 +168,7 @@ func (x *exchange) ambiguous() bool {
 	if x.call.Repeat != Once || t.err == nil || t.local {
 		return false
 	}
-	if _, refused := errors.AsType[*Refusal](t.err); refused {
+	if _, refused := errors.AsType[*RefusalError](t.err); refused {
 		return false
 	}
 	return t.status == 0 && t.maybeSent || t.unreadable() ||
@@ -177,7 +177,7 @@ func (x *exchange) ambiguous() bool {
 
 // unreadable is a 2xx whose content did not arrive whole or makes no sense.
 func (t *try) unreadable() bool {
-	if _, refused := errors.AsType[*Refusal](t.err); refused {
+	if _, refused := errors.AsType[*RefusalError](t.err); refused {
 		return false
 	}
 	return t.status >= 200 && t.status < 300 && t.err != nil

@@ -240,7 +240,7 @@ func (c *Client) log(ctx context.Context, x *exchange, u *url.URL, sent *guarded
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("operation", x.call.Operation),
+		slog.String("operation", c.config.Package+"."+x.call.Operation),
 		slog.String("method", x.call.Method),
 		slog.String("host", u.Host),
 		slog.String("path", u.EscapedPath()),
@@ -256,5 +256,5 @@ func (c *Client) log(ctx context.Context, x *exchange, u *url.URL, sent *guarded
 	if err := x.last.err; err != nil && !errors.Is(err, errStatus) {
 		attrs = append(attrs, slog.String("error", x.redactor()(err.Error())))
 	}
-	c.config.Logger.LogAttrs(ctx, slog.LevelDebug, c.config.Package+" request", attrs...)
+	c.config.Logger.LogAttrs(ctx, slog.LevelDebug, "request", attrs...)
 }

@@ -58,6 +58,10 @@ func (o Output) Line(format string, args ...any) {
 // Event writes an object in JSON and nothing for people.
 func (o Output) Event(v any) {
 	if o.JSON {
-		_ = json.NewEncoder(o.W).Encode(v)
+		line, err := json.Marshal(v)
+		if err != nil {
+			line, _ = json.Marshal(map[string]string{"error": err.Error()}) //nolint:errchkjson // a string always encodes
+		}
+		_, _ = fmt.Fprintf(o.W, "%s\n", line)
 	}
 }
