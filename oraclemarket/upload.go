@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,8 +27,13 @@ const (
 	DefaultConcurrency = 4
 )
 
-// maxChunks keeps the checkpoint and the memory of an upload small.
-const maxChunks = 1 << 20
+const (
+	// maxChunks keeps the checkpoint and the memory of an upload small.
+	maxChunks = 1 << 20
+	// maxConcurrency is how many connections a client opens to one host. A
+	// chunk that waits for one longer than the stall limit would be cut.
+	maxConcurrency = 64
+)
 
 // UploadRequest is an image for Upload.
 type UploadRequest struct {
@@ -52,9 +58,8 @@ type UploadRequest struct {
 	// ChunkSize is the length of a chunk in bytes, the last one aside. 0 is
 	// that of the checkpoint, if there is one, else DefaultChunkSize (64 MiB).
 	ChunkSize int64
-	// Concurrency is how many chunks are under way at once, default 4. It
-	// does not change how much memory an upload takes by more than 256 KiB a
-	// chunk.
+	// Concurrency is how many chunks are under way at once, 1 to 64, default 4.
+	// Each takes 256 KiB of memory at most, however large it is.
 	Concurrency int
 	// NewMD5 is a faster MD5 to use in place of crypto/md5.
 	NewMD5 func() hash.Hash
@@ -99,7 +104,7 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 	if err != nil {
 		return nil, fmt.Errorf("%s: open image: %w", pkg, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("%s: open image: %w", pkg, err)
@@ -185,12 +190,18 @@ func (s *MachineImagesService) checkUpload(req *UploadRequest) error {
 		return s.client.Invalid(name+".ChunkSize", "makes more than %d chunks of %d bytes", maxChunks, req.Size)
 	case req.Concurrency < 0:
 		return s.client.Invalid(name+".Concurrency", "must be positive, or 0 for the default, not %d", req.Concurrency)
+	case req.Concurrency > maxConcurrency:
+		return s.client.Invalid(name+".Concurrency", "must be at most %d, not %d", maxConcurrency, req.Concurrency)
 	}
 	if req.Concurrency == 0 {
 		req.Concurrency = DefaultConcurrency
 	}
 	if req.NewMD5 == nil {
 		req.NewMD5 = md5.New
+	} else if !req.DisableChecksum {
+		if h := req.NewMD5(); h == nil || h.Size() != md5.Size {
+			return s.client.Invalid(name+".NewMD5", "must make hashes of %d bytes", md5.Size)
+		}
 	}
 	if _, err := pollOptions(req.WaitOptions); err != nil {
 		return err
@@ -241,6 +252,7 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	}
 	u.began = time.Now()
 	u.report()
+	asked := u.state.Phase == phaseMerging // by an earlier call
 	if u.state.Phase == phaseUploading {
 		if err := u.sendChunks(ctx); err != nil {
 			return nil, err
@@ -253,7 +265,7 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 		}
 	}
 	if u.state.Phase == phaseMerging {
-		if err := u.merge(ctx); err != nil {
+		if err := u.merge(ctx, asked); err != nil {
 			return nil, err
 		}
 	}
@@ -267,7 +279,7 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 		Format: checkpointFormat, Kind: checkpointKind,
 		BaseURL:     u.service.client.BaseURL(),
 		Application: u.req.Application, Version: u.req.Version, OperatingSystem: u.req.OperatingSystem,
-		FileName: u.req.FileName, Size: u.req.Size, ModTime: u.req.ModTime, Fingerprint: fingerprint,
+		FileName: u.req.FileName, Size: u.req.Size, ModTime: u.req.ModTime.UTC(), Fingerprint: fingerprint,
 		ChunkSize: u.req.ChunkSize, FirstChunk: u.service.firstChunk,
 		Phase: phaseInitiating,
 	}
@@ -417,6 +429,8 @@ func (u *upload) initiate(ctx context.Context) error {
 			return u.save(ctx, phaseUploading)
 		case ctx.Err() != nil:
 			return err // the checkpoint stays: the request may have come through
+		case !errors.Is(err, ErrAmbiguous) && lost:
+			return err // the checkpoint stays: List may have been behind
 		case !errors.Is(err, ErrAmbiguous):
 			return errors.Join(err, u.forget(ctx))
 		case try >= u.service.client.MaxAttempts():
@@ -457,7 +471,9 @@ func (u *upload) find(ctx context.Context) (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("%s: look for the upload request of a lost answer: %w", pkg, err)
 		}
-		if u.mayBeOurs(r) && (r.CreatedDate.IsZero() || !r.CreatedDate.Before(since)) {
+		old := !r.CreatedDate.IsZero() && r.CreatedDate.Before(since)
+		// A request comes twice when others pass it while the pages are read.
+		if u.mayBeOurs(r) && !old && !slices.Contains(ids, r.UploadRequestID) {
 			ids = append(ids, r.UploadRequestID)
 		}
 	}
@@ -470,11 +486,13 @@ func (u *upload) find(ctx context.Context) (int64, error) {
 	return 0, nil
 }
 
-// mayBeOurs tells whether r is the same image with nothing in it yet.
+// mayBeOurs tells whether r is the same image, in as many chunks, with nothing
+// in it yet. What pendingChunks means is not documented: 0 tells nothing.
 func (u *upload) mayBeOurs(r *MachineImageUploadRequest) bool {
 	return r.Application == u.req.Application && r.Version == u.req.Version && r.OperatingSystem == u.req.OperatingSystem &&
 		(r.FileName == u.req.FileName || r.FileName == headerFileName(u.req.FileName)) &&
-		r.UploadedChunks == 0 && !r.StatusName.Terminal() && !pastMerge(r.StatusName)
+		r.UploadedChunks == 0 && (r.PendingChunks == 0 || r.PendingChunks == u.chunks()) &&
+		!r.StatusName.Terminal() && !pastMerge(r.StatusName)
 }
 
 func (u *upload) chunks() int {
@@ -511,20 +529,27 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 	section := io.NewSectionReader(u.req.File, offset, min(u.state.ChunkSize, u.state.Size-offset))
 	chunk := &Chunk{Number: u.state.FirstChunk + i, FileName: u.req.FileName, File: section, Size: section.Size()}
 	for try := 1; ; try++ {
-		var err error
-		if chunk.MD5, err = u.checksum(ctx, section); err != nil {
+		sum, err := u.checksum(ctx, section)
+		if err != nil {
 			return err
 		}
+		if try > 1 && sum != chunk.MD5 {
+			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, sum)
+		}
+		chunk.MD5 = sum
 		ack, err := u.service.UploadChunk(ctx, u.state.UploadRequestID, chunk)
-		if err != nil {
+		switch {
+		case err == nil && (sum == "" || ack.Checksum == "" || strings.EqualFold(sum, ack.Checksum)):
+			return u.acknowledge(ctx, i, chunk.Size)
+		case err == nil:
+			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, try)
+		case sum == "" || !errors.Is(err, ErrBadRequest):
 			return u.chunkError(ctx, chunk, section, err)
 		}
-		if chunk.MD5 == "" || ack.Checksum == "" || strings.EqualFold(chunk.MD5, ack.Checksum) {
-			return u.acknowledge(ctx, i, chunk.Size)
-		}
+		// Another checksum, or a 400, which may be how the service says so: its
+		// documentation has one text for all of them.
 		if try == resends {
-			return fmt.Errorf("%s: chunk %d of upload request %d has MD5 %s, but the service received %s, %d times",
-				pkg, chunk.Number, u.state.UploadRequestID, chunk.MD5, ack.Checksum, try)
+			return u.chunkError(ctx, chunk, section, err)
 		}
 	}
 }
@@ -537,12 +562,13 @@ func (u *upload) chunkError(ctx context.Context, chunk *Chunk, section *io.Secti
 	if changed := u.unchanged(); errors.Is(changed, ErrSourceChanged) {
 		return errors.Join(changed, err)
 	}
-	if errors.Is(err, ErrBadRequest) && chunk.MD5 != "" {
-		if again, hashErr := u.checksum(ctx, section); hashErr == nil && again != chunk.MD5 {
-			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, again)
+	if errors.Is(err, io.ErrUnexpectedEOF) { // of the file, or of an answer
+		var last [1]byte
+		if n, readErr := section.ReadAt(last[:], section.Size()-1); n == 0 {
+			return errors.Join(u.readError(readErr), err)
 		}
 	}
-	return fmt.Errorf("chunk %d of upload request %d: %w", chunk.Number, u.state.UploadRequestID, err)
+	return fmt.Errorf("%s: chunk %d of upload request %d: %w", pkg, chunk.Number, u.state.UploadRequestID, err)
 }
 
 // checksum is the MD5 of a chunk, or nothing when checksums are off.
@@ -679,15 +705,15 @@ func (u *upload) checkSource(fingerprint string) error {
 	return nil
 }
 
-// merge asks for the merge. A repeated merge may be refused because the first
-// one came through, so a refusal counts only if the service has not gone on.
-func (u *upload) merge(ctx context.Context) error {
+// merge asks for the merge, again if it was asked for before. A repeated merge
+// may be refused because the first one came through, so a refusal counts only
+// if the service has not gone on.
+func (u *upload) merge(ctx context.Context, repeated bool) error {
 	id := u.state.UploadRequestID
 	if _, err := u.service.Merge(ctx, id); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
-		repeated := u.resumed
 		if e, ok := errors.AsType[*Error](err); ok && e.Attempts > 1 {
 			repeated = true
 		}

@@ -1,0 +1,65 @@
+package oraclemarket_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+)
+
+// childEnv tells this binary to upload instead of testing; its value is a
+// childTask.
+const childEnv = "IMAGEJOBS_TEST_UPLOAD"
+
+// childTask is what another process is to upload, and how.
+type childTask struct {
+	URL, User, ID, Secret string
+	Path                  string
+	Checkpoints           string
+	ChunkSize             int64
+	Concurrency           int
+}
+
+func (c *childTask) request() *oraclemarket.UploadRequest {
+	req := &oraclemarket.UploadRequest{
+		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux",
+		ChunkSize: c.ChunkSize, Concurrency: c.Concurrency,
+		WaitOptions: []oraclemarket.WaitOption{oraclemarket.WithPollInterval(time.Millisecond, 20*time.Millisecond)},
+	}
+	if c.Checkpoints != "" {
+		req.Checkpoints = oraclemarket.FileCheckpoints(c.Checkpoints)
+	}
+	return req
+}
+
+// child uploads a file and prints a line for each progress, and the peak of
+// its memory at the end.
+func child() int {
+	var task childTask
+	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &task); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	c, err := oraclemarket.New(task.User, oraclemarket.ClientCredentials(task.ID, task.Secret), oraclemarket.WithBaseURL(task.URL))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	req := task.request()
+	req.Progress = func(p oraclemarket.UploadProgress) { fmt.Fprintln(os.Stdout, "chunks", p.Chunks) }
+	if _, err := c.MachineImages.UploadFile(context.Background(), task.Path, req); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			fmt.Fprintln(os.Stdout, "peak", strings.Fields(value)[0])
+		}
+	}
+	return 0
+}

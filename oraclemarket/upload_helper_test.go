@@ -1,0 +1,238 @@
+package oraclemarket_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5" //nolint:gosec // the service's checksum
+	"encoding/hex"
+	"encoding/json"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
+)
+
+// uploadRig is a service and its client.
+type uploadRig struct {
+	*oraclemarkettest.Server
+
+	images *oraclemarket.MachineImagesService
+}
+
+type (
+	serverOptions []oraclemarkettest.Option
+	clientOptions []oraclemarket.Option
+)
+
+// overTCP is a rig on a loopback socket, in real time: jobs end at once.
+func overTCP(t *testing.T, server serverOptions, client clientOptions) *uploadRig {
+	t.Helper()
+	s := oraclemarkettest.NewServer(append(serverOptions{oraclemarkettest.WithJobTime(0)}, server...)...)
+	t.Cleanup(s.Close)
+	return &uploadRig{Server: s, images: uploadClient(t, s, &net.Dialer{}, client)}
+}
+
+type dialer interface {
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func uploadClient(t *testing.T, s *oraclemarkettest.Server, dialer dialer, opts clientOptions) *oraclemarket.MachineImagesService {
+	t.Helper()
+	transport := &http.Transport{DialContext: dialer.DialContext}
+	t.Cleanup(transport.CloseIdleConnections)
+	all := append(clientOptions{
+		oraclemarket.WithBaseURL(s.URL),
+		oraclemarket.WithHTTPClient(&http.Client{Transport: transport}),
+	}, opts...)
+	c, err := oraclemarket.New(s.User, oraclemarket.ClientCredentials(s.ClientID, s.ClientSecret), all...)
+	require.NoError(t, err)
+	return c.MachineImages
+}
+
+// inBubble runs a test in virtual time, with connections in memory: back-offs,
+// stalls and jobs have their real lengths and take no time.
+func inBubble(t *testing.T, server serverOptions, client clientOptions, test func(t *testing.T, r *uploadRig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		listener := emulator.NewPipeListener()
+		s := oraclemarkettest.NewServer(append(serverOptions{oraclemarkettest.WithListener(listener)}, server...)...)
+		t.Cleanup(s.Close)
+		test(t, &uploadRig{Server: s, images: uploadClient(t, s, listener, client)})
+	})
+}
+
+// randomBytes is n bytes, the same ones each time.
+func randomBytes(n int) []byte {
+	data := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
+	return data
+}
+
+func md5Hex(data []byte) string {
+	sum := md5.Sum(data) //nolint:gosec // the service's checksum
+	return hex.EncodeToString(sum[:])
+}
+
+const testChunk = 1000
+
+// imageOf is an upload of data in chunks of testChunk bytes.
+func imageOf(data []byte, store oraclemarket.CheckpointStore) *oraclemarket.UploadRequest {
+	return &oraclemarket.UploadRequest{
+		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", FileName: "wordpress.tar.gz",
+		File: bytes.NewReader(data), Size: int64(len(data)), ModTime: time.Unix(1528777730, 5e6),
+		ChunkSize: testChunk, Concurrency: 3, Checkpoints: store,
+	}
+}
+
+// only is the one upload request that the service has.
+func (r *uploadRig) only(t *testing.T) oraclemarkettest.Upload {
+	t.Helper()
+	all := r.Uploads()
+	require.Len(t, all, 1)
+	return all[0]
+}
+
+// requireImage makes sure that an upload request has become exactly data.
+func requireImage(t *testing.T, u oraclemarkettest.Upload, data []byte) {
+	t.Helper()
+	require.Equal(t, oraclemarkettest.Completed, u.Status)
+	sum, err := u.MD5()
+	require.NoError(t, err)
+	require.Equal(t, md5Hex(data), sum)
+}
+
+// requireReceipts makes sure that no chunk came twice, but for those whose
+// answer was spoilt by a fault.
+func (r *uploadRig) requireReceipts(t *testing.T, u oraclemarkettest.Upload) {
+	t.Helper()
+	spoilt := map[string]int{}
+	for _, req := range r.Requests() {
+		if req.Operation == oraclemarkettest.OpUploadChunk && req.Processed && req.Faulted {
+			spoilt[req.Header.Get("X-Chunk-Number")]++
+		}
+	}
+	for number, times := range u.Receipts {
+		require.LessOrEqual(t, times, 1+spoilt[jsonText(t, number)], "chunk %d", number)
+	}
+}
+
+func jsonText(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// memStore keeps checkpoints in memory and cannot lock.
+type memStore struct {
+	mu     sync.Mutex
+	states map[string][]byte
+	saved  [][]byte
+	// onSave may fail the nth save, from 1.
+	onSave func(n int) error
+}
+
+func (s *memStore) Load(_ context.Context, key string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state, ok := s.states[key]; ok {
+		return state, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (s *memStore) Save(ctx context.Context, key string, state []byte) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saved = append(s.saved, state)
+	if s.onSave != nil {
+		if err := s.onSave(len(s.saved)); err != nil {
+			return err
+		}
+	}
+	if s.states == nil {
+		s.states = map[string][]byte{}
+	}
+	s.states[key] = state
+	return nil
+}
+
+func (s *memStore) Delete(ctx context.Context, key string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.states, key)
+	return nil
+}
+
+// checkpointState is what a test wants to know of a checkpoint.
+type checkpointState struct {
+	Phase           string   `json:"phase"`
+	UploadRequestID int64    `json:"uploadRequestId"`
+	Acknowledged    [][2]int `json:"acknowledged"`
+}
+
+func decodeState(t *testing.T, data []byte) checkpointState {
+	t.Helper()
+	var sealed struct {
+		State checkpointState `json:"state"`
+	}
+	require.NoError(t, json.Unmarshal(data, &sealed))
+	return sealed.State
+}
+
+// numbers are the acknowledged chunks.
+func (s checkpointState) numbers() []int {
+	var all []int
+	for _, r := range s.Acknowledged {
+		for n := r[0]; n <= r[1]; n++ {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// only is the one checkpoint of the store.
+func (s *memStore) only(t *testing.T) checkpointState {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Len(t, s.states, 1)
+	for _, state := range s.states {
+		return decodeState(t, state)
+	}
+	return checkpointState{}
+}
+
+func (s *memStore) empty(t *testing.T) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Empty(t, s.states)
+}
+
+// interruptAfter makes req's context end when so many chunks are acknowledged.
+func interruptAfter(ctx context.Context, req *oraclemarket.UploadRequest, chunks int) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	req.Progress = func(p oraclemarket.UploadProgress) {
+		if p.Chunks >= chunks {
+			cancel()
+		}
+	}
+	return ctx
+}
