@@ -91,8 +91,11 @@ func (s fileCheckpoints) Save(_ context.Context, key string, state []byte) error
 		return err
 	}
 	// One fixed name: the key is locked, and a crash leaves at most one behind,
-	// which the next Save overwrites.
+	// which the next Save replaces, whatever its mode.
 	temp := strings.TrimSuffix(name, ".json") + ".tmp"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := writeSynced(temp, state); err != nil {
 		_ = os.Remove(temp)
 		return err
@@ -105,7 +108,7 @@ func (s fileCheckpoints) Save(_ context.Context, key string, state []byte) error
 }
 
 func writeSynced(name string, data []byte) (err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -201,13 +204,12 @@ func digest(state []byte) string {
 
 func decodeCheckpoint(data []byte) (*checkpoint, error) {
 	var s sealed
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&s); err != nil {
+	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, invalidCheckpoint("it is corrupt: %v", err)
 	}
-	if decoder.More() {
-		return nil, invalidCheckpoint("it is corrupt: something follows its end")
+	// encoding/json is lenient about names and what follows; nothing here is.
+	if again, err := json.Marshal(s); err != nil || !bytes.Equal(again, data) {
+		return nil, invalidCheckpoint("it is corrupt: it is not as it was written")
 	}
 	if digest(s.State) != s.SHA256 {
 		return nil, invalidCheckpoint("it is corrupt: its checksum does not match")
@@ -226,6 +228,9 @@ func decodeCheckpoint(data []byte) (*checkpoint, error) {
 	}
 	switch c.Phase {
 	case phaseInitiating:
+		if c.UploadRequestID != 0 || len(c.Acknowledged) > 0 {
+			return nil, invalidCheckpoint("it has chunks or an id before there can be any")
+		}
 	case phaseUploading, phaseMerging, phaseMerged:
 		if c.UploadRequestID < 1 {
 			return nil, invalidCheckpoint("it has no upload request id")
