@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -208,9 +209,7 @@ func (x *exchange) send(a *answer) {
 	f := &x.fault
 	body := a.body.Bytes()
 	header := x.w.Header()
-	for name, values := range a.header {
-		header[name] = values
-	}
+	maps.Copy(header, a.header)
 	if f.Unread {
 		header.Set("Connection", "close")
 	}

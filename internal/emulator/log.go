@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -106,7 +107,7 @@ func (l *requestLog) all() []Request {
 	for i, entry := range l.entries {
 		all[i] = *entry
 		// Parts still grows while the request is being read.
-		all[i].Parts = entry.Parts[:len(entry.Parts):len(entry.Parts)]
+		all[i].Parts = slices.Clip(entry.Parts)
 	}
 	return all
 }

@@ -81,6 +81,7 @@ func TestReadForm(t *testing.T) {
 		})
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
 		}
 	})
 	require.NoError(t, s.Start())

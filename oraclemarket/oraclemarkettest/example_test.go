@@ -3,7 +3,6 @@ package oraclemarkettest_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"strings"
 	"time"
@@ -24,12 +23,14 @@ func Example() {
 		File: strings.NewReader(image), Size: int64(len(image)), ChunkSize: 5,
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	upload, _ := server.Upload(done.UploadRequestID)
 	sum, err := upload.MD5()
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(done.StatusName, upload.NumberOfChunks, sum)
 	// Output: Completed 4 4396af6df7d18ada180b08e019ce63e3
@@ -52,7 +53,8 @@ func ExampleServer_Inject() {
 		File: strings.NewReader(image), Size: int64(len(image)), ChunkSize: 10,
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	upload, _ := server.Upload(done.UploadRequestID)
 	fmt.Println(done.StatusName, upload.Receipts)

@@ -2,7 +2,6 @@ package oraclemarkettest
 
 import (
 	"encoding/json"
-	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,7 +46,7 @@ func FuzzAssemble(f *testing.F) {
 		}
 		require.Len(t, order, len(chunks), "no chunk is left out")
 		for i := 1; i+1 < len(order); i++ {
-			require.Equal(t, order[i].size+1, order[i+1].size, fmt.Sprint(numbers))
+			require.Equal(t, order[i].size+1, order[i+1].size, numbers)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package oraclemarkettest_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,13 +29,13 @@ func course(g *rig, id int64, seconds int) (all []string) {
 
 func TestOutcomes(t *testing.T) {
 	begin := []string{"Pending 0%", "In Progress 0%", "In Progress 16%", "In Progress 33%"}
-	half := append(begin[:4:4], "In Progress 50%")
-	transferred := append(half[:5:5], "In Progress 66%", "In Progress 83%", "Virus Scan In Progress 100%")
+	half := slices.Concat(begin, []string{"In Progress 50%"})
+	transferred := slices.Concat(half, []string{"In Progress 66%", "In Progress 83%", "Virus Scan In Progress 100%"})
 	for outcome, want := range map[oraclemarkettest.Outcome][]string{
-		oraclemarkettest.Completes:       append(transferred[:8:8], "Completed 100%"),
-		oraclemarkettest.CannotBeDeleted: append(transferred[:8:8], "Completed 100%"),
-		oraclemarkettest.IsRejected:      append(transferred[:8:8], "Rejected 100%"),
-		oraclemarkettest.Fails:           append(begin[:4:4], "Failed 50%"),
+		oraclemarkettest.Completes:       slices.Concat(transferred, []string{"Completed 100%"}),
+		oraclemarkettest.CannotBeDeleted: slices.Concat(transferred, []string{"Completed 100%"}),
+		oraclemarkettest.IsRejected:      slices.Concat(transferred, []string{"Rejected 100%"}),
+		oraclemarkettest.Fails:           slices.Concat(begin, []string{"Failed 50%"}),
 		oraclemarkettest.GetsStuck:       half,
 	} {
 		g := newRig(t, oraclemarkettest.WithJobTime(10*time.Second), oraclemarkettest.WithOutcome(outcome))

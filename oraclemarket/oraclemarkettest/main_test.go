@@ -9,7 +9,6 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -218,5 +217,3 @@ func compact(t *testing.T, text string) string {
 	require.NoError(t, json.Compact(&b, []byte(text)))
 	return b.String()
 }
-
-func spaced(text string) string { return strings.Join(strings.Fields(text), " ") }
