@@ -1,0 +1,334 @@
+package transport
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
+)
+
+// The calls of each class. A GET of class Once stands beside a POST, because
+// net/http treats the two differently.
+func classCalls() map[string]*Call {
+	body := BytesBody("text/plain", []byte("the body of the request"))
+	upload := post(Once, body)
+	upload.Upload = true
+	chunk := post(Repeatable, body)
+	chunk.Upload = true
+	return map[string]*Call{
+		"once, GET":           get(Once),
+		"once, POST":          post(Once, body),
+		"once, upload":        upload,
+		"repeatable, POST":    post(Repeatable, body),
+		"repeatable, chunk":   chunk,
+		"repeatable, no body": post(Repeatable, nil),
+		"safe, GET":           get(Safe),
+	}
+}
+
+const maxTries = 3
+
+type failing struct {
+	// How it fails: in dialing, or by what a server does that speaks http or TLS.
+	dial    func(context.Context, string, string) (net.Conn, error)
+	scheme  string
+	handle  handler
+	tlsCert *tls.Certificate
+
+	once, others int // tries
+	requests     bool
+	ambiguous    bool // for class Once
+	is           []error
+	says         []string
+	check        func(t *testing.T, e *Error)
+	slow         bool          // each try takes as long as it may
+	heavy        bool          // too much work for each class
+	waits        time.Duration // at least, between two
+}
+
+func drop(_ net.Conn, r *http.Request) bool {
+	_, _ = io.Copy(io.Discard, r.Body)
+	return false
+}
+
+// cut sends text and closes the connection.
+func cut(text string) handler { return last(text) }
+
+// stall sends text and then nothing, until the client goes away.
+func stall(text string) handler {
+	return func(c net.Conn, r *http.Request) bool {
+		answer(text)(c, r)
+		_, _ = io.Copy(io.Discard, c)
+		return false
+	}
+}
+
+// drip sends text and then a byte each second.
+func drip(text, more string) handler {
+	return func(c net.Conn, r *http.Request) bool {
+		answer(text)(c, r)
+		for {
+			<-time.After(time.Second)
+			if _, err := io.WriteString(c, more); err != nil {
+				return false
+			}
+		}
+	}
+}
+
+func status(status, header string) handler { return answer(reply(status, header, `{"message":"no"}`)) }
+
+// bomb is a small answer that becomes 20 MiB.
+func bomb(status string) handler {
+	var packed strings.Builder
+	z := gzip.NewWriter(&packed)
+	_, _ = io.Copy(z, io.LimitReader(zeros{}, 20<<20))
+	_ = z.Close()
+	return answer(reply(status, "Content-Encoding: gzip\r\n", packed.String()))
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// large is 20 MiB of text.
+func large(head string) handler {
+	return func(c net.Conn, r *http.Request) bool {
+		answer(head)(c, r)
+		_, _ = io.Copy(c, io.LimitReader(zeros{}, 20<<20))
+		return false
+	}
+}
+
+func failures(t *testing.T) map[string]failing {
+	t.Helper()
+	refused := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
+	unknown := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "h.example", IsNotFound: true}}
+	}
+	noAnswer := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "server misbehaving", Name: "h.example", IsTemporary: true}}
+	}
+	hang := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	list := map[string]failing{
+		"dial refused":    {dial: refused, once: maxTries, others: maxTries, is: []error{syscall.ECONNREFUSED}},
+		"unknown host":    {dial: unknown, once: 1, others: 1, says: []string{"no such host"}},
+		"resolver failed": {dial: noAnswer, once: maxTries, others: maxTries, says: []string{"server misbehaving"}},
+		"dialing hangs":   {dial: hang, once: maxTries, others: maxTries, slow: true},
+
+		"TLS handshake failed": {scheme: "https", handle: drop, once: maxTries, others: maxTries},
+		"untrusted certificate": {
+			scheme: "https", tlsCert: testCertificate(), handle: answer(okJSON("{}")), once: 1, others: 1,
+			check: func(t *testing.T, e *Error) {
+				t.Helper()
+				_, ok := errors.AsType[x509.UnknownAuthorityError](e)
+				require.True(t, ok, "%v", e)
+			},
+		},
+
+		"dropped before the answer":  {handle: drop, once: 1, others: maxTries, requests: true, ambiguous: true, is: []error{io.EOF}},
+		"dropped in the status line": {handle: cut("HTTP/1."), once: 1, others: maxTries, requests: true, ambiguous: true},
+		"dropped in the header":      {handle: cut("HTTP/1.1 200 OK\r\nContent-Ty"), once: 1, others: maxTries, requests: true, ambiguous: true},
+		"dropped in the body": {
+			handle: cut("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"name\":"), once: 1, others: maxTries, requests: true, ambiguous: true,
+			is: []error{io.ErrUnexpectedEOF}, says: []string{"200 OK", "read the answer"},
+		},
+		"dropped before the body": {
+			handle: cut("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"), once: 1, others: maxTries, requests: true, ambiguous: true,
+			is: []error{io.ErrUnexpectedEOF},
+		},
+		"dropped in a chunk": {
+			handle: cut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"na"), once: 1, others: maxTries, requests: true, ambiguous: true,
+			is: []error{io.ErrUnexpectedEOF},
+		},
+		"no HTTP": {handle: cut("SSH-2.0-OpenSSH_9.6\r\n"), once: 1, others: maxTries, requests: true, ambiguous: true, says: []string{"malformed HTTP"}},
+
+		"400": {handle: status("400 Bad Request", ""), once: 1, others: 1, requests: true, is: []error{ErrBadRequest}},
+		"401": {handle: status("401 Unauthorized", ""), once: 1, others: 1, requests: true, is: []error{ErrUnauthorized}, says: []string{"check the credentials"}},
+		"403": {handle: status("403 Forbidden", ""), once: 1, others: 1, requests: true, is: []error{ErrForbidden}, says: []string{"check what these credentials may do"}},
+		"404": {handle: status("404 Not Found", ""), once: 1, others: 1, requests: true, is: []error{ErrNotFound}},
+		"409": {handle: status("409 Conflict", ""), once: 1, others: 1, requests: true, is: []error{ErrConflict}},
+		"418": {handle: status("418 I'm a teapot", ""), once: 1, others: 1, requests: true},
+		"408": {handle: status("408 Request Timeout", ""), once: 1, others: maxTries, requests: true, ambiguous: true},
+		"429": {handle: status("429 Too Many Requests", ""), once: maxTries, others: maxTries, requests: true, is: []error{ErrTooManyRequests}, says: []string{"try again later"}},
+		"500": {handle: status("500 Internal Server Error", ""), once: 1, others: maxTries, requests: true, ambiguous: true, is: []error{ErrServer}},
+		"501": {handle: status("501 Not Implemented", ""), once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrServer}},
+		"502": {handle: status("502 Bad Gateway", ""), once: 1, others: maxTries, requests: true, ambiguous: true, is: []error{ErrServer}},
+		"503": {handle: status("503 Service Unavailable", ""), once: 1, others: maxTries, requests: true, ambiguous: true, is: []error{ErrServer}},
+		"504": {handle: status("504 Gateway Timeout", ""), once: 1, others: maxTries, requests: true, ambiguous: true, is: []error{ErrServer}},
+		"599": {handle: status("599 Odd", ""), once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrServer}},
+		"600": {handle: status("600 Odder", ""), once: 1, others: 1, requests: true, ambiguous: true},
+		"302": {handle: status("302 Found", "Location: https://login.example/\r\n"), once: 1, others: 1, requests: true, says: []string{"redirects to https://login.example/"}},
+
+		"503, Retry-After in seconds": {
+			handle: status("503 Service Unavailable", "Retry-After: 7\r\n"), once: 1, others: maxTries, requests: true, ambiguous: true, waits: 7 * time.Second,
+			check: func(t *testing.T, e *Error) { t.Helper(); require.Equal(t, 7*time.Second, e.RetryAfter) },
+		},
+		"429, Retry-After at the limit": {handle: status("429 Too Many Requests", "Retry-After: 120\r\n"), once: maxTries, others: maxTries, requests: true, waits: 2 * time.Minute},
+		"503, Retry-After past the limit": {
+			handle: status("503 Service Unavailable", "Retry-After: 121\r\n"), once: 1, others: 1, requests: true, ambiguous: true,
+			check: func(t *testing.T, e *Error) { t.Helper(); require.Equal(t, 121*time.Second, e.RetryAfter) },
+		},
+		"429, absurd Retry-After": {
+			handle: status("429 Too Many Requests", "Retry-After: 99999999999999\r\n"), once: 1, others: 1, requests: true,
+			says: []string{"the service asks to wait 2562047h47m16s: try again then"},
+		},
+		"503, Retry-After as a date": {
+			handle: func(c net.Conn, r *http.Request) bool {
+				at := time.Now().Add(41 * time.Second).UTC().Format(http.TimeFormat)
+				return status("503 Service Unavailable", "Retry-After: "+at+"\r\n")(c, r)
+			},
+			once: 1, others: maxTries, requests: true, ambiguous: true, waits: 40 * time.Second,
+		},
+		"429, Retry-After far away": {
+			handle: status("429 Too Many Requests", "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n"), once: 1, others: 1, requests: true,
+			says: []string{"the service asks to wait"},
+		},
+		"503, Retry-After of nonsense": {handle: status("503 Service Unavailable", "Retry-After: soon\r\n"), once: 1, others: maxTries, requests: true, ambiguous: true},
+
+		"truncated JSON": {handle: answer(okJSON(`{"name":"x`)), once: 1, others: maxTries, requests: true, ambiguous: true, says: []string{`starts "{\"name\":\"x"`}},
+		"HTML with status 200": {
+			handle: answer(reply("200 OK", "Content-Type: text/html; charset=utf-8\r\n", "<html><h1>Sign in</h1></html>")), once: 1, others: maxTries, requests: true, ambiguous: true,
+			says: []string{"the answer is not JSON", "text/html", `starts "<html>`},
+		},
+		"no answer in a 200": {handle: answer(reply("200 OK", "", "")), once: 1, others: maxTries, requests: true, ambiguous: true},
+		"gzip bomb":          {handle: bomb("200 OK"), heavy: true, once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}, says: []string{"8 MiB"}},
+		"20 MiB":             {handle: large("HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n"), heavy: true, once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
+		"20 MiB, no length":  {handle: large("HTTP/1.1 200 OK\r\n\r\n"), heavy: true, once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
+		"400 and 20 MiB": {
+			handle: large("HTTP/1.1 400 Bad Request\r\nContent-Length: 20971520\r\n\r\n"), heavy: true, once: 1, others: 1, requests: true, is: []error{ErrBadRequest},
+			check: func(t *testing.T, e *Error) { t.Helper(); require.Len(t, e.Body, maxErrorBody) },
+		},
+		"400 and a gzip bomb": {handle: bomb("400 Bad Request"), heavy: true, once: 1, others: 1, requests: true, is: []error{ErrBadRequest}},
+		"broken gzip": {
+			handle: answer(reply("200 OK", "Content-Encoding: gzip\r\n", "this is no gzip")), once: 1, others: maxTries, requests: true, ambiguous: true,
+		},
+		"400, cut": {
+			handle: cut("HTTP/1.1 400 Bad Request\r\nContent-Length: 50\r\n\r\nno"), once: 1, others: 1, requests: true,
+			is: []error{ErrBadRequest, io.ErrUnexpectedEOF}, says: []string{"400 Bad Request: no: read the answer: unexpected EOF"},
+		},
+
+		"stalled before the answer": {handle: stall(""), once: 1, others: maxTries, requests: true, ambiguous: true, slow: true},
+		"stalled in the header":     {handle: stall("HTTP/1.1 200 OK\r\n"), once: 1, others: maxTries, requests: true, ambiguous: true, slow: true},
+		"stalled in the body":       {handle: stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), once: 1, others: maxTries, requests: true, ambiguous: true, slow: true},
+		"dripping header":           {handle: drip("HTTP/1.1 200 OK\r\n", "X-Pad: 1\r\n"), once: 1, others: maxTries, requests: true, ambiguous: true, slow: true},
+		"dripping body":             {handle: drip("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", " "), once: 1, others: maxTries, requests: true, ambiguous: true, slow: true},
+	}
+	return list
+}
+
+// testCertificate is one that nobody trusts.
+func testCertificate() *tls.Certificate {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	defer s.Close()
+	return &s.TLS.Certificates[0]
+}
+
+// Every kind of failure in every class: how often it reaches the server, what
+// the error is, how long it takes at most.
+func TestClassesAndFailures(t *testing.T) {
+	for name, f := range failures(t) {
+		for class, call := range classCalls() {
+			if f.heavy && call.Method != http.MethodGet {
+				continue
+			}
+			t.Run(name+"/"+class, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { testFailure(t, f, call) })
+			})
+		}
+	}
+}
+
+func testFailure(t *testing.T, f failing, call *Call) {
+	t.Helper()
+	l := emulator.NewPipeListener()
+	served := net.Listener(l)
+	if f.tlsCert != nil {
+		served = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*f.tlsCert}})
+	}
+	s := serve(t, served, f.handle)
+	if f.dial == nil {
+		f.dial = l.DialContext
+	}
+	if f.scheme == "" {
+		f.scheme = "http"
+	}
+	c := dialingClient(t, Config{
+		BaseURL: f.scheme + "://127.0.0.1",
+		Retry:   &Retry{MaxAttempts: maxTries, MinWait: 500 * time.Millisecond, MaxWait: 30 * time.Second},
+	}, f.dial)
+
+	start := time.Now()
+	_, _, err := Do[result](t.Context(), c, call)
+	took := time.Since(start)
+
+	e := failure(t, err)
+	want := f.others
+	if call.Repeat == Once {
+		want = f.once
+	}
+	require.Equal(t, want, e.Attempts, "%v", err)
+	requests := 0
+	if f.requests {
+		requests = want
+	}
+	require.EqualValues(t, requests, s.requests.Load(), "%v", err)
+	require.Equal(t, f.ambiguous && call.Repeat == Once, errors.Is(err, ErrAmbiguous), "%v", err)
+	require.Equal(t, f.ambiguous && call.Repeat == Once, strings.Contains(err.Error(), "look before repeating it"), "%v", err)
+	for _, is := range f.is {
+		require.ErrorIs(t, err, is)
+	}
+	if !e.Ambiguous || f.waits > 0 { // else the hint is another
+		for _, says := range f.says {
+			require.ErrorContains(t, err, says)
+		}
+	}
+	if f.check != nil {
+		f.check(t, e)
+	}
+	require.True(t, strings.HasPrefix(err.Error(), "jobs."+call.Operation+": "+call.Method+" "+f.scheme+"://127.0.0.1/jobs"), "%v", err)
+	if want > 1 {
+		require.ErrorContains(t, err, "(3 attempts)")
+	}
+	// The back-off of three tries takes at most 1 s and 2 s, on top of what the
+	// service asks for.
+	least, most := time.Duration(want-1)*500*time.Millisecond, 3*time.Second
+	switch {
+	case f.waits > 0:
+		least = time.Duration(want-1) * f.waits
+		most += least
+	case f.slow && call.Upload:
+		require.ErrorIs(t, err, ErrStalled)
+		least += time.Duration(want) * 30 * time.Second // a stalled answer
+		most += time.Duration(want) * time.Minute
+	case f.slow:
+		require.ErrorContains(t, err, "no complete answer within the time limit of one try")
+		least += time.Duration(want) * 30 * time.Second
+		most += time.Duration(want) * 30 * time.Second
+	}
+	require.GreaterOrEqual(t, took, least)
+	require.LessOrEqual(t, took, most)
+}
