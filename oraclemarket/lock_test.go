@@ -1,0 +1,58 @@
+package oraclemarket
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestLockFile(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "key.lock")
+	unlock, err := lockFile(name)
+	require.NoError(t, err)
+	_, err = lockFile(name)
+	require.ErrorIs(t, err, ErrCheckpointLocked)
+	require.ErrorContains(t, err, name)
+	require.NoError(t, unlock())
+	require.NoFileExists(t, name)
+
+	// What a killed process left is no lock.
+	require.NoError(t, os.WriteFile(name, nil, 0o600))
+	unlock, err = lockFile(name)
+	require.NoError(t, err)
+	require.NoError(t, unlock())
+	require.NoFileExists(t, name)
+}
+
+// Never two holders, even while the file is removed and made again.
+func TestLockFileExclusive(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "key.lock")
+	var holders, held atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for held.Load() < 500 {
+				unlock, err := lockFile(name)
+				if err != nil {
+					continue
+				}
+				if holders.Add(1) != 1 {
+					t.Error("two hold the lock")
+				}
+				held.Add(1)
+				holders.Add(-1)
+				if err := unlock(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.NoFileExists(t, name)
+}
