@@ -2,6 +2,7 @@ package oraclemarkettest_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -93,4 +94,31 @@ func TestDeletionFails(t *testing.T) {
 	require.Equal(t, "Deletion Failed", g.record(id)["statusName"])
 	require.Equal(t, "x", read(t, g.uploaded(id)))
 	require.Equal(t, http.StatusOK, g.do(http.MethodGet, storage+"/mi/My_Machine_Image/1.0/linux/machineImage.tar.gz", nil).status)
+}
+
+// A chunk whose upload request goes away while it is coming in is not kept.
+func TestDeleteDuringAChunk(t *testing.T) {
+	dir := t.TempDir()
+	g := newRig(t, oraclemarkettest.WithDir(dir))
+	id := g.initiate(1)
+	body, contentType := form(field{"file", "x", strings.Repeat("x", 1<<20)})
+	pr, pw := io.Pipe()
+	got := make(chan reply, 1)
+	go func() {
+		answer, _ := g.send(http.MethodPost, at(id)+"/chunk", pr, "Content-Type", contentType, "X-File-Name", "x", "X-Chunk-Number", "1")
+		got <- answer
+	}()
+	_, err := io.CopyN(pw, body, 1<<19)
+	require.NoError(t, err)
+	// Half of the chunk is on its way; the request's check of its upload request may or may not be over by now.
+	require.Equal(t, http.StatusOK, g.do(http.MethodDelete, at(id), nil).status)
+	_, err = io.Copy(pw, body)
+	require.NoError(t, err)
+	require.NoError(t, pw.Close())
+	answer := <-got
+	require.Equal(t, http.StatusBadRequest, answer.status)
+	require.Contains(t, answer.body, "takes no chunks: it is Deleted")
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
 }
