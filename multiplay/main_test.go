@@ -2,6 +2,7 @@ package multiplay_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -28,7 +29,7 @@ const (
 	secretKey = "Zr8/tQ!secret+of+the+suite"
 
 	s3Access    = "AKIA7EXAMPLEKEY"
-	s3Secret    = "wJ/alr@XUt:nFE%MI+K7?MD#ENG é€ bPx" //nolint:gosec // made up
+	s3Secret    = "wJ/alr@XUt:nFE%MI+K7?MD#ENG é€ bPx"
 	steamPass   = "pass/w@rd:of%the+steam?user#ü"
 	steamGuard  = "GUARD77CODE"
 	steamBeta   = "beta&pass=word of it"
@@ -39,7 +40,7 @@ const (
 
 // printed is all that the suite printed: stdout and stderr of the tests, the
 // log of every client, and each error and value that went through show.
-var printed recorder //nolint:gochecknoglobals // what TestMain looks through
+var printed recorder
 
 type recorder struct {
 	mu  sync.Mutex
@@ -123,7 +124,7 @@ func TestLeaksAreFound(t *testing.T) {
 func show(v any) {
 	fmt.Fprintf(&printed, "%v\n%+v\n%#v\n%s\n%q\n%x\n", v, v, v, v, v, v)
 	_ = json.NewEncoder(&printed).Encode(v)
-	logger().Info("shown", "value", v)
+	logger().InfoContext(context.Background(), "shown", "value", v)
 	if err, ok := v.(error); ok {
 		fmt.Fprintln(&printed, err.Error())
 	}

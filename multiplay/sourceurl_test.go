@@ -1,0 +1,215 @@
+package multiplay_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/multiplay"
+	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
+)
+
+func s3Source() multiplay.S3Source {
+	return multiplay.S3Source{AccessKey: s3Access, SecretKey: s3Secret, Bucket: "builds", Folder: "server/42"}
+}
+
+func steamSource() multiplay.SteamSource {
+	return multiplay.SteamSource{User: "steamer", Password: steamPass, AppID: 740, GuardCode: steamGuard, Beta: "next", BetaPassword: steamBeta}
+}
+
+func googleSource() multiplay.GoogleStorageSource {
+	return multiplay.GoogleStorageSource{Bucket: "builds", Folder: "server/42", CredentialsJSON: []byte(googleToken)}
+}
+
+func parsedSource(t testing.TB) multiplay.SourceURL {
+	t.Helper()
+	raw, err := s3Source().URL()
+	require.NoError(t, err)
+	source, err := multiplay.ParseSourceURL(raw)
+	require.NoError(t, err)
+	return source
+}
+
+func TestSourceURLs(t *testing.T) {
+	for _, test := range []struct {
+		source     multiplay.Source
+		url, shown string
+	}{
+		{
+			multiplay.S3Source{AccessKey: "myuser", SecretKey: "mypassword", Bucket: "bucket"},
+			"s3://myuser:mypassword@bucket/", "s3://REDACTED:REDACTED@bucket/",
+		},
+		{
+			multiplay.S3Source{
+				AccessKey: "a", SecretKey: "b/c+d", Bucket: "bucket", Folder: "/a b/c&d/é/",
+				Region: "us-east-1", Handlers: 20, RequestTimeout: 90 * time.Second,
+			},
+			"s3://a:b%2Fc%2Bd@bucket/a%20b/c%26d/%C3%A9/?handlers=20&region=us-east-1&requesttimeout=90s",
+			"s3://REDACTED:REDACTED@bucket/a%20b/c%26d/%C3%A9/?handlers=20&region=us-east-1&requesttimeout=90s",
+		},
+		{multiplay.SteamSource{AppID: 740}, "steam://anonymous:@install/740/", "steam://anonymous:@install/740/"},
+		{
+			multiplay.SteamSource{
+				User: "u@x", Password: "p w", AppID: 740, PlatformType: "linux", PlatformBitness: 64,
+				GuardCode: "G", Beta: "b", BetaPassword: "p&q", AppMod: "cstrike",
+			},
+			"steam://u%40x:p%20w@install/740/?appmod=cstrike&beta=b&betapassword=p%26q&guardcode=G&platformbitness=64&platformtype=linux",
+			"steam://REDACTED:REDACTED@install/740/?appmod=cstrike&beta=b&betapassword=REDACTED&guardcode=REDACTED&platformbitness=64&platformtype=linux",
+		},
+		{
+			multiplay.GoogleStorageSource{Bucket: "bucket", Folder: "folder", CredentialsJSON: []byte(`{"a": "b+c"}`), RequestTimeout: 2 * time.Minute},
+			"gs://bucket/folder?credentials=%7B%22a%22%3A%20%22b%2Bc%22%7D&requesttimeout=2m",
+			"gs://bucket/folder?credentials=REDACTED&requesttimeout=2m",
+		},
+	} {
+		got, err := test.source.URL()
+		require.NoError(t, err)
+		require.Equal(t, test.url, got)
+		require.Equal(t, test.shown, test.source.String())
+		parsed, err := multiplay.ParseSourceURL(got)
+		require.NoError(t, err)
+		again, err := parsed.URL()
+		require.NoError(t, err)
+		require.Equal(t, got, again)
+	}
+}
+
+func TestSourcesAreChecked(t *testing.T) {
+	for field, source := range map[string]multiplay.Source{
+		"S3Source.AccessKey":                  multiplay.S3Source{SecretKey: s3Secret, Bucket: "b"},
+		"S3Source.SecretKey":                  multiplay.S3Source{AccessKey: s3Access, Bucket: "b"},
+		"S3Source.Bucket":                     multiplay.S3Source{AccessKey: s3Access, SecretKey: s3Secret, Bucket: "key@b"},
+		"S3Source.Folder":                     multiplay.S3Source{AccessKey: s3Access, SecretKey: s3Secret, Bucket: "b", Folder: "a/../b"},
+		"S3Source.Handlers":                   multiplay.S3Source{AccessKey: s3Access, SecretKey: s3Secret, Bucket: "b", Handlers: -1},
+		"S3Source.RequestTimeout":             multiplay.S3Source{AccessKey: s3Access, SecretKey: s3Secret, Bucket: "b", RequestTimeout: time.Millisecond},
+		"SteamSource.AppID":                   multiplay.SteamSource{},
+		"SteamSource.Password":                multiplay.SteamSource{AppID: 1, User: "u"},
+		"SteamSource.PlatformType":            multiplay.SteamSource{AppID: 1, PlatformType: "beos"},
+		"SteamSource.PlatformBitness":         multiplay.SteamSource{AppID: 1, PlatformBitness: 16},
+		"GoogleStorageSource.Bucket":          multiplay.GoogleStorageSource{CredentialsJSON: []byte(googleToken)},
+		"GoogleStorageSource.Folder":          multiplay.GoogleStorageSource{Bucket: "b", Folder: "..", CredentialsJSON: []byte(googleToken)},
+		"GoogleStorageSource.CredentialsJSON": multiplay.GoogleStorageSource{Bucket: "b", CredentialsJSON: []byte("[" + googleToken + "]")},
+		"SourceURL":                           multiplay.SourceURL{},
+	} {
+		got, err := source.URL()
+		require.Empty(t, got)
+		show(err)
+		require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
+		require.ErrorContains(t, err, "multiplay: "+field+": must ")
+	}
+	_, err := multiplay.SteamSource{AppID: 1, Password: steamPass}.URL()
+	require.EqualError(t, err, "multiplay: SteamSource.Password: must be empty for the user anonymous")
+	_, err = multiplay.GoogleStorageSource{Bucket: "b"}.URL()
+	require.ErrorContains(t, err, "CredentialsJSON: must be a JSON object")
+}
+
+func TestParseSourceURLRefuses(t *testing.T) {
+	for _, raw := range []string{
+		"", "bucket/folder", "s3:", "s3:///folder", "s3://" + s3Access + ":" + s3Secret + "@builds/",
+		"s3://" + s3Access + ":a/" + s3Secret, "s3://" + s3Access + ":" + "1/" + url.QueryEscape(s3Secret) + "@builds",
+		"s3://" + s3Access + ":1?" + url.QueryEscape(s3Secret) + "@builds", "s3://k:s@builds/#x", "s3://k:s@builds/#",
+		"s3://k:%zz@builds/", "s3://k:s@builds/a@b",
+	} {
+		source, err := multiplay.ParseSourceURL(raw)
+		show(err)
+		require.ErrorIs(t, err, multiplay.ErrInvalidArgument, raw)
+		require.True(t, source.IsZero())
+	}
+}
+
+func TestSourcesPrintWithoutSecrets(t *testing.T) {
+	s3, steam, google, parsed := s3Source(), steamSource(), googleSource(), parsedSource(t)
+	for _, source := range []multiplay.Source{s3, &s3, steam, &steam, google, &google, parsed, &parsed} {
+		show(source)
+		show(multiplay.CreateImageUpdateRequest{Source: source})
+		show(&multiplay.CreateImageUpdateRequest{Source: source})
+		show(&multiplay.ReleaseRequest{Source: source})
+		show([]multiplay.Source{source})
+		show(map[string]multiplay.Source{"x": source})
+		show(errors.New(source.String()))
+		require.Contains(t, fmt.Sprintf("%+v", source), "REDACTED")
+		require.Contains(t, fmt.Sprintf("%#v", multiplay.CreateImageUpdateRequest{Source: source}), "REDACTED")
+		value, ok := source.(slog.LogValuer)
+		require.True(t, ok)
+		require.Contains(t, value.LogValue().String(), "REDACTED")
+	}
+	require.Empty(t, multiplay.SourceURL{}.String())
+	show(multiplay.SourceURL{})
+	show(struct{ hidden multiplay.SourceURL }{parsed}) // where fmt cannot call Format
+	require.Equal(t, "s3://REDACTED@builds/server/42/", parsed.String())
+}
+
+// What arrives, decoded as a query and then as a URL, are the credentials as
+// they were given.
+func TestSourcesArriveWhole(t *testing.T) {
+	server := multiplaytest.NewServer()
+	t.Cleanup(server.Close)
+	client := server.Client(multiplay.WithLogger(logger()))
+	arrived := func(source multiplay.Source) *url.URL {
+		_, err := client.ImageUpdates.Create(t.Context(), &multiplay.CreateImageUpdateRequest{
+			ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "x", Source: source,
+		})
+		require.NoError(t, err)
+		updates := server.Updates()
+		u, err := url.Parse(updates[len(updates)-1].SourceURL) // decoded once, as a query
+		require.NoError(t, err)
+		return u
+	}
+	for _, source := range []multiplay.Source{s3Source(), parsedSource(t)} {
+		u := arrived(source)
+		password, _ := u.User.Password()
+		require.Equal(t, []string{"s3", s3Access, s3Secret, "builds", "/server/42/"}, []string{u.Scheme, u.User.Username(), password, u.Host, u.Path})
+	}
+	u := arrived(steamSource())
+	password, _ := u.User.Password()
+	require.Equal(t, []string{"steamer", steamPass, "install", "/740/"}, []string{u.User.Username(), password, u.Host, u.Path})
+	require.Equal(t, url.Values{"guardcode": {steamGuard}, "beta": {"next"}, "betapassword": {steamBeta}}, u.Query())
+	require.Equal(t, googleToken, arrived(googleSource()).Query().Get("credentials"))
+
+	// On the wire all that is special is encoded twice.
+	first := server.Requests()[0].RawQuery
+	require.Contains(t, first, url.QueryEscape(strings.ReplaceAll(url.QueryEscape(s3Secret), "+", "%20")))
+	require.NotContains(t, first, "+")
+}
+
+// A service or proxy may repeat what it was sent, in any spelling.
+func TestRepeatedSecretsAreRedacted(t *testing.T) {
+	for _, source := range []multiplay.Source{s3Source(), steamSource(), googleSource(), parsedSource(t)} {
+		raw, err := source.URL()
+		require.NoError(t, err)
+		parsed, err := url.Parse(raw)
+		require.NoError(t, err)
+		password, _ := parsed.User.Password()
+		for _, said := range []string{
+			raw, url.QueryEscape(raw), strings.ReplaceAll(raw, "/", `\/`), password, strings.ReplaceAll(password, "/", `\/`),
+			fmt.Sprintf("%q", password), url.QueryEscape(password), parsed.RawQuery, strings.Repeat("x", 8185) + raw, strings.Repeat("x", 490) + raw,
+			strings.Repeat("x", 75) + raw,
+		} {
+			for _, respond := range []httpmock.Responder{
+				answerWith(`{"success":false,"error_message":` + fmt.Sprintf("%q", said) + `}`),
+				answerWith(said),
+				httpmock.NewStringResponder(http.StatusBadRequest, said),
+				httpmock.NewStringResponder(http.StatusBadGateway, "<p>"+said+"</p>"),
+				httpmock.NewStringResponder(http.StatusFound, "").HeaderSet(http.Header{"Location": {"/?" + url.QueryEscape(said)}}),
+				httpmock.NewErrorResponder(&url.Error{Op: "Get", URL: said, Err: errors.New("refused")}),
+				httpmock.NewErrorResponder(errors.New("no way to " + said)),
+			} {
+				client, mock := mockClient(t)
+				mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/create", respond)
+				_, err := client.ImageUpdates.Create(t.Context(), &multiplay.CreateImageUpdateRequest{
+					ImageID: 1, MachineID: 2, Description: "x", Source: source,
+				})
+				failed := requireAs[*multiplay.Error](t, err)
+				require.Empty(t, leaks(failed.Error()+failed.Body+fmt.Sprintf("%+v", *failed)), said)
+			}
+		}
+	}
+}
