@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
@@ -16,12 +15,11 @@ import (
 
 func main() { cli.Main(run) }
 
-// service is one running test server.
-type service struct {
-	name, url string
-	env       []string // NAME=value
-	curl      []string
-	close     func()
+// service is a running test server.
+type service interface {
+	Env() []string
+	Curl() []string
+	Close()
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -35,21 +33,36 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if *speed <= 0 {
 		return errors.New("-speed must be positive")
 	}
-	starts := []func() (*service, error){
-		func() (*service, error) { return startOracle(*oracleAddr, *speed, *discard) },
+	starts := []struct {
+		name  string
+		start func() (service, error)
+	}{
+		{"Oracle Cloud Marketplace Publisher", func() (service, error) {
+			opts := []oraclemarkettest.Option{oraclemarkettest.WithSpeed(*speed)}
+			if *discard {
+				opts = append(opts, oraclemarkettest.WithDiscard())
+			}
+			return oraclemarkettest.Start(*oracleAddr, opts...)
+		}},
 	}
 	out := cli.Output{W: stdout}
-	for _, start := range starts {
-		s, err := start()
+	var running []service
+	defer func() {
+		for _, s := range running {
+			s.Close()
+		}
+	}()
+	for _, entry := range starts {
+		s, err := entry.start()
 		if err != nil {
 			return err
 		}
-		defer s.close()
-		out.Line("# %s: %s", s.name, s.url)
-		for _, line := range s.env {
+		running = append(running, s)
+		out.Line("# %s", entry.name)
+		for _, line := range s.Env() {
 			out.Line("export %s", line)
 		}
-		for _, line := range s.curl {
+		for _, line := range s.Curl() {
 			out.Line("%s", line)
 		}
 		out.Line("")
@@ -57,30 +70,4 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	out.Line("# Ctrl-C ends it.")
 	<-ctx.Done()
 	return nil
-}
-
-func startOracle(addr string, speed float64, discard bool) (*service, error) {
-	opts := []oraclemarkettest.Option{oraclemarkettest.WithSpeed(speed)}
-	if discard {
-		opts = append(opts, oraclemarkettest.WithDiscard())
-	}
-	s, err := oraclemarkettest.Start(addr, opts...)
-	if err != nil {
-		return nil, err
-	}
-	images := s.URL + "/appstore/publisher/v1/machineimages"
-	head := fmt.Sprintf(`curl -H "X-Oracle-UserId: %s" -H "Authorization: Bearer %s"`, s.User, s.Token)
-	return &service{
-		name: "Oracle Cloud Marketplace Publisher", url: s.URL, close: s.Close,
-		env: []string{
-			"ORACLE_MARKETPLACE_ENDPOINT=" + s.URL,
-			"ORACLE_MARKETPLACE_USER=" + s.User,
-			"ORACLE_MARKETPLACE_CLIENT_ID=" + s.ClientID,
-			"ORACLE_MARKETPLACE_CLIENT_SECRET=" + s.ClientSecret,
-		},
-		curl: []string{
-			fmt.Sprintf(`%s "%s/%d"`, head, images, oraclemarkettest.SampleID),
-			head + ` -H "X-File-Name: go.mod" -F 'json={"application":"a","version":"1.0","operatingSystem":"linux"}' -F "file=@go.mod" "` + images + `"`,
-		},
-	}, nil
 }

@@ -157,3 +157,26 @@ func (s *Server) guarded(operation, pattern string, h handler) {
 		return h(w, r)
 	})
 }
+
+// Env returns the environment variables, as NAME=value, with which the examples of this module use the server.
+func (s *Server) Env() []string {
+	return []string{
+		"ORACLE_MARKETPLACE_ENDPOINT=" + s.URL,
+		"ORACLE_MARKETPLACE_USER=" + s.User,
+		"ORACLE_MARKETPLACE_CLIENT_ID=" + s.ClientID,
+		"ORACLE_MARKETPLACE_CLIENT_SECRET=" + s.ClientSecret,
+	}
+}
+
+// Curl returns the documentation's shell commands for this server: the status of its sample, a whole upload of the file
+// image.tar.gz, and the start of one in chunks.
+func (s *Server) Curl() []string {
+	images := s.URL + prefix + "/machineimages"
+	auth := fmt.Sprintf(`-H "X-Oracle-UserId: %s" -H "Authorization: Bearer %s"`, s.User, s.Token)
+	form := `-F 'json={"application":"My_Machine_Image","version":"1.0","operatingSystem":"linux"}'`
+	return []string{
+		fmt.Sprintf(`curl -X GET %s "%s/%d"`, auth, images, SampleID),
+		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" %s -F "file=@image.tar.gz" "%s"`, auth, form, images),
+		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" -H "X-Number-Of-Chunks: 3" %s -F "uploadType=Chunk" "%s"`, auth, form, images),
+	}
+}
