@@ -3,15 +3,22 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
 var errMaintenance = errors.New("the maintenance window is over")
@@ -102,4 +109,297 @@ func TestBackoffBounds(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestBackoffAfterRetryAfter(t *testing.T) {
+	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "120": 2 * time.Minute} {
+		resp := &http.Response{Header: http.Header{"Retry-After": {header}}}
+		for range 50 {
+			got := backoff(time.Second, 3*time.Second, 0, resp)
+			require.GreaterOrEqual(t, got, want, "never before the time asked for")
+			require.LessOrEqual(t, got, want+time.Second)
+		}
+	}
+	for _, header := range []string{"0", "-5", "soon", "Mon, 02 Jan 2006 15:04:05 GMT"} {
+		resp := &http.Response{Header: http.Header{"Retry-After": {header}}}
+		got := backoff(time.Second, 3*time.Second, 0, resp)
+		require.GreaterOrEqual(t, got, time.Second, header)
+		require.LessOrEqual(t, got, 2*time.Second, header)
+	}
+}
+
+func TestParseRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]struct {
+		wait time.Duration
+		ok   bool
+	}{
+		"":                               {0, false},
+		"  ":                             {0, false},
+		"soon":                           {0, false},
+		"1.5":                            {0, false},
+		"7s":                             {0, false},
+		"99999999999999999999999":        {0, false},
+		"0":                              {0, true},
+		"7":                              {7 * time.Second, true},
+		" 7 ":                            {7 * time.Second, true},
+		"-7":                             {0, true},
+		"9223372036854775807":            {9223372036 * time.Second, true},
+		"Sun, 22 Nov 2026 12:01:30 GMT":  {90 * time.Second, true},
+		"Sunday, 22-Nov-26 12:01:30 GMT": {90 * time.Second, true},
+		"Sun Nov 22 12:01:30 2026":       {90 * time.Second, true},
+		"Sun, 22 Nov 2026 11:59:59 GMT":  {0, true},
+		"Fri, 31 Dec 9999 23:59:59 GMT":  {math.MaxInt64, true},
+	} {
+		wait, ok := parseRetryAfter(http.Header{"Retry-After": {text}}, now)
+		require.Equal(t, want.wait, wait, text)
+		require.Equal(t, want.ok, ok, text)
+	}
+	require.Zero(t, RetryAfter(http.Header{}))
+	require.Equal(t, 3*time.Second, RetryAfter(http.Header{"Retry-After": {"3"}}))
+}
+
+func FuzzParseRetryAfter(f *testing.F) {
+	for _, text := range []string{"7", "-1", "1e9", "99999999999", "Sun, 22 Nov 2026 12:01:30 GMT", "Sun, 22 Nov 0000 12:01:30 GMT", "soon", " 5\t"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		h := http.Header{"Retry-After": {text}}
+		now := time.Now()
+		wait, ok := parseRetryAfter(h, now)
+		require.GreaterOrEqual(t, wait, time.Duration(0))
+		if !ok {
+			require.Zero(t, wait)
+		}
+		if wait <= maxRetryAfter {
+			require.Positive(t, backoff(time.Second, time.Minute, 0, &http.Response{Header: h}))
+		}
+	})
+}
+
+// A client whose calls all fail stops repeating them, and starts again when
+// calls succeed.
+func TestRetryBudget(t *testing.T) {
+	var down atomic.Bool
+	down.Store(true)
+	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
+		if down.Load() {
+			return answer(reply("503 Service Unavailable", "", ""))(c, r)
+		}
+		return answer(okJSON("{}"))(c, r)
+	})
+	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
+	call := func() *Error {
+		_, _, err := Do[result](t.Context(), c, get(Safe))
+		return failure(t, err)
+	}
+	for range budgetSize / retryCost / 4 {
+		e := call()
+		require.Equal(t, 5, e.Attempts)
+		require.Equal(t, "try again later", e.Hint)
+	}
+	for range 3 {
+		e := call()
+		require.Equal(t, 1, e.Attempts)
+		require.ErrorIs(t, e, ErrServer)
+		require.ErrorContains(t, e, "the client's retry budget is used up")
+	}
+	require.EqualValues(t, budgetSize/retryCost+budgetSize/retryCost/4+3, s.requests.Load())
+
+	// One retry for each five first tries that succeed.
+	down.Store(false)
+	for range 2 * retryCost {
+		_, _, err := Do[result](t.Context(), c, get(Safe))
+		require.NoError(t, err)
+	}
+	down.Store(true)
+	require.Equal(t, 3, call().Attempts)
+	require.Equal(t, 1, call().Attempts)
+}
+
+func TestBudgetRefund(t *testing.T) {
+	b := budget{tokens: budgetSize}
+	b.refund(true)
+	require.Equal(t, budgetSize, b.tokens, "never more than the first amount")
+	require.True(t, b.take())
+	b.refund(true)
+	require.Equal(t, budgetSize, b.tokens, "a retry that helped is given back")
+	b.tokens = retryCost - 1
+	require.False(t, b.take())
+	require.Equal(t, retryCost-1, b.tokens)
+	b.refund(false)
+	require.True(t, b.take())
+	require.Zero(t, b.tokens)
+}
+
+// Between the tries, and not before the first or after the last.
+func TestBackoffTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Duration
+		start := time.Now()
+		c, _ := pipeClient(t, Config{}, func(c net.Conn, r *http.Request) bool {
+			at = append(at, time.Since(start))
+			return answer(reply("503 Service Unavailable", "", ""))(c, r)
+		})
+		_, _, err := Do[result](t.Context(), c, get(Safe))
+		require.Equal(t, 5, failure(t, err).Attempts)
+		require.Equal(t, at[4], time.Since(start))
+		require.Len(t, at, 5)
+		require.Zero(t, at[0])
+		upper := time.Second
+		for i := 1; i < 5; i++ {
+			require.GreaterOrEqual(t, at[i]-at[i-1], DefaultMinWait)
+			require.LessOrEqual(t, at[i]-at[i-1], upper)
+			upper *= 2
+		}
+	})
+}
+
+// The body goes out again from its start, and whole.
+func TestRetryRewindsTheBody(t *testing.T) {
+	bodies := make(chan string, 5)
+	read := func(_ net.Conn, r *http.Request) bool {
+		data, err := io.ReadAll(r.Body)
+		bodies <- string(data)
+		return err == nil
+	}
+	then := func(text string) handler {
+		return func(c net.Conn, r *http.Request) bool { return read(c, r) && answer(text)(c, r) }
+	}
+	s := serveTCP(t, sequence(
+		then(reply("503 Service Unavailable", "", "")),
+		func(c net.Conn, r *http.Request) bool { read(c, r); return false },
+		then(okJSON("{}"))))
+	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
+	text := strings.Repeat("image ", 20_000)
+	_, _, err := Do[result](t.Context(), c, post(Repeatable, BytesBody("text/plain", []byte(text))))
+	require.NoError(t, err)
+	require.Len(t, bodies, 3)
+	for range 3 {
+		require.Equal(t, text, <-bodies)
+	}
+}
+
+// The loop closes all idle connections after a failure, if it can.
+func TestFailureLeavesOtherConnectionsOpen(t *testing.T) {
+	var both sync.WaitGroup
+	both.Add(2)
+	together := func(c net.Conn, r *http.Request) bool {
+		both.Done()
+		both.Wait()
+		return answer(okJSON("{}"))(c, r)
+	}
+	s := serveTCP(t, sequence(together, together, drop, answer(okJSON("{}"))))
+	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			_, _, err := Do[result](t.Context(), c, get(Safe))
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	_, _, err := Do[result](t.Context(), c, post(Repeatable, BytesBody("text/plain", []byte("x"))))
+	require.ErrorIs(t, err, io.EOF)
+	_, _, err = Do[result](t.Context(), c, get(Safe))
+	require.NoError(t, err)
+	require.EqualValues(t, 2, s.accepted.Load(), "the last call takes the second connection")
+}
+
+// net/http sends a GET again by itself when a reused connection dies. The
+// server must not see one of class Once twice.
+func TestReusedConnectionDies(t *testing.T) {
+	for name, tt := range map[string]struct {
+		call      *Call
+		requests  int64 // beside the one that warms the connection up
+		succeeds  bool
+		ambiguous bool
+	}{
+		"once, GET":        {get(Once), 1, false, true},
+		"once, POST":       {post(Once, BytesBody("text/plain", []byte("x"))), 1, false, true},
+		"once, empty POST": {post(Once, nil), 1, false, true},
+		"safe, GET":        {get(Safe), 2, true, false},
+		"repeatable, POST": {post(Repeatable, BytesBody("text/plain", []byte("x"))), 2, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serveTCP(t, sequence(answer(okJSON("{}")), drop, answer(okJSON("{}"))))
+			c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
+			_, _, err := Do[result](t.Context(), c, get(Safe))
+			require.NoError(t, err)
+			require.EqualValues(t, 1, s.accepted.Load())
+
+			_, _, err = Do[result](t.Context(), c, tt.call)
+			require.EqualValues(t, 1+tt.requests, s.requests.Load())
+			require.Equal(t, tt.ambiguous, errors.Is(err, ErrAmbiguous))
+			if tt.succeeds {
+				require.NoError(t, err)
+			} else {
+				require.Equal(t, 1, failure(t, err).Attempts)
+			}
+			require.EqualValues(t, tt.requests, s.accepted.Load(), "the dead connection was the first one")
+		})
+	}
+}
+
+// A context that ends under way leaves a call of class Once ambiguous, but not
+// before its first byte was sent.
+func TestContextEndsUnderWay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		hang      bool // in dialing
+		class     Repeat
+		ambiguous bool
+	}{
+		"once":          {false, Once, true},
+		"once, dialing": {true, Once, false},
+		"safe":          {false, Safe, false},
+		"repeatable":    {false, Repeatable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := emulator.NewPipeListener()
+				serve(t, l, stall(""))
+				c := dialingClient(t, Config{}, func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if tt.hang {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					return l.DialContext(ctx, network, addr)
+				})
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errMaintenance)
+				defer cancel()
+				start := time.Now()
+				_, _, err := Do[result](ctx, c, get(tt.class))
+				require.Equal(t, 5*time.Second, time.Since(start))
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorIs(t, err, errMaintenance)
+				require.Equal(t, tt.ambiguous, errors.Is(err, ErrAmbiguous))
+				require.Equal(t, 1, failure(t, err).Attempts)
+			})
+		})
+	}
+}
+
+// The calls of one client do not wait for each other.
+func TestConcurrentCalls(t *testing.T) {
+	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
+		name := strings.TrimPrefix(r.URL.Path, "/")
+		return answer(okJSON(`{"name":"`+name+`"}`))(c, r)
+	})
+	c := newClient(t, Config{BaseURL: s.url(), Credentials: bearer("token-1")})
+	var wg sync.WaitGroup
+	const callers, each = 100, 5
+	for i := range callers {
+		wg.Go(func() {
+			name := fmt.Sprintf("job-%d", i)
+			for range each {
+				got, _, err := Do[result](t.Context(), c, &Call{Operation: "Jobs.Get", Method: http.MethodGet, Path: []string{name}, Repeat: Once})
+				if assert.NoError(t, err) {
+					assert.Equal(t, name, got.Name)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, callers*each, s.requests.Load())
+	require.LessOrEqual(t, s.accepted.Load(), int64(maxConnsPerHost))
 }
