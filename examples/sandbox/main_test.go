@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Every curl command works as it is printed, in a shell, in a folder that has
+// an image.tar.gz.
+func TestPrintedCommandsWork(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reader, writer := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, []string{"-speed", "100"}, writer, io.Discard)
+		ended <- err
+		_ = writer.CloseWithError(err)
+	}()
+	var commands []string
+	lines := bufio.NewScanner(reader)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "# Ctrl-C") {
+		if strings.HasPrefix(lines.Text(), "curl ") {
+			commands = append(commands, lines.Text())
+		}
+	}
+	require.NotEmpty(t, commands)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "image.tar.gz"), []byte("an image"), 0o600))
+	for _, command := range commands {
+		shell := exec.CommandContext(t.Context(), "sh", "-c", command+" --silent --show-error --fail-with-body")
+		shell.Dir = dir
+		out, err := shell.CombinedOutput()
+		require.NoError(t, err, "%s\n%s", command, out)
+		require.Contains(t, string(out), `{"`, command)
+	}
+	cancel()
+	require.NoError(t, <-ended)
+}
+
+func TestBadFlags(t *testing.T) {
+	var out bytes.Buffer
+	require.ErrorContains(t, run(t.Context(), []string{"-speed", "0"}, &out, &out), "-speed must be positive")
+	require.ErrorContains(t, run(t.Context(), []string{"-oracle-addr", "127.0.0.1:99999"}, &out, &out), "invalid port")
+	require.ErrorContains(t, run(t.Context(), []string{"x"}, &out, &out), "unexpected argument")
+}
