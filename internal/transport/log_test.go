@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -36,7 +35,7 @@ func TestLogRecord(t *testing.T) {
 	const token = "token-of-the-test"
 	s := serveTCP(t, sequence(
 		answer(reply("503 Service Unavailable", "X-Secret: header-value\r\n", "body-of-the-answer "+token)),
-		func(net.Conn, *http.Request) bool { return false },
+		drop,
 		answer(okJSON(`{"name":"x"}`))))
 	c := newClient(t, Config{
 		BaseURL: s.url() + "/base/", Logger: logger, Credentials: bearer(token), Retry: noWait(4),

@@ -1,16 +1,27 @@
 package transport
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
 )
 
 // A body of no bytes is a length of 0: net/http takes a length of 0 beside a
@@ -71,4 +82,340 @@ func TestTryTimeoutCoversTheAnswer(t *testing.T) {
 		require.ErrorIs(t, err, errTryTimeout)
 		require.Equal(t, DefaultTryTimeout, time.Since(start))
 	})
+}
+
+// noted is what a server got to see.
+type noted struct {
+	mu       sync.Mutex
+	requests []http.Header
+}
+
+func (n *noted) by(h handler) handler {
+	return func(c net.Conn, r *http.Request) bool {
+		n.mu.Lock()
+		n.requests = append(n.requests, r.Header.Clone())
+		n.mu.Unlock()
+		return h(c, r)
+	}
+}
+
+// get lists the values of one header, request by request.
+func (n *noted) get(name string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := make([]string, len(n.requests))
+	for i, h := range n.requests {
+		list[i] = h.Get(name)
+	}
+	return list
+}
+
+// A redirect is an error that names its target, and nothing follows it: not to
+// another host, port, scheme or path, whatever the caller's client says.
+func TestRedirects(t *testing.T) {
+	var elsewhere noted
+	other := serveTCP(t, elsewhere.by(answer(okJSON("{}"))))
+	otherPort := strings.TrimPrefix(other.url(), "http://127.0.0.1")
+	for name, tt := range map[string]struct {
+		location string
+		says     string
+	}{
+		"host":            {"http://localhost" + otherPort + "/a?token=q", "redirects to http://localhost" + otherPort + "/a, which is not followed"},
+		"port":            {other.url() + "/a#f", "redirects to " + other.url() + "/a, which is not followed"},
+		"scheme":          {"https://127.0.0.1" + otherPort + "/a", "redirects to https://127.0.0.1" + otherPort + "/a, which"},
+		"same origin":     {"/jobs/8?token=q", "/jobs/8, which is not followed"},
+		"user info":       {"http://user:pw12@127.0.0.1" + otherPort + "/", "redirects to " + other.url() + "/, which"},
+		"no scheme":       {"//localhost" + otherPort + "/a", "redirects to http://localhost" + otherPort + "/a, which"},
+		"no target":       {"", "redirects are not followed"},
+		"no URL":          {"http://[::1", "redirects to an address that is not a URL, which is not followed"},
+		"control letters": {"/a%0ab", "/a%0Ab, which is not followed"},
+	} {
+		for _, status := range []string{"301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect", "300 Multiple Choices"} {
+			for _, call := range []*Call{get(Safe), get(Once), post(Repeatable, BytesBody("text/plain", []byte("x")))} {
+				var own noted
+				header := "Location: " + tt.location + "\r\n"
+				if tt.location == "" {
+					header = ""
+				}
+				s := serveTCP(t, own.by(answer(reply(status, header, "moved"))))
+				log := &records{}
+				follow := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
+				c := newClient(t, Config{BaseURL: s.url(), HTTPClient: follow, Credentials: bearer("token-1"), Logger: log.logger()})
+				_, _, err := Do[result](t.Context(), c, call)
+				e := failure(t, err)
+				require.ErrorContains(t, err, tt.says, "%s %s", name, status)
+				require.Equal(t, 1, e.Attempts)
+				require.NotErrorIs(t, err, ErrAmbiguous)
+				require.Equal(t, "moved", e.Body)
+				require.Equal(t, []string{"Bearer token-1"}, own.get("Authorization"))
+				for _, secret := range []string{"token=q", "pw12", "token-1"} {
+					require.NotContains(t, shown(t, err, log), secret)
+				}
+			}
+		}
+	}
+	require.Zero(t, other.requests.Load())
+}
+
+// Nothing but the base URL's origin gets credentials, even where a round
+// tripper is handed another request.
+func TestCredentialsStayAtTheOrigin(t *testing.T) {
+	var elsewhere noted
+	other := serveTCP(t, elsewhere.by(answer(okJSON("{}"))))
+	var own noted
+	s := serveTCP(t, own.by(answer(okJSON("{}"))))
+	c := newClient(t, Config{BaseURL: s.url(), Credentials: bearer("token-1")})
+	for _, target := range []string{s.url() + "/jobs/7", other.url() + "/jobs/7"} {
+		x := &exchange{call: get(Safe)}
+		req, err := http.NewRequestWithContext(context.WithValue(t.Context(), exchangeKey{}, x), http.MethodGet, target, http.NoBody)
+		require.NoError(t, err)
+		resp, err := c.loop.HTTPClient.Transport.RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	require.Equal(t, []string{"Bearer token-1"}, own.get("Authorization"))
+	require.Equal(t, []string{""}, elsewhere.get("Authorization"))
+}
+
+// counted is credentials whose source counts how often it is asked.
+func counted(asked *atomic.Int64, token func(n int64) (string, error)) auth.Credentials {
+	return auth.Token(
+		func(context.Context) (string, time.Time, error) {
+			value, err := token(asked.Add(1))
+			return value, time.Time{}, err
+		},
+		func(h http.Header, token string) { h.Set("Authorization", "Bearer "+token) })
+}
+
+func numbered(n int64) (string, error) { return fmt.Sprintf("token-%d", n), nil }
+
+// A token that is refused is replaced once, in any class: a refused call was
+// not carried out. The body goes out again whole.
+func TestRefusedTokenIsReplaced(t *testing.T) {
+	const refused = "401 Unauthorized"
+	text := strings.Repeat("image ", 20_000)
+	for name, call := range map[string]*Call{
+		"once, POST":       post(Once, BytesBody("text/plain", []byte(text))),
+		"once, GET":        get(Once),
+		"repeatable, POST": post(Repeatable, BytesBody("text/plain", []byte(text))),
+		"safe, GET":        get(Safe),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
+			var seen noted
+			lengths := make(chan int64, 2)
+			s := serveTCP(t, seen.by(func(c net.Conn, r *http.Request) bool {
+				n, err := io.Copy(io.Discard, r.Body)
+				if err != nil {
+					return false
+				}
+				lengths <- n
+				if r.Header.Get("Authorization") == "Bearer token-1" {
+					return answer(reply(refused, "", ""))(c, r)
+				}
+				return answer(okJSON(`{"name":"x"}`))(c, r)
+			}))
+			c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(1)})
+			got, _, err := Do[result](t.Context(), c, call)
+			require.NoError(t, err)
+			require.Equal(t, "x", got.Name)
+			require.Equal(t, []string{"Bearer token-1", "Bearer token-2"}, seen.get("Authorization"))
+			require.EqualValues(t, 2, asked.Load())
+			want := int64(0)
+			if call.Body != nil {
+				want = call.Body.Size
+			}
+			require.Equal(t, want, <-lengths)
+			require.Equal(t, want, <-lengths)
+		})
+	}
+}
+
+func TestRefusedTokenOnceACall(t *testing.T) {
+	unauthorized := answer(reply("401 Unauthorized", "", `{"message":"no"}`))
+	errSource := errors.New("the token service is down")
+	for name, tt := range map[string]struct {
+		token    func(n int64) (string, error)
+		handle   handler
+		requests int64
+		asked    int64
+		is       []error
+	}{
+		"the new one, too":   {numbered, unauthorized, 2, 2, []error{ErrUnauthorized}},
+		"one that is static": {func(int64) (string, error) { return "constant", nil }, unauthorized, 1, 2, []error{ErrUnauthorized}},
+		"the source fails": {func(n int64) (string, error) {
+			if n > 1 {
+				return "", errSource
+			}
+			return "constant", nil
+		}, unauthorized, 1, 2, []error{ErrUnauthorized, errSource}},
+		"again after a retry": {
+			numbered, sequence(unauthorized, answer(reply("503 Service Unavailable", "", "")), unauthorized), 3, 2, []error{ErrUnauthorized},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
+			s := serveTCP(t, tt.handle)
+			c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, tt.token), Retry: noWait(4)})
+			_, _, err := Do[result](t.Context(), c, get(Safe))
+			for _, is := range tt.is {
+				require.ErrorIs(t, err, is)
+			}
+			require.NotErrorIs(t, err, ErrAmbiguous)
+			require.Equal(t, tt.requests, s.requests.Load())
+			require.EqualValues(t, tt.requests, failure(t, err).Attempts)
+			require.Equal(t, tt.asked, asked.Load())
+		})
+	}
+}
+
+func TestBasicIsNotReplaced(t *testing.T) {
+	s := serveTCP(t, answer(reply("401 Unauthorized", "", "")))
+	c := newClient(t, Config{BaseURL: s.url(), Credentials: auth.Basic("user", "password")})
+	_, _, err := Do[result](t.Context(), c, get(Safe))
+	require.ErrorIs(t, err, ErrUnauthorized)
+	require.EqualValues(t, 1, s.requests.Load())
+}
+
+// A thousand calls that are refused together cause one refresh.
+func TestRefusedTogether(t *testing.T) {
+	const calls = 50
+	var asked atomic.Int64
+	var refused sync.WaitGroup
+	refused.Add(calls)
+	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
+		if r.Header.Get("Authorization") == "Bearer token-1" {
+			refused.Done()
+			refused.Wait()
+			return answer(reply("401 Unauthorized", "", ""))(c, r)
+		}
+		return answer(okJSON("{}"))(c, r)
+	})
+	c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered)})
+	var wg sync.WaitGroup
+	for range calls {
+		wg.Go(func() {
+			_, _, err := Do[result](t.Context(), c, get(Once))
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 2, asked.Load())
+	require.EqualValues(t, 2*calls, s.requests.Load())
+}
+
+// The caller's client is copied, its transport used as it is.
+func TestCallersClientIsNotChanged(t *testing.T) {
+	s := serveTCP(t, answer(okJSON("{}")))
+	tr := &http.Transport{DisableKeepAlives: true}
+	given := &http.Client{Transport: tr, Timeout: time.Minute}
+	before, beforeTransport := *given, tr.Clone()
+	c := newClient(t, Config{BaseURL: s.url(), HTTPClient: given})
+	_, _, err := Do[result](t.Context(), c, get(Safe))
+	require.NoError(t, err)
+	require.Equal(t, before, *given)
+	require.Same(t, tr, given.Transport)
+	require.Equal(t, beforeTransport.ResponseHeaderTimeout, tr.ResponseHeaderTimeout)
+	require.Equal(t, beforeTransport.MaxIdleConnsPerHost, tr.MaxIdleConnsPerHost)
+	require.Nil(t, given.CheckRedirect)
+
+	c = newClient(t, Config{BaseURL: s.url(), HTTPClient: &http.Client{}})
+	_, _, err = Do[result](t.Context(), c, get(Safe))
+	require.NoError(t, err)
+}
+
+// A caller's Timeout bounds the small calls, as long as it is below our own
+// limit, and never an upload.
+func TestCallersTimeout(t *testing.T) {
+	for name, tt := range map[string]struct {
+		timeout time.Duration
+		upload  bool
+		want    time.Duration
+	}{
+		"small call":         {7 * time.Second, false, 7 * time.Second},
+		"above ours":         {time.Hour, false, DefaultTryTimeout},
+		"none":               {0, false, DefaultTryTimeout},
+		"upload":             {7 * time.Second, true, DefaultStallTimeout},
+		"upload, none given": {0, true, DefaultStallTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := pipeClient(t, Config{HTTPClient: &http.Client{Timeout: tt.timeout}, Retry: noWait(1)}, stall(""))
+				call := post(Repeatable, BytesBody("text/plain", []byte("x")))
+				call.Upload = tt.upload
+				start := time.Now()
+				_, _, err := Do[result](t.Context(), c, call)
+				require.Error(t, err)
+				require.Equal(t, tt.want, time.Since(start))
+				require.Equal(t, tt.upload, errors.Is(err, ErrStalled))
+				timeout, ok := errors.AsType[interface {
+					error
+					Timeout() bool
+				}](err)
+				require.Equal(t, !tt.upload, ok && timeout.Timeout())
+			})
+		})
+	}
+}
+
+func TestLimitsFromTheConfig(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := pipeClient(t, Config{TryTimeout: time.Hour, StallTimeout: 2 * time.Hour, Retry: noWait(1)}, stall(""))
+		call := get(Safe)
+		start := time.Now()
+		_, _, err := Do[result](t.Context(), c, call)
+		require.ErrorIs(t, err, errTryTimeout)
+		require.Equal(t, time.Hour, time.Since(start))
+		call.Upload = true
+		start = time.Now()
+		_, _, err = Do[result](t.Context(), c, call)
+		require.ErrorIs(t, err, ErrStalled)
+		require.Equal(t, 2*time.Hour, time.Since(start))
+	})
+}
+
+// Our own transport speaks TLS 1.2 at least, and checks certificates.
+func TestOwnTransport(t *testing.T) {
+	c := newClient(t, Config{BaseURL: "https://h.example"})
+	layer, ok := c.loop.HTTPClient.Transport.(*tries)
+	require.True(t, ok)
+	tr, ok := layer.next.(*http.Transport)
+	require.True(t, ok)
+	require.EqualValues(t, tls.VersionTLS12, tr.TLSClientConfig.MinVersion)
+	require.False(t, tr.TLSClientConfig.InsecureSkipVerify)
+	require.Equal(t, DefaultStallTimeout+5*time.Second, tr.ResponseHeaderTimeout)
+	require.Equal(t, maxConnsPerHost, tr.MaxIdleConnsPerHost)
+	require.Equal(t, maxConnsPerHost, tr.MaxConnsPerHost)
+	require.NotNil(t, tr.Proxy)
+	require.NotZero(t, tr.IdleConnTimeout)
+}
+
+// A round tripper that tells nothing about its progress may have sent it all.
+func TestRoundTripperWithoutTrace(t *testing.T) {
+	errOffline := errors.New("offline")
+	mock := httpmock.NewMockTransport()
+	mock.RegisterNoResponder(httpmock.NewErrorResponder(errOffline))
+	c := newClient(t, Config{BaseURL: "https://h.example", HTTPClient: &http.Client{Transport: mock}, Retry: noWait(3)})
+	_, _, err := Do[result](t.Context(), c, get(Once))
+	require.ErrorIs(t, err, errOffline)
+	require.ErrorIs(t, err, ErrAmbiguous)
+	require.Equal(t, 1, failure(t, err).Attempts)
+	_, _, err = Do[result](t.Context(), c, get(Safe))
+	require.NotErrorIs(t, err, ErrAmbiguous)
+	require.Equal(t, 3, failure(t, err).Attempts)
+}
+
+// An error of a round tripper may repeat the whole URL.
+func TestURLErrorIsUnwrapped(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
+		return nil, &url.Error{Op: "Get", URL: r.URL.String(), Err: io.ErrClosedPipe}
+	})
+	log := &records{}
+	c := newClient(t, Config{BaseURL: "https://h.example", HTTPClient: &http.Client{Transport: mock}, Retry: noWait(1), Logger: log.logger()})
+	call := get(Safe)
+	call.Query = url.Values{"sig": {"hush"}}
+	_, _, err := Do[result](t.Context(), c, call)
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+	require.NotContains(t, shown(t, err, log), "hush")
 }
