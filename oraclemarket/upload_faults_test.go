@@ -1,0 +1,405 @@
+package oraclemarket_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
+)
+
+// uploadFaults are the passing kinds of trouble, by name.
+var uploadFaults = map[string]oraclemarkettest.Fault{
+	"500":            {Status: http.StatusInternalServerError},
+	"500 processed":  {Status: http.StatusInternalServerError, Process: true},
+	"503 after 0 s":  {Status: http.StatusServiceUnavailable, RetryAfter: "0"},
+	"503 after 1 s":  {Status: http.StatusServiceUnavailable, RetryAfter: "1"},
+	"429":            {Status: http.StatusTooManyRequests},
+	"429 unread":     {Status: http.StatusTooManyRequests, Unread: true},
+	"drop before":    {Drop: oraclemarkettest.DropBefore},
+	"drop during":    {Drop: oraclemarkettest.DropDuring},
+	"drop after":     {Drop: oraclemarkettest.DropAfter},
+	"stalled answer": {Stall: oraclemarkettest.StallAnswer},
+	"stalled body":   {Stall: oraclemarkettest.StallBody},
+	"truncated":      {Truncate: true},
+	"half the JSON":  {CutJSON: true},
+	"page of a proxy": {
+		Body:        "<html><head><title>Sign in</title></head><body>Please sign in to the network.</body></html>",
+		ContentType: "text/html; charset=utf-8",
+	},
+}
+
+// uploadOperations are the calls of an upload. An initiate call has to be lost
+// before the list is asked for.
+var uploadOperations = []string{
+	oraclemarkettest.OpAuthenticate, oraclemarkettest.OpInitiate, oraclemarkettest.OpList,
+	oraclemarkettest.OpUploadChunk, oraclemarkettest.OpMerge, oraclemarkettest.OpGet,
+}
+
+func loseInitiate(r *uploadRig, operation string) {
+	if operation == oraclemarkettest.OpList {
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+	}
+}
+
+// Up to three faults of a passing kind in a row, in any call: the upload still
+// ends well, with one upload request.
+func TestUploadFaults(t *testing.T) {
+	t.Parallel()
+	for _, operation := range uploadOperations {
+		for name, fault := range uploadFaults {
+			t.Run(operation+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				for _, times := range []int{1, 3} {
+					inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+						loseInitiate(r, operation)
+						fault.Operation, fault.Times = operation, times
+						r.Inject(fault)
+						data := randomBytes(7*testChunk - 1)
+						store := &memStore{}
+						_, err := r.images.Upload(t.Context(), imageOf(data, store))
+						require.NoError(t, err)
+						u := r.only(t)
+						requireImage(t, u, data)
+						r.requireReceipts(t, u)
+						store.empty(t)
+						if operation != oraclemarkettest.OpInitiate || !lostOnProcessing(&fault) {
+							require.Zero(t, r.FaultsLeft())
+						}
+					})
+				}
+			})
+		}
+	}
+}
+
+// lostOnProcessing tells whether the first such fault gets the request through
+// all the same, so that a call that is not repeated meets no second one.
+func lostOnProcessing(f *oraclemarkettest.Fault) bool {
+	return f.Process || f.Drop == oraclemarkettest.DropAfter || f.Stall == oraclemarkettest.StallBody ||
+		f.Truncate || f.CutJSON || f.Body != ""
+}
+
+// The same without end: a typed error, and a checkpoint to go on from.
+func TestUploadFaultsWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for _, operation := range uploadOperations {
+		for name, fault := range uploadFaults {
+			t.Run(operation+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+					loseInitiate(r, operation)
+					fault.Operation, fault.Times = operation, -1
+					if operation == oraclemarkettest.OpUploadChunk {
+						fault.Skip = 3
+					}
+					r.Inject(fault)
+					data := randomBytes(7*testChunk - 1)
+					store := &memStore{}
+					_, err := r.images.Upload(t.Context(), imageOf(data, store))
+					if lostOnProcessing(&fault) && (operation == oraclemarkettest.OpInitiate || operation == oraclemarkettest.OpMerge) {
+						// Found by List, or seen by Get.
+						require.NoError(t, err)
+						requireImage(t, r.only(t), data)
+						return
+					}
+					failed := asUploadError(t, err)
+					require.Equal(t, "oraclemarket."+operation, failed.Operation)
+					require.Equal(t, fault.Status, statusOf(&fault, failed))
+					// A call that must not be repeated is made again when List has nothing.
+					switch {
+					case operation == oraclemarkettest.OpInitiate && fault.Status != http.StatusTooManyRequests:
+						require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+						require.Equal(t, 5, r.Count(oraclemarkettest.OpInitiate))
+						require.Equal(t, 4, r.Count(oraclemarkettest.OpList))
+					case operation == oraclemarkettest.OpAuthenticate && fault.Stall != oraclemarkettest.StallNone:
+						require.Equal(t, 4, failed.Attempts, "in two minutes")
+					default:
+						require.Equal(t, 5, failed.Attempts)
+						require.ErrorContains(t, err, "(5 attempts")
+					}
+					require.ErrorContains(t, err, failed.Operation)
+					if fault.Status != 0 {
+						require.ErrorContains(t, err, http.StatusText(fault.Status))
+						require.NotEmpty(t, failed.Hint)
+					}
+					require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, failed, failed), r.ClientSecret)
+
+					r.ClearFaults()
+					_, err = r.images.Upload(t.Context(), imageOf(data, store))
+					require.NoError(t, err)
+					u := r.only(t)
+					requireImage(t, u, data)
+					r.requireReceipts(t, u)
+					store.empty(t)
+				})
+			})
+		}
+	}
+}
+
+// asUploadError is the call that failed: the one for a token where that is why
+// the other could not be made.
+func asUploadError(t *testing.T, err error) *oraclemarket.Error {
+	t.Helper()
+	var failed *oraclemarket.Error
+	require.ErrorAs(t, err, &failed)
+	if token, ok := errors.AsType[*oraclemarket.Error](failed.Err); ok {
+		return token
+	}
+	return failed
+}
+
+// statusOf is the status of the error, or 0 where the fault has none.
+func statusOf(fault *oraclemarkettest.Fault, failed *oraclemarket.Error) int {
+	if fault.Status == 0 {
+		return 0
+	}
+	return failed.StatusCode
+}
+
+// Bytes that stop moving: cut after the stall limit, and sent again.
+func TestUploadStalledChunk(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, clientOptions{oraclemarket.WithTimeouts(0, 7*time.Second)}, func(t *testing.T, r *uploadRig) {
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallRead, Skip: 1, Times: 3})
+		// More than what is buffered on the way, so that the client notices.
+		data := randomBytes(400_000)
+		store := &memStore{}
+		req := imageOf(data, store)
+		req.ChunkSize, req.Concurrency = 100_000, 1
+		began := time.Now()
+		_, err := r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		require.Zero(t, r.FaultsLeft())
+		require.Greater(t, time.Since(began), 21*time.Second)
+		u := r.only(t)
+		requireImage(t, u, data)
+		for number, times := range u.Receipts {
+			require.Equal(t, 1, times, "chunk %d", number)
+		}
+
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallRead, Times: -1})
+		_, err = r.images.Upload(t.Context(), req)
+		require.ErrorIs(t, err, oraclemarket.ErrStalled)
+	})
+}
+
+func TestUploadTokenExpires(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		data := randomBytes(9 * testChunk)
+		req := imageOf(data, nil)
+		req.Progress = func(p oraclemarket.UploadProgress) {
+			if p.Chunks == 3 {
+				r.ExpireTokens()
+			}
+		}
+		_, err := r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		require.Equal(t, 2, r.TokensIssued())
+		u := r.only(t)
+		requireImage(t, u, data)
+		r.requireReceipts(t, u)
+	})
+}
+
+// The answer to the first request of an upload never comes, in all the ways in
+// which the service may have got it.
+func TestUploadLostInitiate(t *testing.T) {
+	t.Parallel()
+	for name, fault := range uploadFaults {
+		if !lostOnProcessing(&fault) {
+			continue
+		}
+		for server, skew := range map[string]time.Duration{"": 0, ", fast clock": 7 * time.Hour, ", slow clock": -7 * time.Hour} {
+			t.Run(name+server, func(t *testing.T) {
+				t.Parallel()
+				now := func() time.Time { return time.Now().Add(skew) }
+				inBubble(t, serverOptions{oraclemarkettest.WithClock(now)}, nil, func(t *testing.T, r *uploadRig) {
+					lost := fault
+					lost.Operation = oraclemarkettest.OpInitiate
+					r.Inject(lost)
+					// As the emulator's answers have the date of the real clock:
+					r.Inject(oraclemarkettest.Fault{
+						Operation: oraclemarkettest.OpList, Times: -1,
+						Header: http.Header{"Date": {now().UTC().Format(http.TimeFormat)}},
+					})
+					data := randomBytes(3 * testChunk)
+					store := &memStore{}
+					req := imageOf(data, store)
+					req.FileName = "образ 1.img" // the service has it percent-encoded in a header
+					_, err := r.images.Upload(t.Context(), req)
+					require.NoError(t, err)
+					requireImage(t, r.only(t), data)
+					require.Equal(t, 1, r.Count(oraclemarkettest.OpInitiate))
+					require.Equal(t, 1, r.Count(oraclemarkettest.OpList))
+					store.empty(t)
+				})
+			})
+		}
+	}
+}
+
+// other makes an upload request that is not ours.
+func (r *uploadRig) other(t *testing.T, chunks int, change func(*oraclemarket.InitiateUploadRequest)) int64 {
+	t.Helper()
+	req := &oraclemarket.InitiateUploadRequest{
+		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", FileName: "wordpress.tar.gz", NumberOfChunks: chunks,
+	}
+	change(req)
+	ack, err := r.images.Initiate(t.Context(), req)
+	require.NoError(t, err)
+	return ack.EntityID
+}
+
+func TestUploadLostInitiateDecoys(t *testing.T) {
+	t.Parallel()
+	same := func(*oraclemarket.InitiateUploadRequest) {}
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		// Older than ours, with nothing in it.
+		r.other(t, 3, same)
+		time.Sleep(time.Hour) //nolint:forbidigo // virtual time
+		// Like ours, but for something.
+		r.other(t, 3, func(i *oraclemarket.InitiateUploadRequest) { i.Application = "WordPress" })
+		r.other(t, 3, func(i *oraclemarket.InitiateUploadRequest) { i.Version = "OL68" })
+		r.other(t, 3, func(i *oraclemarket.InitiateUploadRequest) { i.OperatingSystem = "linux" })
+		r.other(t, 3, func(i *oraclemarket.InitiateUploadRequest) { i.FileName = "wordpress.tar" })
+		r.other(t, 4, same)
+		begun := r.other(t, 3, same)
+		_, err := r.images.UploadChunk(t.Context(), begun, &oraclemarket.Chunk{
+			Number: 1, FileName: "wordpress.tar.gz", File: strings.NewReader("1"), Size: 1,
+		})
+		require.NoError(t, err)
+		deleted := r.other(t, 3, same)
+		_, err = r.images.Delete(t.Context(), deleted)
+		require.NoError(t, err)
+		r.AddImage(oraclemarkettest.Image{
+			Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", FileName: "wordpress.tar.gz", Size: 3,
+		})
+		// More than two pages of them.
+		for i := range 230 {
+			r.other(t, 3, func(u *oraclemarket.InitiateUploadRequest) { u.Application = fmt.Sprint("app", i) })
+		}
+		before := len(r.Uploads())
+
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+		data := randomBytes(3 * testChunk)
+		done, err := r.images.Upload(t.Context(), imageOf(data, nil))
+		require.NoError(t, err)
+		all := r.Uploads()
+		require.Len(t, all, before+1)
+		require.Equal(t, all[before].ID, done.UploadRequestID)
+		requireImage(t, all[before], data)
+		require.Equal(t, 3, r.Count(oraclemarkettest.OpList), "a page of 100 each")
+	})
+}
+
+func TestUploadLostInitiateAmbiguous(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		data := randomBytes(3 * testChunk)
+		twin := r.other(t, 3, func(*oraclemarket.InitiateUploadRequest) {})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+		store := &memStore{}
+		_, err := r.images.Upload(t.Context(), imageOf(data, store))
+		require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+		require.Len(t, r.Uploads(), 2)
+		require.ErrorContains(t, err, fmt.Sprint(twin))
+		ours := r.Uploads()[1].ID
+		require.ErrorContains(t, err, fmt.Sprint(ours))
+
+		// As the error says: delete the one that is not wanted.
+		_, err = r.images.Delete(t.Context(), twin)
+		require.NoError(t, err)
+		done, err := r.images.Upload(t.Context(), imageOf(data, store))
+		require.NoError(t, err)
+		require.Equal(t, ours, done.UploadRequestID)
+		require.Len(t, r.Uploads(), 2)
+	})
+}
+
+// The list shifts while its pages are read: what was last on one comes first on
+// the next.
+func TestUploadLostInitiateSeenTwice(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+		page := func(first, id int64, more bool) oraclemarkettest.Fault {
+			return oraclemarkettest.Fault{Operation: oraclemarkettest.OpList, Body: fmt.Sprintf(
+				`{"items":[{"machineimage":{"uploadRequestId":%d,"application":"other"}},{"machineimage":{"uploadRequestId":%d,`+
+					`"application":"wordpress","version":"OL67","operatingSystem":"Linux","fileName":"wordpress.tar.gz",`+
+					`"statusName":"Initiated","uploadedChunks":0,"pendingChunks":3}}],"hasMore":%t}`, first, id, more)}
+		}
+		const ours = 7934470
+		r.Inject(page(1, ours, true))
+		r.Inject(page(2, ours, false))
+		data := randomBytes(3 * testChunk)
+		done, err := r.images.Upload(t.Context(), imageOf(data, nil))
+		require.NoError(t, err)
+		require.EqualValues(t, ours, done.UploadRequestID)
+		requireImage(t, r.only(t), data)
+	})
+}
+
+// A refusal ends the first try of an upload for good, so nothing is left of it.
+func TestUploadInitiateRefused(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	refuse := oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusBadRequest}
+	r.Inject(refuse)
+	store := &memStore{}
+	_, err := r.images.Upload(t.Context(), imageOf(randomBytes(9), store))
+	require.ErrorIs(t, err, oraclemarket.ErrBadRequest)
+	require.Len(t, store.saved, 1)
+	store.empty(t)
+}
+
+// After a lost answer a refusal does not prove that there is no upload request:
+// the list may have been behind.
+func TestUploadInitiateRefusedAfterLostAnswer(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpList, Body: `{"items":[],"hasMore":false}`})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusForbidden})
+		data := randomBytes(3 * testChunk)
+		store := &memStore{}
+		_, err := r.images.Upload(t.Context(), imageOf(data, store))
+		require.ErrorIs(t, err, oraclemarket.ErrForbidden)
+		require.Equal(t, "initiating", store.only(t).Phase)
+
+		_, err = r.images.Upload(t.Context(), imageOf(data, store))
+		require.NoError(t, err)
+		requireImage(t, r.only(t), data)
+	})
+}
+
+// A whole file is sent once, whatever became of the answer.
+func TestCreateLost(t *testing.T) {
+	t.Parallel()
+	for name, fault := range uploadFaults {
+		if fault.Status == http.StatusTooManyRequests {
+			continue // not carried out, so sent again
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+				fault.Operation = oraclemarkettest.OpCreate
+				r.Inject(fault)
+				_, err := r.images.Create(t.Context(), &oraclemarket.CreateMachineImageRequest{
+					Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", FileName: "wordpress.tar.gz",
+					File: strings.NewReader("image"), Size: 5,
+				})
+				require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+				require.Equal(t, 1, r.Count(oraclemarkettest.OpCreate))
+			})
+		})
+	}
+}
