@@ -1,0 +1,342 @@
+package multiplay_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/multiplay"
+	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
+)
+
+// releasing is a server whose jobs take milliseconds, a client that polls as
+// often, and the events of its releases.
+type releasing struct {
+	*multiplaytest.Server
+	client *multiplay.Client
+	events []string
+}
+
+func newReleasing(t *testing.T, opts ...multiplaytest.Option) *releasing {
+	t.Helper()
+	r := &releasing{Server: multiplaytest.NewServer(append(opts, multiplaytest.WithSpeed(100))...)}
+	t.Cleanup(r.Close)
+	r.client = r.Client(multiplay.WithLogger(logger()), multiplay.WithRetry(5, 0, time.Millisecond))
+	return r
+}
+
+func (r *releasing) request() *multiplay.ReleaseRequest {
+	return &multiplay.ReleaseRequest{
+		ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "build 42", Source: s3Source(),
+		OnEvent: r.note,
+	}
+}
+
+// note keeps what happened, one word for any number of states of a run.
+func (r *releasing) note(e multiplay.ReleaseEvent) {
+	show(e)
+	text := string(e.Step)
+	switch {
+	case e.RejectedDiffID != 0:
+		text += " rejected"
+	case e.Job != nil && e.Job.State.Terminal():
+		text += fmt.Sprintf(" %s %d", e.Job.State, e.Retry)
+	case e.Rollout != nil && e.Rollout.Pending == 0:
+		text += " done"
+	default:
+		return
+	}
+	r.events = append(r.events, text)
+}
+
+func (r *releasing) release(ctx context.Context, req *multiplay.ReleaseRequest) (*multiplay.ReleaseResult, error) {
+	return r.client.Release(ctx, req, multiplay.WithPollInterval(time.Millisecond, 2*time.Millisecond))
+}
+
+// counts are how often each kind of job was asked for.
+func (r *releasing) counts() [3]int {
+	return [3]int{
+		r.Count(multiplaytest.OpUpdateCreate), r.Count(multiplaytest.OpDiffCreate), r.Count(multiplaytest.OpVersionCreate),
+	}
+}
+
+func TestRelease(t *testing.T) {
+	s := newReleasing(t)
+	req := s.request()
+	req.Restart, req.GameBuild = true, "1.42"
+	result, err := s.release(t.Context(), req)
+	require.NoError(t, err)
+	show(result)
+	require.False(t, result.Full)
+	require.Equal(t, multiplay.MachineCounts{Completed: 3}, result.Rollout.MachineCounts)
+	require.Equal(t, []string{"update Completed 0", "diff Completed 0", "version Completed 0", "rollout done"}, s.events)
+	require.Equal(t, []multiplaytest.ImageVersion{{
+		ID: result.ImageVersionID, ImageID: multiplaytest.ImageID, DiffID: result.DiffID, Restart: true, GameBuild: "1.42", State: multiplay.JobCompleted,
+	}}, s.Versions())
+	require.Equal(t, result.UpdateID, s.Updates()[0].ID)
+	require.Equal(t, "build 42", s.Updates()[0].Description)
+	require.Equal(t, [3]int{1, 1, 1}, s.counts())
+}
+
+// Everything at once: an update that fails twice, an image that others lock,
+// a diff that fails and then finds nothing, allocated servers, and a machine
+// that the rollout does not reach.
+func TestReleaseAgainstAllOdds(t *testing.T) {
+	for name, opts := range map[string][]multiplaytest.Option{
+		"as documented": nil,
+		"otherwise": {
+			multiplaytest.WithoutStateID(), multiplaytest.WithNumericJobStart(), multiplaytest.WithNameComplete(), multiplaytest.WithEmptyArrays(),
+			multiplaytest.WithErrors(multiplaytest.ErrorsByStatus),
+		},
+		"all 200": {multiplaytest.WithErrors(multiplaytest.ErrorsIn200)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newReleasing(t, opts...)
+			failed := multiplaytest.Outcome{State: multiplay.JobFailed, Error: "no such bucket"}
+			locking := s.LockImage(multiplaytest.ImageID)
+			s.Next(multiplaytest.Update, failed, failed)
+			s.Next(multiplaytest.Diff, failed)
+			s.Next(multiplaytest.Install, multiplaytest.Outcome{}, failed)
+			s.SetFiles(multiplaytest.Files{})
+			s.SetAllocations(multiplaytest.ImageID, 2)
+			s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateStatus, Status: http.StatusBadGateway, Times: 2})
+			s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffStatus, Drop: multiplaytest.DropAfter})
+
+			req := s.request()
+			req.RejectLocking, req.Retries, req.Force = true, 2, true
+			_, err := s.release(t.Context(), req)
+			stopped := requireAs[*multiplay.ReleaseError](t, err)
+			require.Equal(t, multiplay.StepRollout, stopped.Step)
+			require.Equal(t, int64(1), requireAs[*multiplay.RolloutError](t, err).Failed)
+			require.Equal(t, []string{
+				"update rejected", "update Failed 0", "update Failed 1", "update Completed 2", "diff Failed 0", "diff Completed 1",
+				"version Completed 0", "rollout done",
+			}, s.events)
+			require.Equal(t, 3, s.Updates()[0].Runs)
+			require.True(t, s.Versions()[0].Full)
+			require.True(t, s.Versions()[0].Force)
+			require.Equal(t, [3]int{2, 1, 1}, s.counts()) // the first create was refused
+			require.Equal(t, 1, s.Count(multiplaytest.OpDiffReject))
+			require.NotEqual(t, locking, stopped.DiffID)
+		})
+	}
+}
+
+// A release that is cut off in any step goes on from the ids of the last event,
+// in another process, without making a job twice.
+func TestReleaseIsResumed(t *testing.T) {
+	for _, step := range []multiplay.ReleaseStep{multiplay.StepUpdate, multiplay.StepDiff, multiplay.StepVersion, multiplay.StepRollout} {
+		t.Run(string(step), func(t *testing.T) {
+			s := newReleasing(t)
+			ctx, kill := context.WithCancel(t.Context())
+			defer kill()
+			var kept []byte
+			req := s.request()
+			req.OnEvent = func(e multiplay.ReleaseEvent) {
+				var err error
+				kept, err = json.Marshal(e.ReleaseIDs)
+				require.NoError(t, err)
+				if e.Step == step {
+					kill()
+				}
+			}
+			_, err := s.release(ctx, req)
+			require.ErrorIs(t, err, context.Canceled)
+			stopped := requireAs[*multiplay.ReleaseError](t, err)
+			require.Equal(t, step, stopped.Step)
+
+			var resume multiplay.ReleaseIDs
+			require.NoError(t, json.Unmarshal(kept, &resume))
+			require.Equal(t, stopped.ReleaseIDs, resume)
+			again := &multiplay.ReleaseRequest{Resume: resume, ImageID: multiplaytest.ImageID}
+			if step == multiplay.StepUpdate {
+				again.MachineID = multiplaytest.MachineID
+			}
+			result, err := s.release(t.Context(), again)
+			require.NoError(t, err)
+			require.Equal(t, int64(3), result.Rollout.Completed)
+			require.Equal(t, [3]int{1, 1, 1}, s.counts())
+		})
+	}
+}
+
+// An answer that got lost stops the release: what was made is found out by
+// looking, and goes into Resume.
+func TestReleaseStopsWhenAmbiguous(t *testing.T) {
+	s := newReleasing(t)
+	s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateCreate, Drop: multiplaytest.DropAfter})
+	s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffCreate, Status: http.StatusBadGateway, Process: true})
+	req := s.request()
+	_, err := s.release(t.Context(), req)
+	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
+	stopped := requireAs[*multiplay.ReleaseError](t, err)
+	require.Equal(t, multiplay.StepUpdate, stopped.Step)
+	require.Zero(t, stopped.ReleaseIDs)
+	require.Len(t, s.Updates(), 1)
+
+	look := &multiplay.ImageOptionsRequest{GameID: multiplaytest.GameID, ImageID: multiplaytest.ImageID}
+	options, err := s.client.Images.Options(t.Context(), look)
+	require.NoError(t, err)
+	req.Resume.UpdateID = options.UpdateID
+	_, err = s.release(t.Context(), req)
+	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
+	stopped = requireAs[*multiplay.ReleaseError](t, err)
+	require.Equal(t, multiplay.StepDiff, stopped.Step)
+	require.Equal(t, multiplay.ReleaseIDs{UpdateID: options.UpdateID}, stopped.ReleaseIDs)
+	require.ErrorContains(t, err, fmt.Sprintf("multiplay: release stopped at step diff, after update %d: ", options.UpdateID))
+
+	options, err = s.client.Images.Options(t.Context(), look)
+	require.NoError(t, err)
+	req.Resume.DiffID = options.DiffID
+	_, err = s.release(t.Context(), req)
+	require.NoError(t, err)
+	require.Equal(t, [3]int{1, 1, 1}, s.counts())
+}
+
+func TestReleaseStops(t *testing.T) {
+	failed := multiplaytest.Outcome{State: multiplay.JobFailed, Error: "why"}
+	for _, test := range []struct {
+		name    string
+		prepare func(*releasing, *multiplay.ReleaseRequest)
+		step    multiplay.ReleaseStep
+		check   func(*testing.T, error)
+	}{
+		{
+			"locked", func(s *releasing, _ *multiplay.ReleaseRequest) { s.LockImage(multiplaytest.ImageID) }, multiplay.StepUpdate,
+			func(t *testing.T, err error) {
+				t.Helper()
+				require.Positive(t, requireAs[*multiplay.ImageLockedError](t, err).DiffID)
+			},
+		},
+		{
+			"locked by a diff that cannot be rejected", func(s *releasing, req *multiplay.ReleaseRequest) {
+				s.LockImage(multiplaytest.ImageID)
+				s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffReject, Status: http.StatusForbidden})
+				req.RejectLocking = true
+			}, multiplay.StepUpdate,
+			func(t *testing.T, err error) {
+				t.Helper()
+				require.ErrorIs(t, err, multiplay.ErrForbidden)
+				require.ErrorContains(t, err, "which was to be rejected: ")
+			},
+		},
+		{
+			"retries used up", func(s *releasing, req *multiplay.ReleaseRequest) {
+				s.Next(multiplaytest.Update, failed, failed)
+				req.Retries = 1
+			}, multiplay.StepUpdate,
+			func(t *testing.T, err error) {
+				t.Helper()
+				require.Equal(t, "why", requireAs[*multiplay.StateError](t, err).Reason)
+			},
+		},
+		{
+			"retry refused", func(s *releasing, req *multiplay.ReleaseRequest) {
+				s.Next(multiplaytest.Diff, failed)
+				s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffRetry, Status: http.StatusBadRequest})
+				req.Retries = 1
+			}, multiplay.StepDiff,
+			func(t *testing.T, err error) {
+				t.Helper()
+				require.Equal(t, "image diff", requireAs[*multiplay.StateError](t, err).Resource)
+				require.ErrorIs(t, err, multiplay.ErrBadRequest)
+			},
+		},
+		{
+			"squashed", func(s *releasing, req *multiplay.ReleaseRequest) {
+				s.Next(multiplaytest.Update, multiplaytest.Outcome{State: multiplay.JobSquashed})
+				req.Retries = 1
+			}, multiplay.StepUpdate,
+			func(t *testing.T, err error) {
+				t.Helper()
+				require.Equal(t, multiplay.JobSquashed, requireAs[*multiplay.StateError](t, err).State)
+			},
+		},
+		{
+			"version failed", func(s *releasing, req *multiplay.ReleaseRequest) {
+				s.Next(multiplaytest.Version, failed)
+				req.Retries = 1
+			}, multiplay.StepVersion,
+			func(t *testing.T, err error) {
+				t.Helper()
+				require.Equal(t, "image version", requireAs[*multiplay.StateError](t, err).Resource)
+			},
+		},
+		{
+			"servers allocated", func(s *releasing, _ *multiplay.ReleaseRequest) { s.SetAllocations(multiplaytest.ImageID, 1) },
+			multiplay.StepVersion,
+			func(t *testing.T, err error) {
+				t.Helper()
+				require.Equal(t, "there are 1 active allocations", requireAs[*multiplay.Error](t, err).Message)
+			},
+		},
+		{
+			"diff gone", func(s *releasing, _ *multiplay.ReleaseRequest) {
+				s.Inject(multiplaytest.Fault{
+					Operation: multiplaytest.OpDiffStatus, Status: http.StatusNotFound,
+					Match: func(r *http.Request) bool { return r.URL.Query().Has("diff_info") },
+				})
+			}, multiplay.StepVersion,
+			func(t *testing.T, err error) { t.Helper(); require.ErrorIs(t, err, multiplay.ErrNotFound) },
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newReleasing(t)
+			req := s.request()
+			test.prepare(s, req)
+			result, err := s.release(t.Context(), req)
+			require.Nil(t, result)
+			require.Equal(t, test.step, requireAs[*multiplay.ReleaseError](t, err).Step)
+			test.check(t, err)
+		})
+	}
+}
+
+func TestFullRelease(t *testing.T) {
+	s := newReleasing(t)
+	req := s.request()
+	req.Full = true
+	result, err := s.release(t.Context(), req)
+	require.NoError(t, err)
+	require.True(t, result.Full)
+	require.True(t, s.Versions()[0].Full)
+
+	// A diff whose files do not fit into an answer is not empty.
+	s.Inject(multiplaytest.Fault{
+		Operation: multiplaytest.OpDiffStatus, Body: `{"added":{"` + string(make([]byte, 9<<20)) + `":{}}}`,
+		Match: func(r *http.Request) bool { return r.URL.Query().Has("diff_info") },
+	})
+	result, err = s.release(t.Context(), s.request())
+	require.NoError(t, err)
+	require.False(t, result.Full)
+}
+
+func TestReleaseRequestIsChecked(t *testing.T) {
+	client, mock := mockClient(t)
+	for want, req := range map[string]*multiplay.ReleaseRequest{
+		"ReleaseRequest: must not be nil":                            nil,
+		"ReleaseRequest.ImageID: must be positive":                   {},
+		"ReleaseRequest.MachineID: must be positive":                 {ImageID: 1},
+		"ReleaseRequest.Description: must not be empty":              {ImageID: 1, MachineID: 1},
+		"ReleaseRequest.Retries: must not be negative":               {ImageID: 1, Retries: -1},
+		"ReleaseRequest.Resume.UpdateID: must not be negative":       {Resume: multiplay.ReleaseIDs{UpdateID: -1}},
+		"ReleaseRequest.Resume.DiffID: must not be negative":         {Resume: multiplay.ReleaseIDs{DiffID: -1}},
+		"ReleaseRequest.Resume.ImageVersionID: must not be negative": {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
+		"S3Source.Bucket: must not be empty":                         {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: "a", SecretKey: "b"}},
+	} {
+		_, err := client.Release(t.Context(), req)
+		require.EqualError(t, err, "multiplay: "+want)
+		require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
+		var stopped *multiplay.ReleaseError
+		require.False(t, errors.As(err, &stopped))
+	}
+	_, err := client.Release(t.Context(), &multiplay.ReleaseRequest{ImageID: 1, MachineID: 1, Description: "x"}, multiplay.WithPollInterval(-1, 0))
+	require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
+	require.Zero(t, mock.GetTotalCallCount())
+}
