@@ -1,0 +1,656 @@
+package oraclemarket_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
+)
+
+// interrupted is an upload that ended after so many chunks, with its image.
+func (r *uploadRig) interrupted(t *testing.T, store oraclemarket.CheckpointStore, chunks int) []byte {
+	t.Helper()
+	data := randomBytes(9 * testChunk)
+	req := imageOf(data, store)
+	req.Concurrency = 1
+	_, err := r.images.Upload(interruptAfter(t.Context(), req, chunks), req)
+	require.ErrorIs(t, err, context.Canceled)
+	return data
+}
+
+func TestUploadSourceChangedBetweenRuns(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	zero := overClient(t, r, oraclemarket.WithFirstChunkNumber(0))
+	for text, change := range map[string]func(*oraclemarket.UploadRequest, []byte) *oraclemarket.MachineImagesService{
+		"its size was 9000 and is 8999": func(u *oraclemarket.UploadRequest, _ []byte) *oraclemarket.MachineImagesService {
+			u.Size--
+			return r.images
+		},
+		"its size was 9000 and is 9001": func(u *oraclemarket.UploadRequest, data []byte) *oraclemarket.MachineImagesService {
+			u.File, u.Size = bytes.NewReader(append(data, 0)), u.Size+1
+			return r.images
+		},
+		"its modification time was 2018-06-12T04:28:50.005Z and is 2018-06-12T04:28:50.006Z": func(u *oraclemarket.UploadRequest, _ []byte) *oraclemarket.MachineImagesService {
+			u.ModTime = u.ModTime.Add(time.Millisecond)
+			return r.images
+		},
+		"the fingerprint of its content was": func(_ *oraclemarket.UploadRequest, data []byte) *oraclemarket.MachineImagesService {
+			data[0] ^= 1
+			return r.images
+		},
+		"the fingerprint of its content was ": func(_ *oraclemarket.UploadRequest, data []byte) *oraclemarket.MachineImagesService {
+			data[len(data)-1] ^= 1
+			return r.images
+		},
+		"the chunk size was 1000 and is 999": func(u *oraclemarket.UploadRequest, _ []byte) *oraclemarket.MachineImagesService {
+			u.ChunkSize = 999
+			return r.images
+		},
+		"the first chunk number was 1 and is 0": func(*oraclemarket.UploadRequest, []byte) *oraclemarket.MachineImagesService {
+			return zero
+		},
+	} {
+		store := &memStore{}
+		data := r.interrupted(t, store, 4)
+		id := store.only(t).UploadRequestID
+		before, saved := len(r.Requests()), len(store.saved)
+		req := imageOf(data, store)
+		images := change(req, data)
+		_, err := images.Upload(t.Context(), req)
+		require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
+		require.ErrorContains(t, err, text)
+		require.ErrorContains(t, err, fmt.Sprintf("and upload request %d to start over", id))
+		require.Len(t, r.Requests(), before, "nothing was sent")
+		require.Len(t, store.saved, saved)
+	}
+}
+
+// overClient is another client of the same service.
+func overClient(t *testing.T, r *uploadRig, opts ...oraclemarket.Option) *oraclemarket.MachineImagesService {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	all := append(clientOptions{
+		oraclemarket.WithBaseURL(r.URL), oraclemarket.WithHTTPClient(&http.Client{Transport: transport}),
+	}, opts...)
+	c, err := oraclemarket.New(r.User, oraclemarket.StaticToken(r.Token), all...)
+	require.NoError(t, err)
+	return c.MachineImages
+}
+
+// The fingerprint is of the first and last MiB.
+func TestUploadFingerprintSpan(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, serverOptions{oraclemarkettest.WithDiscard()}, nil)
+	const mib = 1 << 20
+	data := randomBytes(2*mib + 10)
+	for offset, refused := range map[int]bool{0: true, mib - 1: true, mib: false, mib + 9: false, mib + 10: true, 2*mib + 9: true} {
+		store := &memStore{}
+		req := imageOf(data, store)
+		req.ChunkSize = mib / 2
+		_, err := r.images.Upload(interruptAfter(t.Context(), req, 1), req)
+		require.ErrorIs(t, err, context.Canceled)
+		data[offset] ^= 1
+		req.Progress = nil
+		_, err = r.images.Upload(t.Context(), req)
+		if refused {
+			require.ErrorIs(t, err, oraclemarket.ErrSourceChanged, offset)
+		} else {
+			require.NoError(t, err, offset)
+		}
+	}
+}
+
+// The chunk size of the checkpoint holds when the request has none, and a time
+// is the same one in every zone.
+func TestUploadResumeSameImage(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	store := &memStore{}
+	data := r.interrupted(t, store, 4)
+	req := imageOf(data, store)
+	req.ChunkSize = 0
+	req.ModTime = req.ModTime.In(time.FixedZone("", 3*3600+17))
+	_, err := r.images.Upload(t.Context(), req)
+	require.NoError(t, err)
+	u := r.only(t)
+	requireImage(t, u, data)
+	for number, times := range u.Receipts {
+		require.Equal(t, 1, times, number)
+	}
+	require.Equal(t, 9, r.Count(oraclemarkettest.OpUploadChunk))
+}
+
+func TestUploadOddZone(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	store := &memStore{}
+	data := randomBytes(9 * testChunk)
+	req := imageOf(data, store)
+	req.ModTime = req.ModTime.In(time.FixedZone("", 3*3600+17)) // seconds, which no date in JSON can have
+	_, err := r.images.Upload(interruptAfter(t.Context(), req, 2), req)
+	require.ErrorIs(t, err, context.Canceled)
+	req.Progress = nil
+	_, err = r.images.Upload(t.Context(), req)
+	require.NoError(t, err)
+}
+
+// changingFile is a file that others write to.
+type changingFile struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+func (f *changingFile) ReadAt(p []byte, off int64) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return bytes.NewReader(f.data).ReadAt(p, off)
+}
+
+func (f *changingFile) change(change func(data []byte) []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.data = change(f.data)
+}
+
+// A source that changes under an upload, while chunk 2 is being sent.
+func TestUploadSourceChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	const chunk = 40_000 // more than what is read before the request is seen
+	for name, test := range map[string]struct {
+		change func(data []byte) []byte
+		err    error
+	}{
+		"shrinks in a chunk to come": {func(d []byte) []byte { return d[:4*chunk-1] }, oraclemarket.ErrSourceChanged},
+		"shrinks in this chunk":      {func(d []byte) []byte { return d[:2*chunk-1] }, oraclemarket.ErrSourceChanged},
+		"shrinks to nothing":         {func([]byte) []byte { return nil }, oraclemarket.ErrSourceChanged},
+		"grows":                      {func(d []byte) []byte { return append(d, 1) }, nil},
+		"edited in this chunk":       {func(d []byte) []byte { d[2*chunk-1] ^= 1; return d }, oraclemarket.ErrSourceChanged},
+		"edited in a chunk before":   {func(d []byte) []byte { d[0] ^= 1; return d }, oraclemarket.ErrSourceChanged},
+	} {
+		for _, checksum := range []bool{true, false} {
+			inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+				file := &changingFile{data: randomBytes(4 * chunk)}
+				r.Inject(oraclemarkettest.Fault{
+					Operation: oraclemarkettest.OpUploadChunk,
+					Match: func(req *http.Request) bool {
+						if req.Header.Get("X-Chunk-Number") == "2" && len(file.data) == 4*chunk {
+							file.change(test.change)
+						}
+						return false
+					},
+				})
+				store := &memStore{}
+				req := imageOf(file.data, store)
+				req.File, req.ChunkSize, req.Concurrency, req.DisableChecksum = file, chunk, 1, !checksum
+				_, err := r.images.Upload(t.Context(), req)
+				require.ErrorIs(t, err, test.err, name)
+				if test.err != nil {
+					require.Zero(t, r.Count(oraclemarkettest.OpMerge), name)
+					require.Equal(t, "uploading", store.only(t).Phase)
+				}
+			})
+		}
+	}
+}
+
+func TestUploadFileChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	data := randomBytes(5 * testChunk)
+	for text, change := range map[string]func(t *testing.T, path string){
+		"its size was 5000 and is 100":  func(t *testing.T, path string) { t.Helper(); require.NoError(t, os.Truncate(path, 100)) },
+		"its size was 5000 and is 5003": func(t *testing.T, path string) { t.Helper(); appendTo(t, path) },
+		"it was modified at 2031-01-02T03:04:05Z": func(t *testing.T, path string) {
+			t.Helper()
+			require.NoError(t, os.Chtimes(path, time.Time{}, time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC)))
+		},
+		"": func(t *testing.T, path string) {
+			// The file that was opened is still the one it was.
+			t.Helper()
+			require.NoError(t, os.WriteFile(path+".new", randomBytes(77), 0o600))
+			require.NoError(t, os.Rename(path+".new", path))
+		},
+	} {
+		for _, at := range []int{1, 5} { // in the middle, and after the last chunk
+			r := overTCP(t, nil, nil)
+			path := filepath.Join(t.TempDir(), "image.img")
+			require.NoError(t, os.WriteFile(path, data, 0o600))
+			req := imageOf(nil, &memStore{})
+			req.Concurrency = 1
+			req.Progress = func(p oraclemarket.UploadProgress) {
+				if p.Chunks == at {
+					change(t, path)
+				}
+			}
+			_, err := r.images.UploadFile(t.Context(), path, req)
+			if text == "" {
+				require.NoError(t, err)
+				requireImage(t, r.only(t), data)
+				continue
+			}
+			require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
+			require.ErrorContains(t, err, strings.TrimSuffix(text, "Z"))
+			require.Zero(t, r.Count(oraclemarkettest.OpMerge))
+		}
+	}
+}
+
+func appendTo(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString("123")
+	require.NoError(t, errors.Join(err, f.Close()))
+}
+
+// brokenDisk fails to read behind an offset.
+type brokenDisk struct {
+	io.ReaderAt
+	from int64
+}
+
+func (d brokenDisk) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > d.from && off < d.from+10 {
+		return 0, syscall.EIO
+	}
+	return d.ReaderAt.ReadAt(p, off)
+}
+
+func TestUploadUnreadableSource(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	const mib = 1 << 20
+	data := randomBytes(2*mib + 8000)
+	req := imageOf(data, nil)
+	req.ChunkSize, req.File = 1000, brokenDisk{bytes.NewReader(data), mib + 4000}
+	_, err := r.images.Upload(t.Context(), req)
+	require.ErrorIs(t, err, syscall.EIO)
+	require.NotErrorIs(t, err, oraclemarket.ErrSourceChanged)
+	require.ErrorContains(t, err, "oraclemarket: read image")
+	require.Zero(t, r.Count(oraclemarkettest.OpMerge))
+}
+
+// The service has fewer chunks than were acknowledged, and cannot say which.
+func TestUploadResumeServiceLostChunks(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		store := &memStore{}
+		data := r.interrupted(t, store, 4)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Body: fmt.Sprintf(
+			`{"uploadRequestId":%d,"statusName":"Initiated","uploadedChunks":3,"pendingChunks":6}`, r.only(t).ID)})
+		_, err := r.images.Upload(t.Context(), imageOf(data, store))
+		require.NoError(t, err)
+		u := r.only(t)
+		requireImage(t, u, data)
+		for number, times := range u.Receipts {
+			require.Equal(t, map[bool]int{true: 2, false: 1}[number <= 4], times, number)
+		}
+	})
+}
+
+// It has more, because answers were lost: no reason to send any of those again
+// that were acknowledged.
+func TestUploadResumeServiceHasMore(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		store := &memStore{}
+		data := randomBytes(9 * testChunk)
+		req := imageOf(data, store)
+		req.Concurrency = 1
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 4, Drop: oraclemarkettest.DropAfter, Times: -1})
+		_, err := r.images.Upload(t.Context(), req)
+		require.Error(t, err)
+		require.Len(t, r.only(t).Chunks, 5)
+		r.ClearFaults()
+		_, err = r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		requireImage(t, r.only(t), data)
+		r.requireReceipts(t, r.only(t))
+	})
+}
+
+func TestUploadResumeUnknownToService(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		store := &memStore{}
+		data := r.interrupted(t, store, 4)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Status: http.StatusNotFound})
+		req := imageOf(data, store)
+		var first *oraclemarket.UploadProgress
+		req.Progress = func(p oraclemarket.UploadProgress) {
+			if first == nil {
+				first = &p
+			}
+		}
+		done, err := r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		all := r.Uploads()
+		require.Len(t, all, 2)
+		require.Equal(t, all[1].ID, done.UploadRequestID)
+		requireImage(t, all[1], data)
+		require.False(t, first.Resumed)
+		require.Zero(t, first.Chunks)
+		require.Zero(t, r.Count(oraclemarkettest.OpList), "the one before is known to be gone")
+		store.empty(t)
+	})
+}
+
+// An answer to the first Get that is no answer must not start over.
+func TestUploadResumeGetFails(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest} {
+			store := &memStore{}
+			data := r.interrupted(t, store, 4)
+			before := len(r.Uploads())
+			r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Status: status, Times: 2})
+			_, err := r.images.Upload(t.Context(), imageOf(data, store))
+			require.Equal(t, status, asUploadError(t, err).StatusCode)
+			r.ClearFaults()
+			_, err = r.images.Upload(t.Context(), imageOf(data, store))
+			require.NoError(t, err)
+			require.Len(t, r.Uploads(), before)
+		}
+	})
+}
+
+// interruptedMerge is an upload that ended while the merge was asked for.
+func (r *uploadRig) interruptedMerge(t *testing.T, store oraclemarket.CheckpointStore, processed bool) []byte {
+	t.Helper()
+	data := randomBytes(3 * testChunk)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Stall: oraclemarkettest.StallAnswer, Process: processed})
+	_, err := r.images.Upload(ctx, imageOf(data, store))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	return data
+}
+
+func TestUploadResumeMerge(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		processed bool
+		later     time.Duration
+		refused   bool // the service takes no second merge
+		merges    int
+	}{
+		"not asked":                 {processed: false, merges: 2},
+		"pending, asked again":      {processed: true, merges: 2},
+		"pending, refused":          {processed: true, refused: true, merges: 2},
+		"in progress":               {processed: true, later: time.Minute, merges: 1},
+		"completed in the meantime": {processed: true, later: time.Hour, merges: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, serverOptions{oraclemarkettest.WithJobTime(5 * time.Minute)}, nil, func(t *testing.T, r *uploadRig) {
+				store := &memStore{}
+				data := r.interruptedMerge(t, store, test.processed)
+				require.Equal(t, "merging", store.only(t).Phase)
+				time.Sleep(test.later) //nolint:forbidigo // virtual time
+				if test.refused {
+					r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: http.StatusBadRequest})
+				}
+				done, err := r.images.Upload(t.Context(), imageOf(data, store))
+				require.NoError(t, err)
+				require.Equal(t, oraclemarket.StatusCompleted, done.StatusName)
+				require.Equal(t, test.merges, r.Count(oraclemarkettest.OpMerge))
+				require.Equal(t, 3, r.Count(oraclemarkettest.OpUploadChunk))
+				require.Zero(t, r.FaultsLeft())
+				requireImage(t, r.only(t), data)
+				store.empty(t)
+			})
+		})
+	}
+}
+
+// The first refusal of a merge is one, even if chunks were sent by an earlier
+// call.
+func TestUploadMergeRefused(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		store := &memStore{}
+		data := r.interrupted(t, store, 4)
+		pending := func(skip int) {
+			r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Skip: skip, Body: fmt.Sprintf(
+				`{"uploadRequestId":%d,"statusName":"Pending","uploadedChunks":9,"pendingChunks":0}`, r.only(t).ID)})
+		}
+		pending(0)
+		pending(0)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: http.StatusBadRequest})
+		_, err := r.images.Upload(t.Context(), imageOf(data, store))
+		require.ErrorIs(t, err, oraclemarket.ErrBadRequest)
+		require.Equal(t, "oraclemarket.MachineImages.Merge", asUploadError(t, err).Operation)
+		require.Equal(t, "merging", store.only(t).Phase)
+		r.ClearFaults()
+		_, err = r.images.Upload(t.Context(), imageOf(data, store))
+		require.NoError(t, err)
+		requireImage(t, r.only(t), data)
+	})
+}
+
+func TestUploadResumeWait(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		store := &memStore{}
+		data := randomBytes(3 * testChunk)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		req := imageOf(data, store)
+		req.StatusChanged = func(*oraclemarket.MachineImageUploadRequest) { cancel() }
+		last, err := r.images.Upload(ctx, req)
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorContains(t, err, `last status "Pending"`)
+		require.Equal(t, oraclemarket.StatusPending, last.StatusName)
+		require.Equal(t, "merged", store.only(t).Phase)
+		req.StatusChanged = nil
+		_, err = r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		require.Equal(t, 1, r.Count(oraclemarkettest.OpMerge))
+		store.empty(t)
+	})
+}
+
+func TestUploadEndsBadly(t *testing.T) {
+	t.Parallel()
+	for outcome, reason := range map[oraclemarkettest.Outcome]string{
+		oraclemarkettest.Fails:      `ended with status "Failed": US2 COMMERCIAL CHERRY: Failed at 50%`,
+		oraclemarkettest.IsRejected: `ended with status "Rejected": US2 COMMERCIAL CHERRY: Rejected at 100%`,
+	} {
+		for _, resumed := range []bool{false, true} {
+			inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+				r.SetNextOutcome(outcome)
+				store := &memStore{}
+				data := randomBytes(3 * testChunk)
+				if resumed {
+					data = r.interruptedMerge(t, store, true)
+					time.Sleep(time.Hour) //nolint:forbidigo // virtual time
+				}
+				last, err := r.images.Upload(t.Context(), imageOf(data, store))
+				var state *oraclemarket.StateError
+				require.ErrorAs(t, err, &state)
+				require.ErrorContains(t, err, reason)
+				require.Equal(t, state.Status, last.StatusName)
+				require.Equal(t, r.only(t).ID, state.UploadRequestID)
+				store.empty(t)
+
+				_, err = r.images.Upload(t.Context(), imageOf(data, store))
+				require.NoError(t, err)
+				require.Len(t, r.Uploads(), 2)
+				requireImage(t, r.Uploads()[1], data)
+			})
+		}
+	}
+}
+
+// Deleted while it was interrupted: that is its end, too.
+func TestUploadDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+		store := &memStore{}
+		data := r.interrupted(t, store, 4)
+		_, err := r.images.Delete(t.Context(), r.only(t).ID)
+		require.NoError(t, err)
+		_, err = r.images.Upload(t.Context(), imageOf(data, store))
+		var state *oraclemarket.StateError
+		require.ErrorAs(t, err, &state)
+		require.Equal(t, oraclemarket.StatusDeleted, state.Status)
+		store.empty(t)
+		_, err = r.images.Upload(t.Context(), imageOf(data, store))
+		require.NoError(t, err)
+	})
+}
+
+// A store that fails in the middle ends the upload, and the next goes on from
+// what it has.
+func TestUploadStoreFails(t *testing.T) {
+	t.Parallel()
+	for at, sent := range map[int]int{
+		1:  0, // before the upload request
+		2:  0, // with its id
+		3:  1, // with the first chunk
+		6:  4, // with the fourth
+		12: 9, // before the merge
+		13: 9, // after it
+	} {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+				store := &memStore{onSave: func(n int) error {
+					if n == at {
+						return syscall.ENOSPC
+					}
+					return nil
+				}}
+				data := randomBytes(9 * testChunk)
+				req := imageOf(data, store)
+				req.Concurrency = 1
+				_, err := r.images.Upload(t.Context(), req)
+				require.ErrorIs(t, err, syscall.ENOSPC)
+				require.ErrorContains(t, err, "oraclemarket: save checkpoint oraclemarket-")
+				require.Equal(t, sent, r.Count(oraclemarkettest.OpUploadChunk))
+				if at == 1 {
+					require.Empty(t, r.Requests())
+				}
+
+				_, err = r.images.Upload(t.Context(), req)
+				require.NoError(t, err)
+				u := r.only(t)
+				requireImage(t, u, data)
+				twice := 0
+				for _, times := range u.Receipts {
+					twice += times - 1
+				}
+				require.LessOrEqual(t, twice, 1, "that whose acknowledgement could not be kept")
+				store.empty(t)
+			})
+		})
+	}
+}
+
+func TestUploadCheckpointUnusable(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	store := &memStore{}
+	data := r.interrupted(t, store, 4)
+	before := len(r.Requests())
+	var key string
+	for key = range store.states {
+		require.Regexp(t, `^oraclemarket-[0-9a-f]{32}$`, key)
+	}
+	good := store.states[key]
+	for _, secret := range []string{r.ClientSecret, r.ClientID, r.Token, r.User} {
+		require.NotContains(t, string(good), secret)
+	}
+
+	store.states[key] = good[:len(good)-2]
+	_, err := r.images.Upload(t.Context(), imageOf(data, store))
+	require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
+	require.ErrorContains(t, err, key)
+	store.states[key] = nil
+	_, err = r.images.Upload(t.Context(), imageOf(data, store))
+	require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
+
+	// That of another image, or of another service.
+	for _, change := range []func(*oraclemarket.UploadRequest){
+		func(u *oraclemarket.UploadRequest) { u.Application = "x" },
+		func(u *oraclemarket.UploadRequest) { u.Version = "x" },
+		func(u *oraclemarket.UploadRequest) { u.OperatingSystem = "x" },
+		func(u *oraclemarket.UploadRequest) { u.FileName = "x" },
+	} {
+		req := imageOf(data, fixedStore{good})
+		change(req)
+		_, err = r.images.Upload(t.Context(), req)
+		require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
+		require.ErrorContains(t, err, "it is of another upload: wordpress OL67 Linux wordpress.tar.gz at "+r.URL)
+	}
+	other := overTCP(t, nil, nil)
+	_, err = other.images.Upload(t.Context(), imageOf(data, fixedStore{good}))
+	require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
+	require.Empty(t, other.Requests())
+	require.Len(t, r.Requests(), before)
+}
+
+// fixedStore has one state for all keys.
+type fixedStore struct{ state []byte }
+
+func (s fixedStore) Load(context.Context, string) ([]byte, error) { return s.state, nil }
+
+func (fixedStore) Save(context.Context, string, []byte) error { return nil }
+
+func (fixedStore) Delete(context.Context, string) error { return nil }
+
+func TestUploadCheckpointFolder(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	data := randomBytes(9 * testChunk)
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := r.images.Upload(t.Context(), imageOf(data, oraclemarket.FileCheckpoints(filepath.Join(file, "dir"))))
+	require.ErrorContains(t, err, "oraclemarket: lock checkpoint oraclemarket-")
+	_, err = r.images.Upload(t.Context(), imageOf(data, oraclemarket.FileCheckpoints("")))
+	require.ErrorIs(t, err, oraclemarket.ErrInvalidArgument)
+	require.Empty(t, r.Requests())
+}
+
+func TestUploadLocked(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	dir := t.TempDir()
+	data := randomBytes(4 * testChunk)
+	req := imageOf(data, oraclemarket.FileCheckpoints(dir))
+	tried := false
+	req.Progress = func(p oraclemarket.UploadProgress) {
+		if p.Chunks != 2 {
+			return
+		}
+		tried = true
+		_, err := r.images.Upload(t.Context(), imageOf(data, oraclemarket.FileCheckpoints(dir)))
+		require.ErrorIs(t, err, oraclemarket.ErrCheckpointLocked)
+		other := imageOf(data, oraclemarket.FileCheckpoints(dir))
+		other.FileName = "another.tar.gz"
+		_, err = r.images.Upload(t.Context(), other)
+		require.NoError(t, err, "another image has another lock")
+	}
+	_, err := r.images.Upload(t.Context(), req)
+	require.NoError(t, err)
+	require.True(t, tried)
+	require.Len(t, r.Uploads(), 2)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
