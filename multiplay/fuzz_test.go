@@ -1,0 +1,172 @@
+package multiplay_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/url"
+	"testing"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/multiplay"
+)
+
+// FuzzJob decodes statuses: what decodes must survive another round.
+func FuzzJob(f *testing.F) {
+	for _, seed := range []string{
+		`{"jobprogress":40,"jobstateid":4,"jobstart":"1700000010","joberror":null,"jobeta":1700000120,"jobfailed":0,"success":true,"jobcreated":1700000000,"updateid":4711,"jobupdated":1700000050,"jobstatename":"Running"}`,
+		`{"jobstateid":"5","jobstart":"","jobstatename":"Complete","diffid":1,"added":[],"modified":{"a":{}},"removed":null,"game":{}}`,
+		`{"jobid":"1","mirror":[],"machine":{},"install_at":"NOW()","restart":"1","target_imageversionid":null}`,
+		`{"pending_machines":"1","fleets":{"a":{"regions":{"b":{"name":1}}}}}`,
+		`{"image":{"imageid":1,"active":"0","created_at":"2023-11-14 22:13:20"}}`,
+		`{"installs_squashed":[1],"machinejobid":7,"uninstalljobid":"8"}`,
+		`{"update_url":"s3://a:b@c","games":[{"gameid":1}],"diffid":null}`,
+		`{"jobcreated":1e300,"jobstart":-1,"jobprogress":99.5}`, `{}`, `null`, `[]`, `""`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		again[multiplay.ImageUpdateStatus](t, data)
+		again[multiplay.ImageDiffStatus](t, data)
+		again[multiplay.ImageDiffRejection](t, data)
+		again[multiplay.ImageVersionStatus](t, data)
+		again[multiplay.ImageInstall](t, data)
+		again[multiplay.QueuedImageInstall](t, data)
+		again[multiplay.Image](t, data)
+		again[multiplay.RolloutStatus](t, data)
+		var options multiplay.ImageOptions
+		if json.Unmarshal(data, &options) == nil {
+			_, err := json.Marshal(options)
+			require.NoError(t, err)
+		}
+	})
+}
+
+func again[T any](t *testing.T, data []byte) {
+	t.Helper()
+	var first T
+	if json.Unmarshal(data, &first) != nil {
+		return
+	}
+	second := roundTrip(t, first)
+	require.Equal(t, second, roundTrip(t, second))
+}
+
+// FuzzSourceURL builds sources of any credentials: decoding twice must give
+// them back, and nothing printed may show them.
+func FuzzSourceURL(f *testing.F) {
+	f.Add("AKIAEXAMPLE", "se/cr@t:of%the+suite?#", "server/42", `{"a":"b"}`)
+	f.Add("ключ", " ü é€ \x00\x7f", "a b/../c", "[]")
+	f.Add("a:b", "%2F%zz", "/", "null")
+	f.Fuzz(func(t *testing.T, access, secret, folder, credentials string) {
+		s3 := multiplay.S3Source{AccessKey: access, SecretKey: secret, Bucket: "bucket", Folder: folder}
+		if raw, err := s3.URL(); err == nil {
+			u := arrive(t, s3, raw)
+			password, _ := u.User.Password()
+			require.Equal(t, []string{access, secret, "bucket"}, []string{u.User.Username(), password, u.Host})
+		}
+		steam := multiplay.SteamSource{User: access, Password: secret, AppID: 740, BetaPassword: folder}
+		if raw, err := steam.URL(); err == nil && access != "" {
+			u := arrive(t, steam, raw)
+			password, _ := u.User.Password()
+			require.Equal(t, []string{access, secret, folder}, []string{u.User.Username(), password, u.Query().Get("betapassword")})
+		}
+		google := multiplay.GoogleStorageSource{Bucket: "bucket", Folder: folder, CredentialsJSON: []byte(credentials)}
+		if raw, err := google.URL(); err == nil {
+			require.Equal(t, credentials, arrive(t, google, raw).Query().Get("credentials"))
+		}
+	})
+}
+
+// arrive is the URL that a service makes of the query parameter.
+func arrive(t *testing.T, source multiplay.Source, raw string) *url.URL {
+	t.Helper()
+	query, err := url.ParseQuery(url.Values{"url": {raw}}.Encode())
+	require.NoError(t, err)
+	require.Equal(t, raw, query.Get("url"))
+	u, err := url.Parse(query.Get("url"))
+	require.NoError(t, err)
+
+	parsed, err := multiplay.ParseSourceURL(raw)
+	require.NoError(t, err)
+	same, err := parsed.URL()
+	require.NoError(t, err)
+	require.Equal(t, raw, same)
+	for _, shown := range []string{source.String(), parsed.String()} {
+		_, err := url.Parse(shown)
+		require.NoError(t, err)
+	}
+	return u
+}
+
+// FuzzParseSourceURL takes any URL: its text must show neither user info nor
+// the values of parameters.
+func FuzzParseSourceURL(f *testing.F) {
+	for _, seed := range []string{
+		"s3://key:SECRET@bucket/folder/?region=eu-west-1", "gs://bucket/folder?credentials=%7BSECRET%7D", "s3://key:1/SECRET@bucket",
+		"steam://anonymous:@install/740/", "s3://[::1]:SECRET@x", "cos:SECRET", "s3://a:b%2FSECRET@c", "s3://@SECRET:1/", "\x00",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		source, err := multiplay.ParseSourceURL(raw)
+		if err != nil {
+			require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
+			return
+		}
+		u, err := url.Parse(raw)
+		require.NoError(t, err)
+		shown, err := url.Parse(source.String())
+		require.NoError(t, err)
+		require.Equal(t, u.Host, shown.Host)
+		require.Equal(t, u.EscapedPath(), shown.EscapedPath())
+		require.NotContains(t, shown.EscapedPath(), "@")
+		if u.User != nil {
+			require.Equal(t, "REDACTED", shown.User.String())
+		}
+		if u.RawQuery != "" {
+			require.Equal(t, "REDACTED", shown.RawQuery)
+		}
+	})
+}
+
+// FuzzEnvelope answers a call with anything: a body that says no in the way of
+// the service must not pass for a yes, and nothing may make the call panic.
+func FuzzEnvelope(f *testing.F) {
+	for _, seed := range []string{
+		`{"messages":[],"error_code":1,"error_message":"image locked by diffid: 218595","_debug":[],"success":false,"error":true}`,
+		`{"success":false,"error_message":{"a":1},"messages":"x"}`, `{"error":"text"}`, `{"error":true,"success":true,"jobstatename":"Failed"}`,
+		`{"success":"false","updateid":1}`, `{"success":true,"updateid":1,"jobstatename":"Created"}`, `{"updateid":"1"}`, `[]`, `null`, `<html>`,
+		`{"success":false,"jobstateid":6,"updateid":1}`,
+	} {
+		f.Add(200, []byte(seed))
+		f.Add(409, []byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		if status < 200 || status > 599 || status == 429 {
+			return
+		}
+		client, mock := mockClient(t, multiplay.WithRetry(1, 0, 0))
+		mock.RegisterNoResponder(httpmock.NewBytesResponder(status, body))
+		update, err := client.ImageUpdates.Retry(t.Context(), 1)
+		var said struct {
+			Success any `json:"success"`
+			Error   any `json:"error"`
+		}
+		if json.Unmarshal(body, &said) == nil && (said.Success == false || said.Error == true) {
+			require.Error(t, err)
+		}
+		if err == nil {
+			require.NotNil(t, update)
+			return
+		}
+		var failed *multiplay.Error
+		require.ErrorAs(t, err, &failed)
+		require.NotEmpty(t, failed.Error())
+		var locked *multiplay.ImageLockedError
+		if errors.As(err, &locked) {
+			require.GreaterOrEqual(t, locked.DiffID, int64(0))
+		}
+	})
+}
