@@ -148,6 +148,7 @@ func (c *Client) BaseURL() string { return c.base.String() }
 
 func newTransport(config *Config) *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
+	t.DialContext = patient(t.DialContext)
 	// Behind the limits of a try, which say more; in case one is missed.
 	t.ResponseHeaderTimeout = max(config.TryTimeout, config.StallTimeout) + 5*time.Second
 	t.MaxConnsPerHost = maxConnsPerHost

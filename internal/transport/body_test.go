@@ -1,0 +1,421 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
+)
+
+// sourceBody is a body read from an io.ReaderAt.
+func sourceBody(r io.ReaderAt, size int64) *Body {
+	return &Body{ContentType: "application/octet-stream", Size: size, Open: func() io.Reader { return io.NewSectionReader(r, 0, size) }}
+}
+
+func upload(class Repeat, body *Body) *Call {
+	call := post(class, body)
+	call.Upload = true
+	return call
+}
+
+// bits is an endless source whose bytes tell where they stand.
+type bits struct{}
+
+func (bits) ReadAt(p []byte, off int64) (int, error) {
+	for i := range p {
+		p[i] = byte((off + int64(i)) % 251)
+	}
+	return len(p), nil
+}
+
+// An upload has an exact length, no chunked encoding and the bytes of its
+// source, however it is read.
+func TestUploadBytes(t *testing.T) {
+	for _, size := range []int64{0, 1, 2, 511, 4095, 4096, 4097, 32 << 10, 1<<20 + 7} {
+		for _, upload := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%d bytes, %t", size, upload), func(t *testing.T) {
+				type seen struct {
+					header   http.Header
+					encoding []string
+					body     []byte
+				}
+				got := make(chan seen, 1)
+				s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
+					data, err := io.ReadAll(r.Body)
+					got <- seen{r.Header, r.TransferEncoding, data}
+					return err == nil && answer(okJSON("{}"))(c, r)
+				})
+				log := &records{}
+				c := newClient(t, Config{BaseURL: s.url(), Logger: log.logger()})
+				call := post(Once, sourceBody(bits{}, size))
+				call.Upload = upload
+				_, _, err := Do[result](t.Context(), c, call)
+				require.NoError(t, err)
+				request := <-got
+				want := make([]byte, size)
+				_, _ = bits{}.ReadAt(want, 0)
+				require.True(t, bytes.Equal(want, request.body))
+				require.Equal(t, strconv.FormatInt(size, 10), request.header.Get("Content-Length"))
+				require.Empty(t, request.encoding)
+				require.Equal(t, "application/octet-stream", request.header.Get("Content-Type"))
+				require.Contains(t, log.String(), fmt.Sprintf("bytes_sent=%d ", size))
+			})
+		}
+	}
+}
+
+// The length of an image is exact however large it is, and nothing of it is
+// read ahead into memory.
+func TestLengthOfALargeUpload(t *testing.T) {
+	for _, size := range []int64{math.MaxInt32 + 1, 3 << 30, 5 << 40} {
+		header := make(chan http.Header, 1)
+		s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
+			header <- r.Header
+			_, _ = io.WriteString(c, reply("413 Content Too Large", "Connection: close\r\n", "too much"))
+			return false
+		})
+		c := newClient(t, Config{BaseURL: s.url()})
+		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, size)))
+		require.Equal(t, http.StatusRequestEntityTooLarge, failure(t, err).StatusCode)
+		h := <-header
+		require.Equal(t, strconv.FormatInt(size, 10), h.Get("Content-Length"))
+		require.Empty(t, h.Get("Transfer-Encoding"))
+	}
+}
+
+// slowly reads a body piece by piece, with a pause before each.
+func slowly(pieces int, size int64, pause time.Duration, then handler) handler {
+	return func(c net.Conn, r *http.Request) bool {
+		for range pieces {
+			<-time.After(pause)
+			if _, err := io.CopyN(io.Discard, r.Body, size); err != nil {
+				return false
+			}
+		}
+		return then(c, r)
+	}
+}
+
+// An upload may take as long as it likes while bytes move.
+func TestSlowUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const piece, pieces = 64 << 10, 20
+		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, answer(okJSON("{}"))))
+		start := time.Now()
+		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, pieces*piece)))
+		require.NoError(t, err)
+		require.Equal(t, pieces*50*time.Second, time.Since(start))
+		require.EqualValues(t, 1, s.requests.Load())
+	})
+}
+
+// It is cut when none moves, and repeated by its class.
+func TestStalledUpload(t *testing.T) {
+	for class, requests := range map[Repeat]int64{Once: 1, Repeatable: 2} {
+		for name, moving := range map[string]int{"from the start": 0, "in the middle": 3} {
+			t.Run(fmt.Sprintf("%d %s", class, name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					const piece = 64 << 10
+					c, s := pipeClient(t, Config{Retry: noWait(2)}, slowly(moving, piece, 50*time.Second, func(net.Conn, *http.Request) bool {
+						<-t.Context().Done() // reads no more
+						return false
+					}))
+					start := time.Now()
+					_, _, err := Do[result](t.Context(), c, upload(class, sourceBody(bits{}, 1<<30)))
+					took := time.Since(start)
+					require.ErrorIs(t, err, ErrStalled)
+					require.Equal(t, class == Once, errors.Is(err, ErrAmbiguous))
+					require.Equal(t, requests, s.requests.Load())
+					require.Equal(t, time.Duration(requests)*(DefaultStallTimeout+time.Duration(moving)*50*time.Second), took)
+				})
+			})
+		}
+	}
+}
+
+// The whole small call has a limit, even where its body moves all the time.
+func TestSlowSmallCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := pipeClient(t, Config{Retry: noWait(1)}, slowly(1000, 8<<10, time.Second, answer(okJSON("{}"))))
+		start := time.Now()
+		_, _, err := Do[result](t.Context(), c, post(Repeatable, sourceBody(bits{}, 1<<20)))
+		require.ErrorIs(t, err, errTryTimeout)
+		require.Equal(t, DefaultTryTimeout, time.Since(start))
+	})
+}
+
+var errDisk = errors.New("the disk is gone")
+
+// brokenAt is a source that fails, or ends, at an offset.
+type brokenAt struct {
+	at  int64
+	err error
+}
+
+func (b brokenAt) ReadAt(p []byte, off int64) (int, error) {
+	n := min(int64(len(p)), max(b.at-off, 0))
+	if n < int64(len(p)) {
+		return int(n), b.err
+	}
+	return int(n), nil
+}
+
+// A source that fails is nothing the service or another try could help.
+func TestSourceFails(t *testing.T) {
+	const size = 1 << 20
+	for name, tt := range map[string]struct {
+		source brokenAt
+		is     error
+		says   string
+	}{
+		"at the start":            {brokenAt{0, errDisk}, errDisk, "read the request body: the disk is gone"},
+		"in the middle":           {brokenAt{size / 2, errDisk}, errDisk, "read the request body: the disk is gone"},
+		"at the last byte":        {brokenAt{size - 1, errDisk}, errDisk, "read the request body: the disk is gone"},
+		"empty":                   {brokenAt{0, io.EOF}, io.ErrUnexpectedEOF, "read the request body: the source ended after 0 of 1048576 bytes"},
+		"shorter than its size":   {brokenAt{size / 2, io.EOF}, io.ErrUnexpectedEOF, "read the request body: the source ended after 524288 of 1048576 bytes"},
+		"shorter by the last one": {brokenAt{size - 1, io.EOF}, io.ErrUnexpectedEOF, "read the request body: the source ended after 1048575 of 1048576 bytes"},
+	} {
+		for _, class := range []Repeat{Once, Repeatable} {
+			t.Run(fmt.Sprintf("%s %d", name, class), func(t *testing.T) {
+				whole := make(chan bool, 5)
+				s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
+					_, err := io.Copy(io.Discard, r.Body)
+					whole <- err == nil
+					return answer(okJSON("{}"))(c, r)
+				})
+				c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
+				_, _, err := Do[result](t.Context(), c, upload(class, sourceBody(tt.source, size)))
+				require.ErrorIs(t, err, tt.is)
+				require.ErrorContains(t, err, tt.says)
+				require.NotErrorIs(t, err, ErrAmbiguous)
+				require.Equal(t, 1, failure(t, err).Attempts)
+				if s.requests.Load() > 0 {
+					require.False(t, <-whole, "the service must not take it for whole")
+				}
+				require.Empty(t, whole)
+			})
+		}
+	}
+}
+
+// A body that is longer than it says has been sent up to that length, and may
+// have been carried out.
+func TestSourceIsLonger(t *testing.T) {
+	s := serveTCP(t, answer(okJSON("{}")))
+	c := newClient(t, Config{BaseURL: s.url()})
+	body := &Body{ContentType: "text/plain", Size: 5, Open: func() io.Reader { return bytes.NewReader(make([]byte, 50_000)) }}
+	_, _, err := Do[result](t.Context(), c, upload(Once, body))
+	require.ErrorIs(t, err, ErrAmbiguous)
+	require.ErrorContains(t, err, "ContentLength=5 with Body length")
+}
+
+// refuseEarly answers when the first bytes of a body have come, and closes the
+// connection at once. What is still on its way meets a closed connection.
+func refuseEarly(text string) handler {
+	return func(c net.Conn, r *http.Request) bool {
+		_, _ = io.CopyN(io.Discard, r.Body, 10_000)
+		_, _ = io.WriteString(c, text)
+		return false
+	}
+}
+
+// What a service answers in the middle of an upload is what the caller learns,
+// and not the broken connection.
+func TestEarlyAnswer(t *testing.T) {
+	for range 25 { // it is a race
+		s := serveTCP(t, refuseEarly(reply("413 Content Too Large", "Connection: close\r\n", "too much")))
+		c := newClient(t, Config{BaseURL: s.url()})
+		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, 1<<30)))
+		e := failure(t, err)
+		require.Equal(t, http.StatusRequestEntityTooLarge, e.StatusCode, "%v", err)
+		require.Equal(t, "too much", e.Message)
+		require.NotErrorIs(t, err, ErrAmbiguous)
+		require.EqualValues(t, 1, s.requests.Load())
+	}
+}
+
+// So a token that ends in the middle of an upload is replaced.
+func TestTokenEndsInAnUpload(t *testing.T) {
+	const size = 8 << 20
+	for _, class := range []Repeat{Once, Repeatable} {
+		var asked atomic.Int64
+		s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
+			if r.Header.Get("Authorization") == "Bearer token-1" {
+				return refuseEarly(reply("401 Unauthorized", "Connection: close\r\n", ""))(c, r)
+			}
+			n, err := io.Copy(io.Discard, r.Body)
+			return err == nil && answer(okJSON(fmt.Sprintf(`{"name":"%d"}`, n)))(c, r)
+		})
+		c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(1)})
+		got, _, err := Do[result](t.Context(), c, upload(class, sourceBody(bits{}, size)))
+		require.NoError(t, err)
+		require.Equal(t, strconv.Itoa(size), got.Name)
+		require.EqualValues(t, 2, s.requests.Load())
+	}
+}
+
+func TestEarlyAnswerOverTLS(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.CopyN(io.Discard, r.Body, 10_000)
+		conn, buf, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = buf.WriteString(reply("401 Unauthorized", "Connection: close\r\n", ""))
+		_ = buf.Flush()
+		_ = conn.Close()
+	}))
+	t.Cleanup(s.Close)
+	c := newClient(t, Config{BaseURL: s.URL, Credentials: auth.Basic("user", "password")})
+	layer, ok := c.loop.HTTPClient.Transport.(*tries)
+	require.True(t, ok)
+	tr, ok := layer.next.(*http.Transport)
+	require.True(t, ok)
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+	for range 5 {
+		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, 1<<30)))
+		require.ErrorIs(t, err, ErrUnauthorized)
+	}
+}
+
+// A connection that breaks without an answer is known to be broken soon.
+func TestBrokenUpload(t *testing.T) {
+	s := serveTCP(t, func(_ net.Conn, r *http.Request) bool {
+		_, _ = io.CopyN(io.Discard, r.Body, 10_000)
+		return false
+	})
+	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
+	start := time.Now()
+	_, _, err := Do[result](t.Context(), c, upload(Repeatable, sourceBody(bits{}, 1<<30)))
+	require.Equal(t, 3, failure(t, err).Attempts)
+	require.Less(t, time.Since(start), 3*answerGrace, "it waits for an answer only while there may be one")
+}
+
+// closable is a source that nobody may read after it was closed.
+type closable struct {
+	bits
+	closed atomic.Bool
+	late   atomic.Int64
+}
+
+func (c *closable) ReadAt(p []byte, off int64) (int, error) {
+	if c.closed.Load() {
+		c.late.Add(1)
+	}
+	return c.bits.ReadAt(p, off)
+}
+
+// Once a call has returned its source is the caller's again, however the call
+// ended and whatever net/http is still about to do.
+func TestSourceIsLeftAlone(t *testing.T) {
+	const size = 1 << 30
+	ways := map[string]handler{
+		"early answer, connection kept": func(c net.Conn, r *http.Request) bool {
+			_, _ = io.CopyN(io.Discard, r.Body, 100_000)
+			_, _ = io.WriteString(c, reply("400 Bad Request", "", ""))
+			_, _ = io.Copy(io.Discard, c)
+			return false
+		},
+		"early good answer": func(c net.Conn, r *http.Request) bool {
+			_, _ = io.WriteString(c, okJSON("{}"))
+			_, _ = io.Copy(io.Discard, c)
+			return false
+		},
+		"early answer, connection closed": refuseEarly(reply("413 Content Too Large", "", "")),
+		"connection broken":               func(net.Conn, *http.Request) bool { return false },
+		"canceled": func(_ net.Conn, r *http.Request) bool {
+			_, _ = io.Copy(io.Discard, r.Body)
+			return false
+		},
+	}
+	for name, handle := range ways {
+		t.Run(name, func(t *testing.T) {
+			s := serveTCP(t, handle)
+			c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(2)})
+			sources := make([]*closable, 10)
+			var wg sync.WaitGroup
+			for i := range sources {
+				source := &closable{}
+				sources[i] = source
+				wg.Go(func() {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					body := sourceBody(source, size)
+					if name == "canceled" {
+						open := body.Open
+						body.Open = func() io.Reader { return &cancelAt{Reader: open(), left: 300_000, cancel: cancel} }
+					}
+					_, _, _ = Do[result](ctx, c, upload(Repeatable, body))
+					source.closed.Store(true)
+				})
+			}
+			wg.Wait()
+			closeIdle(c)
+			for _, source := range sources {
+				require.Zero(t, source.late.Load())
+			}
+		})
+	}
+}
+
+// cancelAt cancels when some bytes were read.
+type cancelAt struct {
+	io.Reader
+	left   int
+	cancel func()
+}
+
+func (c *cancelAt) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if c.left -= n; c.left < 0 {
+		c.cancel()
+	}
+	return n, err
+}
+
+func TestGuardedBody(t *testing.T) {
+	moves := 0
+	b := &guardedBody{body: io.NopCloser(io.NewSectionReader(bits{}, 0, 10)), size: 10, moved: func() { moves++ }}
+	p := make([]byte, 4)
+	n, err := b.Read(p)
+	require.Equal(t, 4, n)
+	require.NoError(t, err)
+	require.Equal(t, 1, moves)
+	require.NoError(t, b.Close(), "net/http closes a body more than once")
+	rest, err := io.ReadAll(b)
+	require.NoError(t, err)
+	require.Equal(t, []byte{4, 5, 6, 7, 8, 9}, rest)
+	require.EqualValues(t, 10, b.count())
+	require.NoError(t, b.sourceErr())
+	before := moves
+	_, err = b.Read(p)
+	require.Equal(t, io.EOF, err)
+	require.Equal(t, before, moves, "an end is no movement")
+	b.detach()
+	_, err = b.Read(p)
+	require.ErrorIs(t, err, errDetached)
+	require.NoError(t, b.sourceErr(), "that is not the source's fault")
+
+	var none *guardedBody
+	require.NoError(t, none.sourceErr())
+	require.Zero(t, none.count())
+}
