@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"time"
 
@@ -18,7 +17,8 @@ func ExampleNew() {
 		imagereplicator.WithUserAgent("image-farm/1.0"),
 		imagereplicator.WithRetry(8, time.Second, time.Minute))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	_ = client
 
@@ -39,11 +39,13 @@ func ExampleJobsService_Create() {
 		DestinationTenantID: imagereplicatortest.DestinationTenantID,
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	job, err := client.Jobs.Wait(ctx, id)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Printf("%s: %s, %s to %s\n", job.SourceImageName, job.Status, job.SourceRegionID, job.DestinationRegionID)
 	// Output:
@@ -67,7 +69,8 @@ func ExampleJobsService_Create_ambiguous() {
 	}
 	before, err := client.Jobs.List(ctx)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	known := map[string]bool{}
 	for _, job := range before {
@@ -77,7 +80,8 @@ func ExampleJobsService_Create_ambiguous() {
 	if errors.Is(err, imagereplicator.ErrAmbiguous) {
 		jobs, err := client.Jobs.List(ctx)
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		for _, job := range jobs {
 			if !known[job.ID] && job.SourceImageID == req.ImageID && job.DestinationTenantID == req.DestinationTenantID {
@@ -86,7 +90,8 @@ func ExampleJobsService_Create_ambiguous() {
 		}
 		// No id here means that there is no job: it is safe to ask again.
 	} else if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println("found:", id != "")
 	// Output:
@@ -105,10 +110,12 @@ func ExampleJobsService_Cancel() {
 		DestinationTenantID: imagereplicatortest.DestinationTenantID,
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if err := client.Jobs.Cancel(ctx, id); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	_, err = client.Jobs.Wait(ctx, id)
 	ended := new(imagereplicator.StateError)
@@ -116,7 +123,8 @@ func ExampleJobsService_Cancel() {
 	case errors.As(err, &ended):
 		fmt.Println("it is", ended.Status)
 	case err != nil:
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	default:
 		fmt.Println("it was copied before")
 	}
@@ -135,11 +143,13 @@ func ExampleJobsService_Watch() {
 		DestinationTenantID: imagereplicatortest.ThirdTenantID,
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for job, err := range client.Jobs.Watch(ctx, id, imagereplicator.WithPollInterval(5*time.Second, time.Minute)) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		fmt.Printf("%s %d%%\n", job.Status, job.CopyProgress)
 	}

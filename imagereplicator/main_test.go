@@ -45,22 +45,22 @@ func mockedWith(t *testing.T, tokens imagereplicator.TokenSource, opts ...imager
 	return client, mock
 }
 
-func fixture(t testing.TB, name string) string {
-	t.Helper()
+func fixture(tb testing.TB, name string) string {
+	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(data)
 }
 
 // answer is the fixture with that status, and the content type of its kind.
-func answer(t testing.TB, status int, name string) httpmock.Responder {
-	t.Helper()
+func answer(tb testing.TB, status int, name string) httpmock.Responder {
+	tb.Helper()
 	contentType := map[string]string{
 		".json": "application/json; charset=UTF-8",
 		".html": "text/html; charset=UTF-8",
 		".txt":  "text/plain; charset=UTF-8",
 	}[filepath.Ext(name)]
-	return httpmock.NewStringResponder(status, fixture(t, name)).HeaderSet(http.Header{"Content-Type": {contentType}})
+	return httpmock.NewStringResponder(status, fixture(tb, name)).HeaderSet(http.Header{"Content-Type": {contentType}})
 }
 
 // quickly polls without waiting, where the clock does not matter.

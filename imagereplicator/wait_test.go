@@ -202,7 +202,8 @@ func TestWatchYieldsChangesAlone(t *testing.T) {
 
 	before := mock.GetTotalCallCount()
 	mock.RegisterResponder(http.MethodGet, jobURL, state("replicating", 10))
-	for range client.Jobs.Watch(t.Context(), jobID, quickly()) {
+	for _, err := range client.Jobs.Watch(t.Context(), jobID, quickly()) {
+		require.NoError(t, err)
 		break
 	}
 	require.Equal(t, before+1, mock.GetTotalCallCount())

@@ -92,22 +92,22 @@ func (p *program) interrupted(ctx context.Context, transfers []*transfer) string
 			}
 		})
 	}
-	commands := ""
+	var commands strings.Builder
 	for _, t := range transfers {
 		if t.underWay() {
-			commands += "\n  image-copy -job " + t.id + " -watch"
+			_, _ = fmt.Fprintf(&commands, "\n  image-copy -job %s -watch", t.id)
 			if errors.Is(t.err, context.Canceled) {
 				t.err = errors.New("interrupted")
 			}
 		}
 	}
 	switch {
-	case commands == "":
+	case commands.Len() == 0:
 		return ""
 	case p.builtIn():
 		return "\nthe built-in service ends with this program"
 	default:
-		return "\nthe service goes on without this program; to follow it:" + commands
+		return "\nthe service goes on without this program; to follow it:" + commands.String()
 	}
 }
 
@@ -115,10 +115,10 @@ func (t *transfer) underWay() bool { return t.id != "" && (t.last == nil || !t.l
 
 // summary prints the table at the end. Its error counts what failed.
 func (p *program) summary(transfers []*transfer, advice string) error {
-	var text strings.Builder
+	var text, reasons strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "TENANT\tREGION\tJOB\tSTATUS\tIMAGE")
-	failed, reasons := 0, ""
+	failed := 0
 	for _, t := range transfers {
 		status, region, image := "not created", "", ""
 		if t.last != nil {
@@ -130,7 +130,7 @@ func (p *program) summary(transfers []*transfer, advice string) error {
 		result := map[string]any{"event": "result", "tenantId": t.tenant, "jobId": t.id, "status": status, "destinationImageId": image}
 		if t.err != nil {
 			failed++
-			reasons += fmt.Sprintf("\n  %s: %v", t.tenant, t.err)
+			_, _ = fmt.Fprintf(&reasons, "\n  %s: %v", t.tenant, t.err)
 			result["error"] = t.err.Error()
 		}
 		p.out.Event(result)
@@ -140,7 +140,7 @@ func (p *program) summary(transfers []*transfer, advice string) error {
 	if failed == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d copies not done:%s%s", failed, len(transfers), reasons, advice)
+	return fmt.Errorf("%d of %d copies not done:%s%s", failed, len(transfers), reasons.String(), advice)
 }
 
 func orDash(text string) string {

@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		p.out.W = stdout
 	}
 	if p.builtIn() {
-		server := imagereplicatortest.NewServer()
+		server := imagereplicatortest.NewServer() //nolint:contextcheck // it lives until Close
 		defer server.Close()
 		p.client = server.Client()
 		p.out.Line("no endpoint given: using the built-in service at %s", server.URL)

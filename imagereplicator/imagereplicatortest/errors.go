@@ -51,7 +51,7 @@ func writeWebob(w http.ResponseWriter, r *http.Request, status int, text string)
 func writeKeystoneError(w http.ResponseWriter, r *http.Request, status int, text string) {
 	w.Header().Set("Vary", "X-Auth-Token")
 	if status == http.StatusUnauthorized {
-		w.Header().Set("Www-Authenticate", fmt.Sprintf("Keystone uri=%q", "http://"+r.Host+"/v3"))
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf("Keystone uri=%q", "http://"+r.Host+"/v3"))
 	}
 	emulator.WriteJSON(w, status, map[string]any{"error": map[string]any{
 		"code":    status,

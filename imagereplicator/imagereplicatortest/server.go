@@ -108,7 +108,7 @@ const (
 
 const (
 	jobsPath   = "/v2/extension/image_replicator/jobs"
-	tokensPath = "/v3/auth/tokens"
+	tokensPath = "/v3/auth/tokens" //nolint:gosec // a path, no credential
 )
 
 func (s *Server) routes() {

@@ -257,7 +257,7 @@ func TestKeystoneRefusals(t *testing.T) {
 	} {
 		got := call(t, server, http.MethodPost, "/v3/auth/tokens", body)
 		require.Equal(t, want, got.status, body)
-		require.Equal(t, want == http.StatusUnauthorized, got.header.Get("Www-Authenticate") != "")
+		require.Equal(t, want == http.StatusUnauthorized, got.header.Get("WWW-Authenticate") != "")
 		require.Contains(t, got.body, `{"error":{"code":`)
 	}
 	require.Zero(t, server.TokensIssued())

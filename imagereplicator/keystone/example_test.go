@@ -3,7 +3,6 @@ package keystone_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
@@ -23,15 +22,18 @@ func ExampleNew() {
 		Region:    imagereplicatortest.Region,
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	client, err := imagereplicator.New(endpoint, tokens)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	job, err := client.Jobs.Get(ctx, imagereplicatortest.JobID)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(job.SourceImageName, job.Status)
 	// Output:

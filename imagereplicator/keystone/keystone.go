@@ -83,7 +83,7 @@ type Options struct {
 // Sources: NTT's "API references, first step"; the Identity API v3 reference
 // of OpenStack.
 func New(ctx context.Context, options Options) (tokens imagereplicator.TokenSource, endpoint string, err error) {
-	login, err := newLogin(&options)
+	login, err := newLogin(options)
 	if err != nil {
 		return nil, "", err
 	}
@@ -112,7 +112,7 @@ func New(ctx context.Context, options Options) (tokens imagereplicator.TokenSour
 // secrets are in the closure, where no print of it can show them.
 type login func(context.Context) (imagereplicator.Token, *tokens.ServiceCatalog, error)
 
-func newLogin(options *Options) (login, error) {
+func newLogin(options Options) (login, error) {
 	auth, err := options.auth()
 	if err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func newLogin(options *Options) (login, error) {
 
 // auth is what gophercloud gets: Auth with the plain fields put over it, and
 // found to be enough for a log-in.
-func (o *Options) auth() (gophercloud.AuthOptions, error) {
+func (o Options) auth() (gophercloud.AuthOptions, error) {
 	auth := o.Auth
 	set := func(field *string, value string) {
 		if value != "" {

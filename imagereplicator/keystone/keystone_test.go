@@ -46,10 +46,10 @@ func options(mock http.RoundTripper) keystone.Options {
 	}
 }
 
-func issued(t testing.TB, status int) httpmock.Responder {
-	t.Helper()
+func issued(tb testing.TB, status int) httpmock.Responder {
+	tb.Helper()
 	data, err := os.ReadFile("testdata/token.json")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return httpmock.NewBytesResponder(status, data).HeaderSet(http.Header{
 		"Content-Type": {"application/json"}, "X-Subject-Token": {token}, "Vary": {"X-Auth-Token"},
 	})
