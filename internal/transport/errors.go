@@ -59,7 +59,7 @@ func (e *Error) Error() string {
 	if e.Message != "" {
 		b.WriteString(": " + e.Message)
 	}
-	if e.Code != "" && !strings.HasPrefix(e.Code, strconv.Itoa(e.StatusCode)) {
+	if first, _, _ := strings.Cut(e.Code, " "); e.Code != "" && first != strconv.Itoa(e.StatusCode) { // not "404 Not Found" twice
 		fmt.Fprintf(&b, " [%s]", e.Code)
 	}
 	if e.Err != nil {

@@ -1,0 +1,112 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestErrorString(t *testing.T) {
+	for want, e := range map[string]*Error{
+		"jobs.Jobs.Get: GET https://h.example/jobs/7: 404 Not Found": {
+			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", StatusCode: 404, Attempts: 1,
+		},
+		"jobs.Jobs.Get: GET https://h.example/jobs/7: 503 Service Unavailable: down for repairs [E7] (5 attempts, request id req-1); try again later": {
+			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", StatusCode: 503, Code: "E7", Message: "down for repairs",
+			Attempts: 5, RequestID: "req-1", Hint: "try again later",
+		},
+		"jobs.Jobs.Get: GET https://h.example/jobs/7: EOF; the service may have carried it out: look before repeating it": {
+			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", Attempts: 1, Err: io.EOF,
+			Hint: "the service may have carried it out: look before repeating it",
+		},
+		"jobs.Jobs.Get: 404 Not Found: gone (request id req-1)": {
+			Operation: "jobs.Jobs.Get", StatusCode: 404, Code: "404 Not Found", Message: "gone", RequestID: "req-1",
+		},
+		"jobs.Jobs.Get: 400 Bad Request: no [4001]": {Operation: "jobs.Jobs.Get", StatusCode: 400, Code: "4001", Message: "no"},
+		"jobs.Jobs.Get: 400 Bad Request: gone":      {Operation: "jobs.Jobs.Get", StatusCode: 400, Code: "400", Message: "gone"},
+		"jobs.Jobs.Get: 599: odd [7]":               {Operation: "jobs.Jobs.Get", StatusCode: 599, Code: "7", Message: "odd"},
+		"jobs.Jobs.Get: 200 OK: no: EOF":            {Operation: "jobs.Jobs.Get", StatusCode: 200, Message: "no", Err: io.EOF},
+	} {
+		require.EqualError(t, e, want)
+	}
+}
+
+func TestErrorIs(t *testing.T) {
+	sentinels := map[error]func(status int) bool{
+		ErrBadRequest:      func(s int) bool { return s == 400 },
+		ErrUnauthorized:    func(s int) bool { return s == 401 },
+		ErrForbidden:       func(s int) bool { return s == 403 },
+		ErrNotFound:        func(s int) bool { return s == 404 },
+		ErrConflict:        func(s int) bool { return s == 409 },
+		ErrTooManyRequests: func(s int) bool { return s == 429 },
+		ErrServer:          func(s int) bool { return s >= 500 },
+	}
+	for status := 0; status < 700; status++ {
+		e := &Error{StatusCode: status}
+		for sentinel, want := range sentinels {
+			require.Equal(t, want(status), errors.Is(e, sentinel), "%d %v", status, sentinel)
+		}
+		require.NotErrorIs(t, e, ErrAmbiguous)
+		require.NotErrorIs(t, e, ErrStalled)
+		require.NotErrorIs(t, e, ErrResponseTooLarge)
+		require.NotErrorIs(t, e, ErrInvalidArgument)
+	}
+	require.ErrorIs(t, &Error{Ambiguous: true}, ErrAmbiguous)
+	require.ErrorIs(t, &Error{Err: ErrStalled}, ErrStalled)
+	require.Equal(t, io.EOF, errors.Unwrap(&Error{Err: io.EOF}))
+	require.NoError(t, errors.Unwrap(&Error{}))
+}
+
+func TestHints(t *testing.T) {
+	for want, e := range map[string]*Error{
+		"the service may have carried it out: look before repeating it": {Ambiguous: true, StatusCode: 503, RetryAfter: time.Hour},
+		"the service asks to wait 1h0m0s: try again then":               {StatusCode: 503, RetryAfter: time.Hour},
+		"check the credentials":                                         {StatusCode: 401},
+		"check what these credentials may do":                           {StatusCode: 403},
+		"try again later":                                               {StatusCode: 429, RetryAfter: time.Minute},
+		"":                                                              {StatusCode: 404},
+	} {
+		require.Equal(t, want, e.hint())
+	}
+	require.Equal(t, "try again later", (&Error{StatusCode: 500}).hint())
+	require.Empty(t, (&Error{}).hint())
+}
+
+func TestInvalid(t *testing.T) {
+	c := newClient(t, Config{BaseURL: "https://h.example"})
+	err := c.Invalid("GetRequest.ID", "must be positive, not %d", -1)
+	require.EqualError(t, err, "jobs: GetRequest.ID: must be positive, not -1")
+	require.ErrorIs(t, err, ErrInvalidArgument)
+	require.NotErrorIs(t, err, ErrBadRequest)
+}
+
+// All that an error tells about an answer.
+func TestErrorOfAnAnswer(t *testing.T) {
+	body := `{"error":{"code":"E7","message":"not yet"}}`
+	for _, name := range requestIDHeaders {
+		s := serveTCP(t, answer(reply("409 Conflict", name+": req-1\r\nRetry-After: 30\r\nContent-Type: application/json\r\n", body)))
+		c := newClient(t, Config{BaseURL: s.url()})
+		_, resp, err := Do[result](t.Context(), c, get(Safe))
+		require.Nil(t, resp)
+		require.Equal(t, &Error{
+			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.url() + "/jobs/7", StatusCode: http.StatusConflict,
+			Code: "E7", Message: "not yet", RequestID: "req-1", Attempts: 1, RetryAfter: 30 * time.Second, Body: body,
+		}, failure(t, err))
+	}
+}
+
+// The client packages make errors of their own.
+func TestWrapError(t *testing.T) {
+	errOwn := errors.New("own")
+	s := serveTCP(t, answer(reply("404 Not Found", "", "")))
+	c := newClient(t, Config{BaseURL: s.url(), WrapError: func(e *Error) error {
+		require.Equal(t, http.StatusNotFound, e.StatusCode)
+		return errOwn
+	}})
+	_, err := DoEmpty(t.Context(), c, get(Safe))
+	require.Equal(t, errOwn, err)
+}
