@@ -7,6 +7,8 @@ import (
 	"iter"
 	"math/rand/v2"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // Defaults of Options.
@@ -108,6 +110,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return transport.ContextErr(ctx)
 	}
 }

@@ -279,6 +279,6 @@ func (c *Client) Pause(ctx context.Context, attempt int) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return contextErr(ctx)
+		return ContextErr(ctx)
 	}
 }

@@ -63,7 +63,7 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 	}
 	x := &exchange{call: call, accept: accept}
 	if ctx.Err() != nil {
-		x.last.err = contextErr(ctx)
+		x.last.err = ContextErr(ctx)
 		x.last.local = true
 		return nil, c.fail(x, target)
 	}
@@ -91,7 +91,7 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 		x.last.err = reason(ctx, ctx, err)
 	case x.last.err != nil && ctx.Err() != nil && x.mayRepeat() && !errors.Is(x.last.err, ctx.Err()):
 		// The context ended while the loop waited to try again.
-		x.ended = contextErr(ctx)
+		x.ended = ContextErr(ctx)
 	}
 	if x.last.err != nil {
 		return nil, c.fail(x, target)

@@ -155,7 +155,7 @@ func (timeoutError) Timeout() bool { return true }
 // *url.Error repeats the whole URL.
 func reason(parent, ctx context.Context, err error) error {
 	if parent.Err() != nil {
-		return contextErr(parent)
+		return ContextErr(parent)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -166,8 +166,8 @@ func reason(parent, ctx context.Context, err error) error {
 	return err
 }
 
-// contextErr is why ctx ended: the standard error, with the caller's own cause.
-func contextErr(ctx context.Context) error {
+// ContextErr is why ctx ended: the standard error, with the caller's own cause.
+func ContextErr(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {
 		return cause
