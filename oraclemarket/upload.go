@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // Defaults of UploadRequest.
@@ -511,8 +513,8 @@ func (u *upload) sendChunks(ctx context.Context) error {
 		group.Go(func() error { return u.sendChunk(groupCtx, i) })
 	}
 	err := group.Wait()
-	if err == nil {
-		err = ctx.Err() // before the first chunk, or between two
+	if err == nil && ctx.Err() != nil { // before the first chunk, or between two
+		err = transport.ContextErr(ctx)
 	}
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%s: upload request %d interrupted after %d of %d chunks: %w",
@@ -580,7 +582,7 @@ func (u *upload) checksum(ctx context.Context, section *io.SectionReader) (strin
 	buf := make([]byte, min(128<<10, section.Size()))
 	for offset := int64(0); offset < section.Size(); {
 		if ctx.Err() != nil {
-			return "", ctx.Err()
+			return "", transport.ContextErr(ctx)
 		}
 		n, err := section.ReadAt(buf, offset)
 		_, _ = h.Write(buf[:n])

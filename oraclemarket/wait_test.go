@@ -1,0 +1,270 @@
+package oraclemarket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+)
+
+// look is the answer to one Get.
+type look struct {
+	status     string // of the upload request
+	progress   int
+	code       int // of HTTP, 0 for 200
+	retryAfter string
+}
+
+// looks answers one after the other, and the last for ever; when each was asked
+// for is kept.
+type looks struct {
+	answers []look
+	asked   []time.Time
+}
+
+func (l *looks) RoundTrip(*http.Request) (*http.Response, error) {
+	at := l.answers[min(len(l.asked), len(l.answers)-1)]
+	l.asked = append(l.asked, time.Now())
+	body := fmt.Sprintf(`{"uploadRequestId":2797087,"statusName":%q,"dataCenterImageUploadRequests":[`+
+		`{"dataCenterName":"CHERRY","statusName":%q,"uploadProgress":"%d%%"},`+
+		`{"dataCenterName":"TEAK","statusName":"Completed","uploadProgress":"100%%"}]}`, at.status, at.status, at.progress)
+	resp := &http.Response{
+		StatusCode: max(at.code, http.StatusOK), Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+	}
+	if at.retryAfter != "" {
+		resp.Header.Set("Retry-After", at.retryAfter)
+	}
+	return resp, nil
+}
+
+// gaps are the times between the looks.
+func (l *looks) gaps() []time.Duration {
+	var gaps []time.Duration
+	for i := 1; i < len(l.asked); i++ {
+		gaps = append(gaps, l.asked[i].Sub(l.asked[i-1]))
+	}
+	return gaps
+}
+
+const waitID = 2797087
+
+// waiting runs a test in virtual time against answers.
+func waiting(t *testing.T, answers []look, test func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l := &looks{answers: answers}
+		c, err := oraclemarket.New("user", oraclemarket.StaticToken("Access-token"),
+			oraclemarket.WithHTTPClient(&http.Client{Transport: l}))
+		require.NoError(t, err)
+		test(t, l, c.MachineImages)
+	})
+}
+
+func times(n int, l look) []look {
+	all := make([]look, n)
+	for i := range all {
+		all[i] = l
+	}
+	return all
+}
+
+var completed = look{status: "COMPLETED", progress: 100}
+
+func TestWaitIntervals(t *testing.T) {
+	t.Parallel()
+	spread := false
+	for range 3 {
+		waiting(t, append(times(20, look{status: "Pending"}), completed), func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+			last, err := images.Wait(t.Context(), waitID)
+			require.NoError(t, err)
+			require.Equal(t, oraclemarket.StatusCompleted, last.StatusName)
+			interval := time.Second
+			for i, gap := range l.gaps() {
+				require.LessOrEqual(t, gap, interval, i)
+				require.GreaterOrEqual(t, gap, interval*3/4, i)
+				spread = spread || gap != interval
+				interval = min(interval*3/2, 15*time.Second)
+			}
+			require.Equal(t, 15*time.Second, interval)
+		})
+	}
+	require.True(t, spread, "there is jitter")
+}
+
+func TestWaitPollInterval(t *testing.T) {
+	t.Parallel()
+	waiting(t, append(times(8, look{status: "Pending"}), completed), func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+		_, err := images.Wait(t.Context(), waitID, oraclemarket.WithPollInterval(40*time.Millisecond, 50*time.Millisecond))
+		require.NoError(t, err)
+		require.Len(t, l.gaps(), 8)
+		for _, gap := range l.gaps() {
+			require.LessOrEqual(t, gap, 50*time.Millisecond)
+			require.GreaterOrEqual(t, gap, 30*time.Millisecond)
+		}
+	})
+	waiting(t, times(1, completed), func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+		for _, wrong := range [][2]time.Duration{{-1, 0}, {0, -1}, {2, 1}} {
+			_, err := images.Wait(t.Context(), waitID, oraclemarket.WithPollInterval(wrong[0], wrong[1]))
+			require.ErrorIs(t, err, oraclemarket.ErrInvalidArgument)
+			require.ErrorContains(t, err, "oraclemarket: WithPollInterval: ")
+		}
+		_, err := images.Wait(t.Context(), 0)
+		require.EqualError(t, err, "oraclemarket: uploadRequestID: must be positive, not 0")
+		require.Empty(t, l.asked)
+	})
+}
+
+func TestWaitRetryAfter(t *testing.T) {
+	t.Parallel()
+	waiting(t, []look{{status: "Pending", retryAfter: "40"}, {status: "Pending", retryAfter: "0"}, completed},
+		func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+			_, err := images.Wait(t.Context(), waitID)
+			require.NoError(t, err)
+			gaps := l.gaps()
+			require.Equal(t, 40*time.Second, gaps[0])
+			require.Less(t, gaps[1], 2*time.Second, "the interval it would have had")
+		})
+	date := func() string { return time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat) }
+	synctest.Test(t, func(t *testing.T) {
+		l := &looks{answers: []look{{status: "Pending", retryAfter: date()}, completed}}
+		c, err := oraclemarket.New("user", oraclemarket.StaticToken("t"), oraclemarket.WithHTTPClient(&http.Client{Transport: l}))
+		require.NoError(t, err)
+		_, err = c.MachineImages.Wait(t.Context(), waitID)
+		require.NoError(t, err)
+		require.Equal(t, []time.Duration{90 * time.Second}, l.gaps())
+	})
+}
+
+// A status that is not known is no end, whatever it sounds like.
+func TestWaitUnknownStatus(t *testing.T) {
+	t.Parallel()
+	waiting(t, []look{{status: "Complete"}, {status: ""}, {status: "Replicating"}, {status: "IN PROGESS"}, completed},
+		func(t *testing.T, _ *looks, images *oraclemarket.MachineImagesService) {
+			var seen []oraclemarket.Status
+			for state, err := range images.Watch(t.Context(), waitID) {
+				require.NoError(t, err)
+				seen = append(seen, state.StatusName)
+			}
+			require.Equal(t, []oraclemarket.Status{"Complete", "", "Replicating", oraclemarket.StatusInProgress, oraclemarket.StatusCompleted}, seen)
+		})
+}
+
+func TestWatchYieldsChanges(t *testing.T) {
+	t.Parallel()
+	answers := []look{
+		{status: "Pending"}, {status: "Pending"}, {status: "In Progress", progress: 10},
+		{status: "In Progress", progress: 10}, {status: "In Progress", progress: 60}, completed,
+	}
+	waiting(t, answers, func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+		var seen []string
+		for state, err := range images.Watch(t.Context(), waitID) {
+			require.NoError(t, err)
+			seen = append(seen, fmt.Sprint(state.StatusName, state.DataCenterImageUploadRequests[0].UploadProgress))
+		}
+		require.Equal(t, []string{"Pending0", "In Progress10", "In Progress60", "Completed100"}, seen)
+		require.Len(t, l.asked, len(answers))
+	})
+}
+
+func TestWatchBreak(t *testing.T) {
+	t.Parallel()
+	// The bubble fails when a goroutine or a timer is left behind.
+	waiting(t, []look{{status: "Pending"}, {status: "In Progress"}, completed}, func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+		for state, err := range images.Watch(t.Context(), waitID) {
+			require.NoError(t, err)
+			if state.StatusName == oraclemarket.StatusInProgress {
+				break
+			}
+		}
+		require.Len(t, l.asked, 2)
+		synctest.Wait()
+		require.Len(t, l.asked, 2)
+	})
+}
+
+func TestWaitEndsBadly(t *testing.T) {
+	t.Parallel()
+	for printed, status := range map[string]oraclemarket.Status{
+		"FAILED": oraclemarket.StatusFailed, "Rejected": oraclemarket.StatusRejected,
+		"deleted": oraclemarket.StatusDeleted, "DELECTION FAILED": oraclemarket.StatusDeletionFailed,
+	} {
+		waiting(t, []look{{status: "Pending"}, {status: printed, progress: 50}}, func(t *testing.T, _ *looks, images *oraclemarket.MachineImagesService) {
+			last, err := images.Wait(t.Context(), waitID)
+			var state *oraclemarket.StateError
+			require.ErrorAs(t, err, &state)
+			require.Equal(t, oraclemarket.StateError{
+				UploadRequestID: waitID, Status: status, Reason: fmt.Sprintf("CHERRY: %s at 50%%", status),
+			}, *state)
+			require.EqualError(t, err, fmt.Sprintf("oraclemarket: upload request 2797087 ended with status %q: CHERRY: %s at 50%%", status, status))
+			require.Equal(t, status, last.StatusName)
+
+			var yielded []bool
+			for state, err := range images.Watch(t.Context(), waitID) {
+				require.NotNil(t, state)
+				yielded = append(yielded, err != nil)
+			}
+			require.Equal(t, []bool{false, true}, yielded, "the state, then the error")
+		})
+	}
+}
+
+func TestWaitContextEnds(t *testing.T) {
+	t.Parallel()
+	waiting(t, []look{{status: "Pending"}, {status: "Virus Scan In Progress"}}, func(t *testing.T, _ *looks, images *oraclemarket.MachineImagesService) {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+		defer cancel()
+		began := time.Now()
+		last, err := images.Wait(ctx, waitID)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, `oraclemarket: waiting for upload request 2797087, last status "Virus Scan In Progress": `)
+		require.Equal(t, oraclemarket.StatusVirusScanInProgress, last.StatusName)
+		require.Equal(t, 100*time.Second, time.Since(began), "at once")
+	})
+	waiting(t, []look{completed}, func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := errors.New("enough")
+		cancel(stop)
+		last, err := images.Wait(ctx, waitID)
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, err, stop)
+		require.ErrorContains(t, err, "no status seen")
+		require.Nil(t, last)
+		require.Empty(t, l.asked)
+	})
+	// While it waits between two looks, too.
+	waiting(t, []look{{status: "Pending"}}, func(t *testing.T, _ *looks, images *oraclemarket.MachineImagesService) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := errors.New("enough")
+		go func() {
+			synctest.Wait()
+			cancel(stop)
+		}()
+		_, err := images.Wait(ctx, waitID)
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, err, stop)
+	})
+}
+
+// Passing trouble rides on the retries; what is left of it ends the waiting.
+func TestWaitTrouble(t *testing.T) {
+	t.Parallel()
+	answers := []look{{status: "Pending"}, {code: 503}, {code: 429, retryAfter: "3"}, {code: 500}, {status: "In Progress"}, {code: 404}}
+	waiting(t, answers, func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+		last, err := images.Wait(t.Context(), waitID)
+		require.ErrorIs(t, err, oraclemarket.ErrNotFound)
+		require.ErrorContains(t, err, `last status "In Progress"`)
+		require.Equal(t, oraclemarket.StatusInProgress, last.StatusName)
+		require.Len(t, l.asked, len(answers))
+		require.GreaterOrEqual(t, l.gaps()[2], 3*time.Second)
+	})
+}
