@@ -249,6 +249,17 @@ func testCertificate() *tls.Certificate {
 	return &s.TLS.Certificates[0]
 }
 
+// The dialing that the table above replaces: nobody listens there any more.
+func TestDialRefused(t *testing.T) {
+	s := serveTCP(t, drop)
+	require.NoError(t, s.listener.Close())
+	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
+	_, _, err := Do[result](t.Context(), c, get(Once))
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	require.NotErrorIs(t, err, ErrAmbiguous)
+	require.Equal(t, 3, failure(t, err).Attempts)
+}
+
 // Every kind of failure in every class: how often it reaches the server, what
 // the error is, how long it takes at most.
 func TestClassesAndFailures(t *testing.T) {

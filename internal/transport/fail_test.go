@@ -2,8 +2,11 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -152,5 +155,19 @@ func TestRedactor(t *testing.T) {
 			x := &exchange{call: &Call{Secrets: tt.secrets}}
 			require.Equal(t, tt.want, x.redactor()(tt.text))
 		})
+	}
+}
+
+// Of an error that shows a secret only the text can be cleaned, but for the
+// errors that callers steer by.
+func TestClean(t *testing.T) {
+	x := &exchange{call: &Call{Secrets: []string{"hush-hush"}}}
+	redact := x.redactor()
+	require.Equal(t, io.EOF, clean(io.EOF, redact))
+	for _, keep := range []error{io.EOF, context.Canceled, context.DeadlineExceeded} {
+		err := clean(fmt.Errorf("at hush-hush: %w", keep), redact)
+		require.EqualError(t, err, "at REDACTED: "+keep.Error())
+		require.Equal(t, keep != io.EOF, errors.Is(err, keep))
+		require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "hush-hush")
 	}
 }

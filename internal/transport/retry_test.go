@@ -403,3 +403,21 @@ func TestConcurrentCalls(t *testing.T) {
 	require.EqualValues(t, callers*each, s.requests.Load())
 	require.LessOrEqual(t, s.accepted.Load(), int64(maxConnsPerHost))
 }
+
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := pipeClient(t, Config{Retry: &Retry{MaxAttempts: 7, MinWait: time.Second, MaxWait: 10 * time.Second}}, drop)
+		require.Equal(t, 7, c.MaxAttempts())
+		for attempt, most := range map[int]time.Duration{1: 2 * time.Second, 2: 4 * time.Second, 9: 10 * time.Second} {
+			start := time.Now()
+			require.NoError(t, c.Pause(t.Context(), attempt))
+			require.GreaterOrEqual(t, time.Since(start), time.Second)
+			require.LessOrEqual(t, time.Since(start), most)
+		}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errMaintenance)
+		defer cancel()
+		err := c.Pause(ctx, 1)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, errMaintenance)
+	})
+}
