@@ -90,9 +90,20 @@ func (s *Server) Env() []string {
 	}
 }
 
-// Curl is a shell command that asks for the job of the API reference's execution example.
-func (s *Server) Curl() string {
-	return fmt.Sprintf("curl -i -H 'X-Auth-Token: %s' %s%s/%s", Token, s.URL, jobsPath, JobID)
+// Curl returns shell commands that work in any order: the request of the API reference's execution example, the list, a
+// copy, and a log-in at Keystone.
+func (s *Server) Curl() []string {
+	auth := fmt.Sprintf(`-H "X-Auth-Token: %s"`, Token)
+	const asJSON = `-H "Content-Type: application/json"`
+	return []string{
+		fmt.Sprintf(`curl %s "%s%s/%s"`, auth, s.URL, jobsPath, JobID),
+		fmt.Sprintf(`curl %s "%s%s"`, auth, s.URL, jobsPath),
+		fmt.Sprintf(`curl -X POST %s %s -d '{"image_id": "%s", "tenant_id_dst": "%s"}' "%s%s"`,
+			auth, asJSON, ImageID, DestinationTenantID, s.URL, jobsPath),
+		fmt.Sprintf(`curl -X POST %s -d '{"auth": {"identity": {"methods": ["password"], "password": {"user": `+
+			`{"domain": {"id": "default"}, "name": "%s", "password": "%s"}}}, "scope": {"project": {"id": "%s"}}}}' "%s%s"`,
+			asJSON, s.APIKey, s.APISecret, TenantID, s.URL, tokensPath),
+	}
 }
 
 // The names of the operations, for [Fault].Operation, [Server.Count] and [Server.Processed].

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -268,8 +270,24 @@ func TestStart(t *testing.T) {
 	_, err := imagereplicatortest.Start(strings.TrimPrefix(server.URL, "http://"))
 	require.ErrorContains(t, err, "imagereplicatortest: ")
 	require.Contains(t, server.Env(), "OS_AUTH_URL="+server.URL+"/v3")
-	require.Contains(t, server.Curl(), "curl -i -H 'X-Auth-Token: f4328bab05ff4502b397b88657baaefd' "+server.URL+jobs+"/33911588-c299-4369-a240-7e5b741cdb6a")
 	require.Panics(t, func() { server.Client(imagereplicator.WithRetry(0, 0, 0)) })
+}
+
+// The commands work as they are printed.
+func TestCurl(t *testing.T) {
+	server := start(t)
+	var answers []string
+	for _, command := range server.Curl() {
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", command+" --silent --show-error --fail-with-body").CombinedOutput()
+		require.NoError(t, err, "%s\n%s", command, out)
+		answers = append(answers, string(out))
+	}
+	documented, err := os.ReadFile("../testdata/job_execution_example.json")
+	require.NoError(t, err)
+	require.Equal(t, string(documented), answers[0])
+	require.Equal(t, "["+string(documented)+"]", answers[1])
+	require.Contains(t, answers[2], `{"job_id": "`+server.Jobs()[1].ID)
+	require.Contains(t, answers[3], `{"token":{`)
 }
 
 func TestFaults(t *testing.T) {
