@@ -1,0 +1,258 @@
+package poll
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	errGone   = errors.New("the job is gone")
+	errWindow = errors.New("the maintenance window is over")
+)
+
+// state is a job's, as a service tells it.
+type state struct {
+	status   string
+	progress int
+	seen     int // differs in each look, and is nothing worth telling
+}
+
+// script is a job that goes through states, one a look, and stays in the last.
+type script struct {
+	states []state
+	after  time.Duration // asked for by the service
+	err    error         // after the states, nil to stay in the last
+	looks  []time.Time
+}
+
+func (s *script) get(ctx context.Context) (state, time.Duration, error) {
+	s.looks = append(s.looks, time.Now())
+	if ctx.Err() != nil {
+		return state{}, 0, ctx.Err()
+	}
+	n := len(s.looks)
+	if n > len(s.states) {
+		if s.err != nil {
+			return state{}, 0, s.err
+		}
+		n = len(s.states)
+	}
+	now := s.states[n-1]
+	now.seen = len(s.looks)
+	return now, s.after, nil
+}
+
+// gaps are the times between two looks.
+func (s *script) gaps() []time.Duration {
+	var list []time.Duration
+	for i := 1; i < len(s.looks); i++ {
+		list = append(list, s.looks[i].Sub(s.looks[i-1]))
+	}
+	return list
+}
+
+func (s *script) job() Job[state] {
+	return Job[state]{
+		Get:  s.get,
+		Done: func(s state) bool { return s.status == "done" || s.status == "failed" },
+		Same: func(older, newer state) bool { return older.status == newer.status && older.progress == newer.progress },
+	}
+}
+
+func defaults(t *testing.T) Options {
+	t.Helper()
+	var o Options
+	require.NoError(t, o.Check())
+	return o
+}
+
+func TestOptionsCheck(t *testing.T) {
+	for name, tt := range map[string]struct {
+		given, want Options
+		err         string
+	}{
+		"defaults":       {Options{}, Options{time.Second, 15 * time.Second}, ""},
+		"both":           {Options{time.Minute, time.Hour}, Options{time.Minute, time.Hour}, ""},
+		"equal":          {Options{time.Minute, time.Minute}, Options{time.Minute, time.Minute}, ""},
+		"only first":     {Options{First: 2 * time.Second}, Options{2 * time.Second, 15 * time.Second}, ""},
+		"a high first":   {Options{First: time.Hour}, Options{time.Hour, time.Hour}, ""},
+		"only max":       {Options{Max: time.Minute}, Options{time.Second, time.Minute}, ""},
+		"a low max":      {Options{Max: time.Millisecond}, Options{time.Millisecond, time.Millisecond}, ""},
+		"negative first": {Options{First: -1}, Options{}, "must not be negative"},
+		"negative max":   {Options{Max: -1}, Options{}, "must not be negative"},
+		"swapped":        {Options{First: 2, Max: 1}, Options{}, "max must not be below first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := tt.given
+			err := o.Check()
+			if tt.err != "" {
+				require.EqualError(t, err, tt.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.want, o)
+		})
+	}
+}
+
+// The time between two looks grows by half from the first interval to the
+// longest, each shortened by up to a quarter so that waiters drift apart.
+func TestIntervals(t *testing.T) {
+	firsts := map[time.Duration]bool{}
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{states: []state{{status: "running"}}}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			_, err := s.job().Wait(ctx, defaults(t))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			gaps := s.gaps()
+			require.Greater(t, len(gaps), 20)
+			interval := float64(time.Second)
+			for i, gap := range gaps {
+				require.LessOrEqual(t, float64(gap), interval+1, "gap %d", i)
+				require.GreaterOrEqual(t, float64(gap), interval*3/4-10, "gap %d", i)
+				interval = min(interval*3/2, float64(15*time.Second))
+			}
+			firsts[gaps[0]] = true
+		})
+	}
+	require.Greater(t, len(firsts), 10, "jitter")
+}
+
+func TestFirstLookIsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := &script{states: []state{{status: "done", progress: 100}}}
+		got, err := s.job().Wait(t.Context(), defaults(t))
+		require.NoError(t, err)
+		require.Equal(t, state{"done", 100, 1}, got)
+		require.Zero(t, time.Since(start))
+		require.Len(t, s.looks, 1)
+	})
+}
+
+// What the service asks for counts where it is longer.
+func TestRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{states: []state{{status: "running"}, {status: "running"}, {status: "done"}}, after: time.Minute}
+		_, err := s.job().Wait(t.Context(), defaults(t))
+		require.NoError(t, err)
+		require.Equal(t, []time.Duration{time.Minute, time.Minute}, s.gaps())
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{states: []state{{status: "running"}, {status: "done"}}, after: time.Millisecond}
+		_, err := s.job().Wait(t.Context(), defaults(t))
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, s.gaps()[0], 750*time.Millisecond)
+	})
+}
+
+// Watch tells changes and nothing else, the first state and the last included.
+func TestWatchYieldsChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{states: []state{
+			{status: "new"}, {status: "new"}, {status: "running"}, {status: "running", progress: 50}, {status: "running", progress: 50},
+			{status: "running", progress: 50}, {status: "odd"}, {status: "running", progress: 50}, {status: "done", progress: 100}, {status: "never"},
+		}}
+		var got []state
+		for st, err := range s.job().Watch(t.Context(), defaults(t)) {
+			require.NoError(t, err)
+			got = append(got, st)
+		}
+		require.Equal(t, []state{
+			{"new", 0, 1},
+			{"running", 0, 3},
+			{"running", 50, 4},
+			{"odd", 0, 7},
+			{"running", 50, 8},
+			{"done", 100, 9},
+		}, got)
+		require.Len(t, s.looks, 9, "nobody looks at a job that has ended")
+	})
+}
+
+// An iterator may be used more than once: it starts anew.
+func TestWatchTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{states: []state{{status: "done"}}}
+		watch := s.job().Watch(t.Context(), defaults(t))
+		for range 2 {
+			n := 0
+			for _, err := range watch {
+				require.NoError(t, err)
+				n++
+			}
+			require.Equal(t, 1, n)
+		}
+	})
+}
+
+// An error ends it, with the last state seen beside it.
+func TestErrorEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{states: []state{{status: "running", progress: 5}, {status: "running", progress: 5}}, err: errGone}
+		var states []state
+		var errs []error
+		for st, err := range s.job().Watch(t.Context(), defaults(t)) {
+			states, errs = append(states, st), append(errs, err)
+		}
+		require.Equal(t, []state{{"running", 5, 1}, {"running", 5, 2}}, states)
+		require.Equal(t, []error{nil, errGone}, errs)
+
+		s.looks = nil
+		got, err := s.job().Wait(t.Context(), defaults(t))
+		require.Equal(t, errGone, err)
+		require.Equal(t, state{"running", 5, 2}, got)
+
+		none := &script{err: errGone}
+		got, err = none.job().Wait(t.Context(), defaults(t))
+		require.Equal(t, errGone, err)
+		require.Zero(t, got)
+	})
+}
+
+// A loop that is left early leaves nothing behind: a bubble does not end
+// before its goroutines and timers.
+func TestAbandonedWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{states: []state{{status: "a"}, {status: "b"}, {status: "c"}}}
+		start := time.Now()
+		for st := range s.job().Watch(t.Context(), defaults(t)) {
+			if st.status == "b" {
+				break
+			}
+		}
+		require.Len(t, s.looks, 2)
+		require.LessOrEqual(t, time.Since(start), time.Second)
+	})
+}
+
+// A context that ends is noticed at once, between two looks, too, and its own
+// cause is told.
+func TestContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{states: []state{{status: "running", progress: 7}}, after: time.Hour}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, errWindow)
+		defer cancel()
+		start := time.Now()
+		got, err := s.job().Wait(ctx, defaults(t))
+		require.Equal(t, 10*time.Second, time.Since(start))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, errWindow)
+		require.Equal(t, state{"running", 7, 1}, got, "the last state known")
+		require.Len(t, s.looks, 1)
+
+		s.looks = nil
+		_, err = s.job().Wait(ctx, defaults(t))
+		require.ErrorIs(t, err, context.DeadlineExceeded, "one that has ended before")
+	})
+}
