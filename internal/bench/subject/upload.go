@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/tls"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"hash"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"sync/atomic"
+	"time"
+
+	md5simd "github.com/minio/md5-simd"
+
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+)
+
+// job is one upload, whoever does it.
+type job struct {
+	how, url, file string
+	parallel       int
+	chunk          int64
+	sum            string // md5, simd or none
+	checkpoints    string
+	profile        string
+}
+
+// saves is what the checkpoints of an upload cost.
+type saves struct {
+	Saves     int64
+	SaveNanos int64
+	Nanos     int64 // of the upload
+}
+
+func upload(flags *flag.FlagSet) func(context.Context) (any, error) {
+	var j job
+	flags.StringVar(&j.how, "how", "sdk", "sdk, raw, sendfile or naive")
+	flags.StringVar(&j.url, "url", "", "the server")
+	flags.StringVar(&j.file, "file", "", "the image")
+	flags.IntVar(&j.parallel, "parallel", 4, "chunks under way at once")
+	flags.Int64Var(&j.chunk, "chunk", 64<<20, "bytes of a chunk")
+	flags.StringVar(&j.sum, "sum", "md5", "md5, simd or none")
+	flags.StringVar(&j.checkpoints, "checkpoints", "", "folder for checkpoints, none without")
+	flags.StringVar(&j.profile, "cpuprofile", "", "where to write a CPU profile")
+	return func(ctx context.Context) (any, error) {
+		if j.profile != "" {
+			f, err := os.Create(j.profile)
+			if err != nil {
+				return nil, err
+			}
+			defer f.Close()
+			if err := pprof.StartCPUProfile(f); err != nil {
+				return nil, err
+			}
+			defer pprof.StopCPUProfile()
+		}
+		start := time.Now()
+		found := &saves{}
+		var err error
+		switch j.how {
+		case "sdk":
+			err = j.sdk(ctx, found)
+		case "raw", "sendfile":
+			err = j.raw()
+		case "naive":
+			err = j.naive(ctx)
+		default:
+			err = fmt.Errorf("unknown way %q", j.how)
+		}
+		found.Nanos = time.Since(start).Nanoseconds()
+		return found, err
+	}
+}
+
+func (j *job) sdk(ctx context.Context, found *saves) error {
+	client, err := oraclemarket.New("partner@example.com", oraclemarket.StaticToken("token"), oraclemarket.WithBaseURL(j.url))
+	if err != nil {
+		return err
+	}
+	req := &oraclemarket.UploadRequest{
+		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux",
+		ChunkSize: j.chunk, Concurrency: j.parallel, DisableChecksum: j.sum == "none",
+	}
+	if j.sum == "simd" {
+		server := md5simd.NewServer()
+		defer server.Close()
+		req.NewMD5 = func() hash.Hash { return simd{server.NewHash()} }
+	}
+	if j.checkpoints != "" {
+		req.Checkpoints = &timed{CheckpointStore: oraclemarket.FileCheckpoints(j.checkpoints), found: found}
+	}
+	_, err = client.MachineImages.UploadFile(ctx, j.file, req)
+	return err
+}
+
+// simd gives its lane back with the sum, after which nobody uses it.
+type simd struct{ md5simd.Hasher }
+
+func (h simd) Sum(b []byte) []byte {
+	defer h.Close()
+	return h.Hasher.Sum(b)
+}
+
+// timed measures Save.
+type timed struct {
+	oraclemarket.CheckpointStore
+
+	found *saves
+}
+
+func (t *timed) Save(ctx context.Context, key string, state []byte) error {
+	start := time.Now()
+	defer func() {
+		atomic.AddInt64(&t.found.Saves, 1)
+		atomic.AddInt64(&t.found.SaveNanos, time.Since(start).Nanoseconds())
+	}()
+	return t.CheckpointStore.Save(ctx, key, state)
+}
+
+// raw is the floor: the same chunks over as many sockets, each after an MD5
+// pass if there is to be one, and nothing else.
+func (j *job) raw() error {
+	f, err := os.Open(j.file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	target, err := url.Parse(j.url)
+	if err != nil {
+		return err
+	}
+	var next atomic.Int64
+	done := make(chan error, j.parallel)
+	for range j.parallel {
+		go func() {
+			done <- j.rawChunks(target, f, func() (offset, size int64) {
+				offset = (next.Add(1) - 1) * j.chunk
+				return offset, min(j.chunk, info.Size()-offset)
+			})
+		}()
+	}
+	for range j.parallel {
+		if e := <-done; e != nil {
+			err = e
+		}
+	}
+	return err
+}
+
+func (j *job) rawChunks(target *url.URL, f *os.File, next func() (offset, size int64)) error {
+	c, err := dial(target)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	buf := make([]byte, 128<<10)
+	answer := make([]byte, 1024)
+	for {
+		offset, size := next()
+		if size <= 0 {
+			return nil
+		}
+		sum := ""
+		if j.sum == "md5" {
+			h := md5.New()
+			if _, err := io.CopyBuffer(h, io.NewSectionReader(f, offset, size), buf); err != nil {
+				return err
+			}
+			sum = hex.EncodeToString(h.Sum(nil))
+		}
+		if _, err := fmt.Fprintf(c, "POST /x/chunk HTTP/1.1\r\nContent-Length: %d\r\nX-MD5-Checksum: %s\r\n\r\n", size, sum); err != nil {
+			return err
+		}
+		if j.how == "sendfile" {
+			err = sendfile(c, j.file, offset, size)
+		} else {
+			_, err = io.CopyBuffer(onlyWriter{c}, io.NewSectionReader(f, offset, size), buf)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := c.Read(answer); err != nil { // comes in one piece
+			return err
+		}
+	}
+}
+
+// onlyWriter hides the ReadFrom that would choose buffers of its own.
+type onlyWriter struct{ io.Writer }
+
+func sendfile(c net.Conn, file string, offset, size int64) error {
+	f, err := os.Open(file) // sendfile uses the file's own position
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return err
+	}
+	_, err = io.Copy(c, io.LimitReader(f, size))
+	return err
+}
+
+func dial(target *url.URL) (net.Conn, error) {
+	if target.Scheme == "https" {
+		return tls.Dial("tcp", target.Host, &tls.Config{MinVersion: tls.VersionTLS12})
+	}
+	return net.Dial("tcp", target.Host)
+}
+
+// naive is what one writes in ten minutes: the form in a buffer, then Post.
+func (j *job) naive(ctx context.Context) error {
+	f, err := os.Open(j.file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	part, err := form.CreateFormFile("file", filepath.Base(j.file))
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(part, f); err != nil {
+		return err
+	}
+	if err := form.Close(); err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, j.url+"/appstore/publisher/v1/machineimages", &body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", form.FormDataContentType())
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}

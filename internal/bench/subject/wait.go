@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+)
+
+// waiters is what n of them cost together.
+type waiters struct {
+	Goroutines int   // beside those of the connections and of main
+	Bytes      int64 // heap and stacks, above those before
+	PeakBytes  int64 // the most between two looks, garbage included
+}
+
+func wait(flags *flag.FlagSet) func(context.Context) (any, error) {
+	url := flags.String("url", "", "the server")
+	n := flags.Int("n", 1, "waiters")
+	seconds := flags.Int("seconds", 30, "how long to watch them")
+	return func(ctx context.Context) (any, error) {
+		client, err := oraclemarket.New("partner@example.com", oraclemarket.StaticToken("token"), oraclemarket.WithBaseURL(*url))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := client.MachineImages.Get(ctx, 1); err != nil { // what one pays once
+			return nil, err
+		}
+		before, goroutines := memory(true), runtime.NumGoroutine()
+		ctx, cancel := context.WithTimeout(ctx, time.Duration(*seconds)*time.Second)
+		defer cancel()
+		var all sync.WaitGroup
+		failed := make(chan error, *n)
+		for i := range *n {
+			all.Go(func() {
+				if _, err := client.MachineImages.Wait(ctx, int64(i+1)); !errors.Is(err, context.DeadlineExceeded) {
+					failed <- fmt.Errorf("waiter %d: %w", i, err)
+				}
+			})
+		}
+		found := &waiters{}
+		for ctx.Err() == nil {
+			found.PeakBytes = max(found.PeakBytes, memory(false)-before)
+			found.Goroutines = runtime.NumGoroutine() - goroutines
+			if deadline, _ := ctx.Deadline(); time.Until(deadline) < time.Second {
+				found.Bytes = memory(true) - before
+				break
+			}
+			time.Sleep(250 * time.Millisecond)
+		}
+		all.Wait()
+		select {
+		case err := <-failed:
+			return nil, err
+		default:
+			return found, nil
+		}
+	}
+}
+
+// memory is what heap and stacks take, garbage only if it is not collected.
+func memory(collect bool) int64 {
+	if collect {
+		runtime.GC()
+		runtime.GC() // stacks shrink in the next one
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
