@@ -98,11 +98,11 @@ func (s *Server) Curl() []string {
 	return []string{
 		fmt.Sprintf(`curl %s "%s%s/%s"`, auth, s.URL, jobsPath, JobID),
 		fmt.Sprintf(`curl %s "%s%s"`, auth, s.URL, jobsPath),
-		fmt.Sprintf(`curl -X POST %s %s -d '{"image_id": "%s", "tenant_id_dst": "%s"}' "%s%s"`,
-			auth, asJSON, ImageID, DestinationTenantID, s.URL, jobsPath),
+		fmt.Sprintf(`curl -X POST %s %s -d '{"image_id": %s, "tenant_id_dst": %s}' "%s%s"`,
+			auth, asJSON, quote(ImageID), quote(DestinationTenantID), s.URL, jobsPath),
 		fmt.Sprintf(`curl -X POST %s -d '{"auth": {"identity": {"methods": ["password"], "password": {"user": `+
-			`{"domain": {"id": "default"}, "name": "%s", "password": "%s"}}}, "scope": {"project": {"id": "%s"}}}}' "%s%s"`,
-			asJSON, s.APIKey, s.APISecret, TenantID, s.URL, tokensPath),
+			`{"domain": {"id": "default"}, "name": %s, "password": %s}}}, "scope": {"project": {"id": %s}}}}' "%s%s"`,
+			asJSON, quote(s.APIKey), quote(s.APISecret), quote(TenantID), s.URL, tokensPath),
 	}
 }
 
