@@ -150,11 +150,11 @@ func FuzzEnvelope(f *testing.F) {
 		client, mock := mockClient(t, multiplay.WithRetry(1, 0, 0))
 		mock.RegisterNoResponder(httpmock.NewBytesResponder(status, body))
 		update, err := client.ImageUpdates.Retry(t.Context(), 1)
-		var said struct {
-			Success any `json:"success"`
-			Error   any `json:"error"`
-		}
-		if json.Unmarshal(body, &said) == nil && (said.Success == false || said.Error == true) {
+		said := struct {
+			Success *bool `json:"success"`
+			Error   bool  `json:"error"`
+		}{}
+		if json.Unmarshal(body, &said) == nil && (said.Error || said.Success != nil && !*said.Success) {
 			require.Error(t, err)
 		}
 		if err == nil {
@@ -164,8 +164,7 @@ func FuzzEnvelope(f *testing.F) {
 		var failed *multiplay.Error
 		require.ErrorAs(t, err, &failed)
 		require.NotEmpty(t, failed.Error())
-		var locked *multiplay.ImageLockedError
-		if errors.As(err, &locked) {
+		if locked, ok := errors.AsType[*multiplay.ImageLockedError](err); ok {
 			require.GreaterOrEqual(t, locked.DiffID, int64(0))
 		}
 	})

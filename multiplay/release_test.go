@@ -3,7 +3,6 @@ package multiplay_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -334,7 +333,7 @@ func TestReleaseRequestIsChecked(t *testing.T) {
 		require.EqualError(t, err, "multiplay: "+want)
 		require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
 		var stopped *multiplay.ReleaseError
-		require.False(t, errors.As(err, &stopped))
+		require.NotErrorAs(t, err, &stopped)
 	}
 	_, err := client.Release(t.Context(), &multiplay.ReleaseRequest{ImageID: 1, MachineID: 1, Description: "x"}, multiplay.WithPollInterval(-1, 0))
 	require.ErrorIs(t, err, multiplay.ErrInvalidArgument)

@@ -29,7 +29,7 @@ func googleSource() multiplay.GoogleStorageSource {
 	return multiplay.GoogleStorageSource{Bucket: "builds", Folder: "server/42", CredentialsJSON: []byte(googleToken)}
 }
 
-func parsedSource(t testing.TB) multiplay.SourceURL {
+func parsedSource(t *testing.T) multiplay.SourceURL {
 	t.Helper()
 	raw, err := s3Source().URL()
 	require.NoError(t, err)

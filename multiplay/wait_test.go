@@ -83,10 +83,12 @@ func TestWatchCanBeLeft(t *testing.T) {
 	states(mock, "/cfp/v1/imageupdate/5/status", "Running")
 	mock.RegisterResponder("GET", base+"/cfp/v1/imageinstall/status", answerWith(`{}`))
 	mock.RegisterResponder("GET", base+"/cfp/v2/project/1337/image/5/status", answerWith(`{"pending_machines":1}`))
-	for range client.ImageUpdates.Watch(t.Context(), 5) {
+	for _, err := range client.ImageUpdates.Watch(t.Context(), 5) {
+		require.NoError(t, err)
 		break
 	}
-	for range client.Images.WatchRollout(t.Context(), 5, 6) {
+	for _, err := range client.Images.WatchRollout(t.Context(), 5, 6) {
+		require.NoError(t, err)
 		break
 	}
 	require.Equal(t, 3, mock.GetTotalCallCount())
@@ -125,7 +127,8 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 		client, mock := mockClient(t)
 		looks := 0
 		mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/5/status", func(r *http.Request) (*http.Response, error) {
-			if looks++; looks == 1 {
+			looks++
+			if looks == 1 {
 				return answerWith(`{"jobstatename":"Running"}`).HeaderSet(http.Header{"Retry-After": {"90"}})(r)
 			}
 			return answerWith(`{"jobstatename":"Completed"}`)(r)

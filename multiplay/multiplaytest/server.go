@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 
@@ -58,7 +59,7 @@ func Start(addr string, opts ...Option) (*Server, error) {
 		SecretKey:        config.secretKey,
 
 		config: config,
-		lastID: 4710,
+		lastID: firstID - 1,
 		images: map[int64]*image{},
 		next:   map[Resource][]Outcome{},
 		files:  Files{Modified: []string{"game/server.bin"}},
@@ -101,10 +102,21 @@ func (s *Server) Env() []string {
 	}
 }
 
-// Curl is a shell command that asks for the image options.
-func (s *Server) Curl() string {
-	return fmt.Sprintf("curl -i -u '%s:%s' '%s/cfp/v1/image/options?accountserviceid=%d'", s.AccessKey, s.SecretKey, s.URL, s.AccountServiceID)
+// Curl are shell commands that work in their order: what there is, an image update, and its status.
+func (s *Server) Curl() []string {
+	command := func(call, parameters string) string {
+		return fmt.Sprintf("curl --user '%s:%s' '%s/cfp/v1/%s?accountserviceid=%d%s'", s.AccessKey, s.SecretKey, s.URL, call, s.AccountServiceID, parameters)
+	}
+	return []string{
+		command("image/options", ""),
+		command("imageupdate/create", fmt.Sprintf("&imageid=%d&machineid=%d&desc=alpha-build&url=%s",
+			ImageID, MachineID, url.QueryEscape("s3://myuser:mypassword@bucket/key"))),
+		command(fmt.Sprintf("imageupdate/%d/status", firstID), ""),
+	}
 }
+
+// firstID is the id of the first job.
+const firstID = 4711
 
 // The names of the operations, for [Fault].Operation, [Server.Count] and [Server.Processed].
 const (

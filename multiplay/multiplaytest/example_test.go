@@ -1,0 +1,63 @@
+package multiplaytest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/imagejobs/imagejobs-go/multiplay"
+	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
+)
+
+// A program that updates images is tested against a server of its own.
+func Example() {
+	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0)) // jobs are done at once
+	defer server.Close()
+	client := server.Client()
+
+	update, err := client.ImageUpdates.Create(context.Background(), &multiplay.CreateImageUpdateRequest{
+		ImageID:     multiplaytest.ImageID,
+		MachineID:   multiplaytest.MachineID,
+		Description: "alpha-build",
+		Source:      multiplay.SteamSource{AppID: 740},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	done, err := client.ImageUpdates.Wait(context.Background(), update.UpdateID)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(done.State, server.Updates()[0].SourceURL)
+	// Output: Completed steam://anonymous:@install/740/
+}
+
+// The next update fails, and the answer to its retry gets lost: the server has
+// it, the client cannot know and does not send it again.
+func ExampleServer_Inject() {
+	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0))
+	defer server.Close()
+	client := server.Client()
+	server.Next(multiplaytest.Update, multiplaytest.Outcome{State: multiplay.JobFailed, Error: "no such bucket"})
+	server.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateRetry, Drop: multiplaytest.DropAfter})
+
+	update, err := client.ImageUpdates.Create(context.Background(), &multiplay.CreateImageUpdateRequest{
+		ImageID:     multiplaytest.ImageID,
+		MachineID:   multiplaytest.MachineID,
+		Description: "alpha-build",
+		Source:      multiplay.SteamSource{AppID: 740},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = client.ImageUpdates.Wait(context.Background(), update.UpdateID)
+	fmt.Println(err)
+	_, err = client.ImageUpdates.Retry(context.Background(), update.UpdateID)
+	fmt.Println(errors.Is(err, multiplay.ErrAmbiguous), server.Count(multiplaytest.OpUpdateRetry))
+	// Output:
+	// multiplay: image update 4711 ended with state "Failed": no such bucket
+	// true 1
+}
