@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -45,8 +44,9 @@ func parseInt(text string) (int64, error) {
 		return n, nil
 	}
 	// 1.7e9 and 12.0 are integers too; a fraction is cut off.
+	// ParseFloat takes more, Go's own spellings and "inf", that nobody means.
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(f) || f < -1<<62 || f > 1<<62 {
+	if err != nil || strings.Trim(text, "0123456789+-.eE") != "" || f < -1<<62 || f > 1<<62 {
 		return 0, fmt.Errorf("%q is not an integer", clip(text))
 	}
 	return int64(f), nil
@@ -86,22 +86,31 @@ func (b *Bool) UnmarshalJSON(data []byte) error {
 }
 
 // Time is a time: ISO 8601, an HTTP date, or Unix seconds as number or string.
-// Zero means none was given. Text that is no time known is none too: a date
+// Zero means none was given. A value that is no time known is none too: a date
 // in a new form must not hide the status beside it.
 type Time struct{ time.Time }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *Time) UnmarshalJSON(data []byte) error {
 	text, ok, err := scalar(data)
-	if err != nil || !ok {
-		return err
+	if err == nil && !ok {
+		return nil
 	}
-	t.Time = ParseTime(text)
+	t.Time = ParseTime(text) // "" after an error
 	return nil
 }
 
-// ParseTime is the time that text gives, in UTC, or zero.
+// ParseTime is the time that text gives, in UTC, or zero. The years 1 to 9999
+// are known, since no others can be written as JSON again.
 func ParseTime(text string) time.Time {
+	t := parseTime(text)
+	if year := t.Year(); year < 1 || year > 9999 {
+		return time.Time{}
+	}
+	return t
+}
+
+func parseTime(text string) time.Time {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return time.Time{}
@@ -128,7 +137,11 @@ type Map[V any] map[string]V
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (m *Map[V]) UnmarshalJSON(data []byte) error {
-	if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && trimmed[0] == '[' {
+	trimmed := bytes.TrimSpace(data)
+	if string(trimmed) == "null" {
+		return nil
+	}
+	if len(trimmed) > 0 && trimmed[0] == '[' {
 		var list []json.RawMessage
 		if err := json.Unmarshal(data, &list); err != nil {
 			return err
