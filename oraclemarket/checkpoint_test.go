@@ -1,6 +1,7 @@
 package oraclemarket
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,10 +32,10 @@ func sampleCheckpoint() *checkpoint {
 	}
 }
 
-func encoded(t testing.TB, c *checkpoint) []byte {
-	t.Helper()
+func encoded(tb testing.TB, c *checkpoint) []byte {
+	tb.Helper()
 	data, err := c.encode()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return data
 }
 
@@ -69,7 +71,7 @@ func TestCheckpointTruncated(t *testing.T) {
 		require.ErrorIs(t, err, ErrCheckpointInvalid, other)
 	}
 	for _, more := range []string{" ", "\n", "{}", "\x00", string(data)} {
-		_, err := decodeCheckpoint(append(data[:len(data):len(data)], more...))
+		_, err := decodeCheckpoint(append(slices.Clip(data), more...))
 		require.ErrorIs(t, err, ErrCheckpointInvalid, more)
 	}
 }
@@ -98,14 +100,12 @@ func TestCheckpointForeign(t *testing.T) {
 		"it has chunks or an id before there can be any":                func(c *checkpoint) { c.Phase = phaseInitiating },
 		"it is corrupt: json: cannot unmarshal string into Go struct f": nil,
 	} {
-		data := encoded(t, sampleCheckpoint())
+		state := []byte(`{"format":"1"}`)
+		data := fmt.Appendf(nil, `{"sha256":%q,"state":%s}`, digest(state), state)
 		if change != nil {
 			c := sampleCheckpoint()
 			change(c)
 			data = encoded(t, c)
-		} else {
-			state := []byte(`{"format":"1"}`)
-			data = []byte(fmt.Sprintf(`{"sha256":%q,"state":%s}`, digest(state), state))
 		}
 		_, err := decodeCheckpoint(data)
 		require.ErrorIs(t, err, ErrCheckpointInvalid)
@@ -164,7 +164,7 @@ func sealedState(state []byte) []byte {
 func jsonEqual(a, b *checkpoint) bool {
 	first, err1 := json.Marshal(a)
 	second, err2 := json.Marshal(b)
-	return err1 == nil && err2 == nil && string(first) == string(second)
+	return err1 == nil && err2 == nil && bytes.Equal(first, second)
 }
 
 func TestChunkSetRanges(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -57,7 +58,8 @@ func TestUploadFaults(t *testing.T) {
 			t.Run(operation+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				for _, times := range []int{1, 3} {
-					inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+					synctest.Test(t, func(t *testing.T) {
+						r := inMemory(t, nil, nil)
 						loseInitiate(r, operation)
 						fault.Operation, fault.Times = operation, times
 						r.Inject(fault)
@@ -93,7 +95,8 @@ func TestUploadFaultsWithoutEnd(t *testing.T) {
 		for name, fault := range uploadFaults {
 			t.Run(operation+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+				synctest.Test(t, func(t *testing.T) {
+					r := inMemory(t, nil, nil)
 					loseInitiate(r, operation)
 					fault.Operation, fault.Times = operation, -1
 					if operation == oraclemarkettest.OpUploadChunk {
@@ -167,7 +170,8 @@ func statusOf(fault *oraclemarkettest.Fault, failed *oraclemarket.Error) int {
 // Bytes that stop moving: cut after the stall limit, and sent again.
 func TestUploadStalledChunk(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, clientOptions{oraclemarket.WithTimeouts(0, 7*time.Second)}, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, clientOptions{oraclemarket.WithTimeouts(0, 7*time.Second)})
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallRead, Skip: 1, Times: 3})
 		// More than what is buffered on the way, so that the client notices.
 		data := randomBytes(400_000)
@@ -193,7 +197,8 @@ func TestUploadStalledChunk(t *testing.T) {
 
 func TestUploadTokenExpires(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		data := randomBytes(9 * testChunk)
 		req := imageOf(data, nil)
 		req.Progress = func(p oraclemarket.UploadProgress) {
@@ -222,7 +227,8 @@ func TestUploadLostInitiate(t *testing.T) {
 			t.Run(name+server, func(t *testing.T) {
 				t.Parallel()
 				now := func() time.Time { return time.Now().Add(skew) }
-				inBubble(t, serverOptions{oraclemarkettest.WithClock(now)}, nil, func(t *testing.T, r *uploadRig) {
+				synctest.Test(t, func(t *testing.T) {
+					r := inMemory(t, serverOptions{oraclemarkettest.WithClock(now)}, nil)
 					lost := fault
 					lost.Operation = oraclemarkettest.OpInitiate
 					r.Inject(lost)
@@ -262,10 +268,11 @@ func (r *uploadRig) other(t *testing.T, chunks int, change func(*oraclemarket.In
 func TestUploadLostInitiateDecoys(t *testing.T) {
 	t.Parallel()
 	same := func(*oraclemarket.InitiateUploadRequest) {}
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		// Older than ours, with nothing in it.
 		r.other(t, 3, same)
-		time.Sleep(time.Hour) //nolint:forbidigo // virtual time
+		<-time.After(time.Hour)
 		// Like ours, but for something.
 		r.other(t, 3, func(i *oraclemarket.InitiateUploadRequest) { i.Application = "WordPress" })
 		r.other(t, 3, func(i *oraclemarket.InitiateUploadRequest) { i.Version = "OL68" })
@@ -303,7 +310,8 @@ func TestUploadLostInitiateDecoys(t *testing.T) {
 
 func TestUploadLostInitiateAmbiguous(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		data := randomBytes(3 * testChunk)
 		twin := r.other(t, 3, func(*oraclemarket.InitiateUploadRequest) {})
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
@@ -311,9 +319,9 @@ func TestUploadLostInitiateAmbiguous(t *testing.T) {
 		_, err := r.images.Upload(t.Context(), imageOf(data, store))
 		require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
 		require.Len(t, r.Uploads(), 2)
-		require.ErrorContains(t, err, fmt.Sprint(twin))
+		require.ErrorContains(t, err, jsonText(t, twin))
 		ours := r.Uploads()[1].ID
-		require.ErrorContains(t, err, fmt.Sprint(ours))
+		require.ErrorContains(t, err, jsonText(t, ours))
 
 		// As the error says: delete the one that is not wanted.
 		_, err = r.images.Delete(t.Context(), twin)
@@ -329,7 +337,8 @@ func TestUploadLostInitiateAmbiguous(t *testing.T) {
 // the next.
 func TestUploadLostInitiateSeenTwice(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
 		page := func(first, id int64, more bool) oraclemarkettest.Fault {
 			return oraclemarkettest.Fault{Operation: oraclemarkettest.OpList, Body: fmt.Sprintf(
@@ -365,7 +374,8 @@ func TestUploadInitiateRefused(t *testing.T) {
 // the list may have been behind.
 func TestUploadInitiateRefusedAfterLostAnswer(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpList, Body: `{"items":[],"hasMore":false}`})
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusForbidden})
@@ -390,7 +400,8 @@ func TestCreateLost(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, nil, nil)
 				fault.Operation = oraclemarkettest.OpCreate
 				r.Inject(fault)
 				_, err := r.images.Create(t.Context(), &oraclemarket.CreateMachineImageRequest{

@@ -3,7 +3,7 @@ package oraclemarket_test
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // the service's checksum
+	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
 	"io/fs"
@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -59,16 +58,14 @@ func uploadClient(t *testing.T, s *oraclemarkettest.Server, dialer dialer, opts 
 	return c.MachineImages
 }
 
-// inBubble runs a test in virtual time, with connections in memory: back-offs,
-// stalls and jobs have their real lengths and take no time.
-func inBubble(t *testing.T, server serverOptions, client clientOptions, test func(t *testing.T, r *uploadRig)) {
+// inMemory is a rig for a bubble of virtual time, with connections in memory:
+// back-offs, stalls and jobs have their real lengths and take no time.
+func inMemory(t *testing.T, server serverOptions, client clientOptions) *uploadRig {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		listener := emulator.NewPipeListener()
-		s := oraclemarkettest.NewServer(append(serverOptions{oraclemarkettest.WithListener(listener)}, server...)...)
-		t.Cleanup(s.Close)
-		test(t, &uploadRig{Server: s, images: uploadClient(t, s, listener, client)})
-	})
+	listener := emulator.NewPipeListener()
+	s := oraclemarkettest.NewServer(append(serverOptions{oraclemarkettest.WithListener(listener)}, server...)...)
+	t.Cleanup(s.Close)
+	return &uploadRig{Server: s, images: uploadClient(t, s, listener, client)}
 }
 
 // randomBytes is n bytes, the same ones each time.
@@ -79,7 +76,7 @@ func randomBytes(n int) []byte {
 }
 
 func md5Hex(data []byte) string {
-	sum := md5.Sum(data) //nolint:gosec // the service's checksum
+	sum := md5.Sum(data)
 	return hex.EncodeToString(sum[:])
 }
 

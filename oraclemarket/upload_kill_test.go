@@ -195,6 +195,8 @@ func TestUploadKilledAgainAndAgain(t *testing.T) {
 	const chunks = 24
 	r := overTCP(t, nil, nil)
 	r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Delay: 3 * time.Millisecond, Times: -1})
+	// It must not come to its end before it is killed.
+	r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Delay: time.Minute, Times: -1})
 	data := randomBytes(chunks * testChunk)
 	path := filepath.Join(t.TempDir(), "wordpress.tar.gz")
 	require.NoError(t, os.WriteFile(path, data, 0o600))
@@ -213,6 +215,7 @@ func TestUploadKilledAgainAndAgain(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, len(acknowledged), until)
 	}
+	r.ClearFaults()
 	before := r.only(t).Receipts
 	_, err := r.images.UploadFile(t.Context(), path, task.request())
 	require.NoError(t, err)

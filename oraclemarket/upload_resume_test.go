@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -184,7 +185,8 @@ func TestUploadSourceChangesMeanwhile(t *testing.T) {
 		"edited in a chunk before":   {func(d []byte) []byte { d[0] ^= 1; return d }, oraclemarket.ErrSourceChanged},
 	} {
 		for _, checksum := range []bool{true, false} {
-			inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, nil, nil)
 				file := &changingFile{data: randomBytes(4 * chunk)}
 				r.Inject(oraclemarkettest.Fault{
 					Operation: oraclemarkettest.OpUploadChunk,
@@ -288,7 +290,8 @@ func TestUploadUnreadableSource(t *testing.T) {
 // The service has fewer chunks than were acknowledged, and cannot say which.
 func TestUploadResumeServiceLostChunks(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		store := &memStore{}
 		data := r.interrupted(t, store, 4)
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Body: fmt.Sprintf(
@@ -307,7 +310,8 @@ func TestUploadResumeServiceLostChunks(t *testing.T) {
 // that were acknowledged.
 func TestUploadResumeServiceHasMore(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		store := &memStore{}
 		data := randomBytes(9 * testChunk)
 		req := imageOf(data, store)
@@ -326,7 +330,8 @@ func TestUploadResumeServiceHasMore(t *testing.T) {
 
 func TestUploadResumeUnknownToService(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		store := &memStore{}
 		data := r.interrupted(t, store, 4)
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Status: http.StatusNotFound})
@@ -353,7 +358,8 @@ func TestUploadResumeUnknownToService(t *testing.T) {
 // An answer to the first Get that is no answer must not start over.
 func TestUploadResumeGetFails(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest} {
 			store := &memStore{}
 			data := r.interrupted(t, store, 4)
@@ -397,11 +403,12 @@ func TestUploadResumeMerge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, serverOptions{oraclemarkettest.WithJobTime(5 * time.Minute)}, nil, func(t *testing.T, r *uploadRig) {
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, serverOptions{oraclemarkettest.WithJobTime(5 * time.Minute)}, nil)
 				store := &memStore{}
 				data := r.interruptedMerge(t, store, test.processed)
 				require.Equal(t, "merging", store.only(t).Phase)
-				time.Sleep(test.later) //nolint:forbidigo // virtual time
+				<-time.After(test.later)
 				if test.refused {
 					r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: http.StatusBadRequest})
 				}
@@ -422,7 +429,8 @@ func TestUploadResumeMerge(t *testing.T) {
 // call.
 func TestUploadMergeRefused(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		store := &memStore{}
 		data := r.interrupted(t, store, 4)
 		pending := func(skip int) {
@@ -445,7 +453,8 @@ func TestUploadMergeRefused(t *testing.T) {
 
 func TestUploadResumeWait(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		store := &memStore{}
 		data := randomBytes(3 * testChunk)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -472,13 +481,14 @@ func TestUploadEndsBadly(t *testing.T) {
 		oraclemarkettest.IsRejected: `ended with status "Rejected": US2 COMMERCIAL CHERRY: Rejected at 100%`,
 	} {
 		for _, resumed := range []bool{false, true} {
-			inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, nil, nil)
 				r.SetNextOutcome(outcome)
 				store := &memStore{}
 				data := randomBytes(3 * testChunk)
 				if resumed {
 					data = r.interruptedMerge(t, store, true)
-					time.Sleep(time.Hour) //nolint:forbidigo // virtual time
+					<-time.After(time.Hour)
 				}
 				last, err := r.images.Upload(t.Context(), imageOf(data, store))
 				var state *oraclemarket.StateError
@@ -500,7 +510,8 @@ func TestUploadEndsBadly(t *testing.T) {
 // Deleted while it was interrupted: that is its end, too.
 func TestUploadDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		store := &memStore{}
 		data := r.interrupted(t, store, 4)
 		_, err := r.images.Delete(t.Context(), r.only(t).ID)
@@ -527,9 +538,10 @@ func TestUploadStoreFails(t *testing.T) {
 		12: 9, // before the merge
 		13: 9, // after it
 	} {
-		t.Run(fmt.Sprint(at), func(t *testing.T) {
+		t.Run(jsonText(t, at), func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, nil, nil)
 				store := &memStore{onSave: func(n int) error {
 					if n == at {
 						return syscall.ENOSPC

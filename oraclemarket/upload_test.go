@@ -2,7 +2,7 @@ package oraclemarket_test
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // the service's checksum
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"hash"
@@ -138,7 +138,7 @@ func TestUploadNewMD5(t *testing.T) {
 	var written atomic.Int64
 	req := imageOf(data, nil)
 	req.NewMD5 = func() hash.Hash {
-		return countedMD5{md5.New(), &written} //nolint:gosec // the service's checksum
+		return countedMD5{md5.New(), &written}
 	}
 	_, err := r.images.Upload(t.Context(), req)
 	require.NoError(t, err)
@@ -170,7 +170,8 @@ func TestUploadDisableChecksum(t *testing.T) {
 
 func TestUploadStatusChanged(t *testing.T) {
 	t.Parallel()
-	inBubble(t, serverOptions{oraclemarkettest.WithJobTime(10 * time.Minute)}, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, serverOptions{oraclemarkettest.WithJobTime(10 * time.Minute)}, nil)
 		req := imageOf(randomBytes(2*testChunk), nil)
 		var seen []oraclemarket.Status
 		req.StatusChanged = func(m *oraclemarket.MachineImageUploadRequest) {
@@ -239,7 +240,8 @@ func TestUploadArguments(t *testing.T) {
 func TestUploadProgress(t *testing.T) {
 	t.Parallel()
 	const chunks = 12
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		data := randomBytes(chunks*testChunk - 300)
 		store := &memStore{}
 		req := imageOf(data, store)
@@ -258,7 +260,7 @@ func TestUploadProgress(t *testing.T) {
 			if inside.Add(1) != 1 {
 				t.Error("two goroutines at a time")
 			}
-			time.Sleep(time.Millisecond) //nolint:forbidigo // virtual time: lets others in, if they can come
+			<-time.After(time.Millisecond) // lets others in, if they can come
 			all = append(all, p)
 			inside.Add(-1)
 		}
@@ -287,7 +289,8 @@ func TestUploadProgress(t *testing.T) {
 
 func TestUploadFirstErrorWins(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		third := func(req *http.Request) bool { return req.Header.Get("X-Chunk-Number") == "3" }
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Match: third, Status: http.StatusForbidden})
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallAnswer, Times: -1})
@@ -303,7 +306,8 @@ func TestUploadFirstErrorWins(t *testing.T) {
 
 func TestUploadCancel(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, nil, func(t *testing.T, r *uploadRig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
 		data := randomBytes(9 * testChunk)
 		store := &memStore{}
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 4, Stall: oraclemarkettest.StallAnswer, Times: -1})

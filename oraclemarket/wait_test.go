@@ -58,16 +58,14 @@ func (l *looks) gaps() []time.Duration {
 
 const waitID = 2797087
 
-// waiting runs a test in virtual time against answers.
-func waiting(t *testing.T, answers []look, test func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService)) {
+// waiting is a client whose looks have these answers.
+func waiting(t *testing.T, answers []look) (*looks, *oraclemarket.MachineImagesService) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		l := &looks{answers: answers}
-		c, err := oraclemarket.New("user", oraclemarket.StaticToken("Access-token"),
-			oraclemarket.WithHTTPClient(&http.Client{Transport: l}))
-		require.NoError(t, err)
-		test(t, l, c.MachineImages)
-	})
+	l := &looks{answers: answers}
+	c, err := oraclemarket.New("user", oraclemarket.StaticToken("Access-token"),
+		oraclemarket.WithHTTPClient(&http.Client{Transport: l}))
+	require.NoError(t, err)
+	return l, c.MachineImages
 }
 
 func times(n int, l look) []look {
@@ -84,7 +82,8 @@ func TestWaitIntervals(t *testing.T) {
 	t.Parallel()
 	spread := false
 	for range 3 {
-		waiting(t, append(times(20, look{status: "Pending"}), completed), func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+		synctest.Test(t, func(t *testing.T) {
+			l, images := waiting(t, append(times(20, look{status: "Pending"}), completed))
 			last, err := images.Wait(t.Context(), waitID)
 			require.NoError(t, err)
 			require.Equal(t, oraclemarket.StatusCompleted, last.StatusName)
@@ -103,7 +102,8 @@ func TestWaitIntervals(t *testing.T) {
 
 func TestWaitPollInterval(t *testing.T) {
 	t.Parallel()
-	waiting(t, append(times(8, look{status: "Pending"}), completed), func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+	synctest.Test(t, func(t *testing.T) {
+		l, images := waiting(t, append(times(8, look{status: "Pending"}), completed))
 		_, err := images.Wait(t.Context(), waitID, oraclemarket.WithPollInterval(40*time.Millisecond, 50*time.Millisecond))
 		require.NoError(t, err)
 		require.Len(t, l.gaps(), 8)
@@ -112,7 +112,8 @@ func TestWaitPollInterval(t *testing.T) {
 			require.GreaterOrEqual(t, gap, 30*time.Millisecond)
 		}
 	})
-	waiting(t, times(1, completed), func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+	synctest.Test(t, func(t *testing.T) {
+		l, images := waiting(t, times(1, completed))
 		for _, wrong := range [][2]time.Duration{{-1, 0}, {0, -1}, {2, 1}} {
 			_, err := images.Wait(t.Context(), waitID, oraclemarket.WithPollInterval(wrong[0], wrong[1]))
 			require.ErrorIs(t, err, oraclemarket.ErrInvalidArgument)
@@ -126,20 +127,18 @@ func TestWaitPollInterval(t *testing.T) {
 
 func TestWaitRetryAfter(t *testing.T) {
 	t.Parallel()
-	waiting(t, []look{{status: "Pending", retryAfter: "40"}, {status: "Pending", retryAfter: "0"}, completed},
-		func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
-			_, err := images.Wait(t.Context(), waitID)
-			require.NoError(t, err)
-			gaps := l.gaps()
-			require.Equal(t, 40*time.Second, gaps[0])
-			require.Less(t, gaps[1], 2*time.Second, "the interval it would have had")
-		})
+	synctest.Test(t, func(t *testing.T) {
+		l, images := waiting(t, []look{{status: "Pending", retryAfter: "40"}, {status: "Pending", retryAfter: "0"}, completed})
+		_, err := images.Wait(t.Context(), waitID)
+		require.NoError(t, err)
+		gaps := l.gaps()
+		require.Equal(t, 40*time.Second, gaps[0])
+		require.Less(t, gaps[1], 2*time.Second, "the interval it would have had")
+	})
 	date := func() string { return time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat) }
 	synctest.Test(t, func(t *testing.T) {
-		l := &looks{answers: []look{{status: "Pending", retryAfter: date()}, completed}}
-		c, err := oraclemarket.New("user", oraclemarket.StaticToken("t"), oraclemarket.WithHTTPClient(&http.Client{Transport: l}))
-		require.NoError(t, err)
-		_, err = c.MachineImages.Wait(t.Context(), waitID)
+		l, images := waiting(t, []look{{status: "Pending", retryAfter: date()}, completed})
+		_, err := images.Wait(t.Context(), waitID)
 		require.NoError(t, err)
 		require.Equal(t, []time.Duration{90 * time.Second}, l.gaps())
 	})
@@ -148,15 +147,15 @@ func TestWaitRetryAfter(t *testing.T) {
 // A status that is not known is no end, whatever it sounds like.
 func TestWaitUnknownStatus(t *testing.T) {
 	t.Parallel()
-	waiting(t, []look{{status: "Complete"}, {status: ""}, {status: "Replicating"}, {status: "IN PROGESS"}, completed},
-		func(t *testing.T, _ *looks, images *oraclemarket.MachineImagesService) {
-			var seen []oraclemarket.Status
-			for state, err := range images.Watch(t.Context(), waitID) {
-				require.NoError(t, err)
-				seen = append(seen, state.StatusName)
-			}
-			require.Equal(t, []oraclemarket.Status{"Complete", "", "Replicating", oraclemarket.StatusInProgress, oraclemarket.StatusCompleted}, seen)
-		})
+	synctest.Test(t, func(t *testing.T) {
+		_, images := waiting(t, []look{{status: "Complete"}, {status: ""}, {status: "Replicating"}, {status: "IN PROGESS"}, completed})
+		var seen []oraclemarket.Status
+		for state, err := range images.Watch(t.Context(), waitID) {
+			require.NoError(t, err)
+			seen = append(seen, state.StatusName)
+		}
+		require.Equal(t, []oraclemarket.Status{"Complete", "", "Replicating", oraclemarket.StatusInProgress, oraclemarket.StatusCompleted}, seen)
+	})
 }
 
 func TestWatchYieldsChanges(t *testing.T) {
@@ -165,7 +164,8 @@ func TestWatchYieldsChanges(t *testing.T) {
 		{status: "Pending"}, {status: "Pending"}, {status: "In Progress", progress: 10},
 		{status: "In Progress", progress: 10}, {status: "In Progress", progress: 60}, completed,
 	}
-	waiting(t, answers, func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+	synctest.Test(t, func(t *testing.T) {
+		l, images := waiting(t, answers)
 		var seen []string
 		for state, err := range images.Watch(t.Context(), waitID) {
 			require.NoError(t, err)
@@ -179,7 +179,8 @@ func TestWatchYieldsChanges(t *testing.T) {
 func TestWatchBreak(t *testing.T) {
 	t.Parallel()
 	// The bubble fails when a goroutine or a timer is left behind.
-	waiting(t, []look{{status: "Pending"}, {status: "In Progress"}, completed}, func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+	synctest.Test(t, func(t *testing.T) {
+		l, images := waiting(t, []look{{status: "Pending"}, {status: "In Progress"}, completed})
 		for state, err := range images.Watch(t.Context(), waitID) {
 			require.NoError(t, err)
 			if state.StatusName == oraclemarket.StatusInProgress {
@@ -198,7 +199,8 @@ func TestWaitEndsBadly(t *testing.T) {
 		"FAILED": oraclemarket.StatusFailed, "Rejected": oraclemarket.StatusRejected,
 		"deleted": oraclemarket.StatusDeleted, "DELECTION FAILED": oraclemarket.StatusDeletionFailed,
 	} {
-		waiting(t, []look{{status: "Pending"}, {status: printed, progress: 50}}, func(t *testing.T, _ *looks, images *oraclemarket.MachineImagesService) {
+		synctest.Test(t, func(t *testing.T) {
+			_, images := waiting(t, []look{{status: "Pending"}, {status: printed, progress: 50}})
 			last, err := images.Wait(t.Context(), waitID)
 			var state *oraclemarket.StateError
 			require.ErrorAs(t, err, &state)
@@ -220,7 +222,8 @@ func TestWaitEndsBadly(t *testing.T) {
 
 func TestWaitContextEnds(t *testing.T) {
 	t.Parallel()
-	waiting(t, []look{{status: "Pending"}, {status: "Virus Scan In Progress"}}, func(t *testing.T, _ *looks, images *oraclemarket.MachineImagesService) {
+	synctest.Test(t, func(t *testing.T) {
+		_, images := waiting(t, []look{{status: "Pending"}, {status: "Virus Scan In Progress"}})
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
 		defer cancel()
 		began := time.Now()
@@ -230,7 +233,8 @@ func TestWaitContextEnds(t *testing.T) {
 		require.Equal(t, oraclemarket.StatusVirusScanInProgress, last.StatusName)
 		require.Equal(t, 100*time.Second, time.Since(began), "at once")
 	})
-	waiting(t, []look{completed}, func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+	synctest.Test(t, func(t *testing.T) {
+		l, images := waiting(t, []look{completed})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		stop := errors.New("enough")
 		cancel(stop)
@@ -242,7 +246,8 @@ func TestWaitContextEnds(t *testing.T) {
 		require.Empty(t, l.asked)
 	})
 	// While it waits between two looks, too.
-	waiting(t, []look{{status: "Pending"}}, func(t *testing.T, _ *looks, images *oraclemarket.MachineImagesService) {
+	synctest.Test(t, func(t *testing.T) {
+		_, images := waiting(t, []look{{status: "Pending"}})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		stop := errors.New("enough")
 		go func() {
@@ -259,7 +264,8 @@ func TestWaitContextEnds(t *testing.T) {
 func TestWaitTrouble(t *testing.T) {
 	t.Parallel()
 	answers := []look{{status: "Pending"}, {code: 503}, {code: 429, retryAfter: "3"}, {code: 500}, {status: "In Progress"}, {code: 404}}
-	waiting(t, answers, func(t *testing.T, l *looks, images *oraclemarket.MachineImagesService) {
+	synctest.Test(t, func(t *testing.T) {
+		l, images := waiting(t, answers)
 		last, err := images.Wait(t.Context(), waitID)
 		require.ErrorIs(t, err, oraclemarket.ErrNotFound)
 		require.ErrorContains(t, err, `last status "In Progress"`)
