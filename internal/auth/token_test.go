@@ -1,0 +1,375 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var errSource = errors.New("the token service is down")
+
+// issuer is a source of numbered tokens that can be told to fail or to wait.
+type issuer struct {
+	life  time.Duration // 0 for tokens without an end
+	takes time.Duration
+
+	asked atomic.Int64
+	err   atomic.Pointer[error]
+}
+
+func (s *issuer) token(ctx context.Context) (string, time.Time, error) {
+	n := s.asked.Add(1)
+	if s.takes > 0 {
+		select {
+		case <-time.After(s.takes):
+		case <-ctx.Done():
+			return "", time.Time{}, ctx.Err()
+		}
+	}
+	if err := s.err.Load(); err != nil {
+		return "", time.Time{}, *err
+	}
+	var expiry time.Time
+	if s.life > 0 {
+		expiry = time.Now().Add(s.life)
+	}
+	return fmt.Sprintf("token-%d", n), expiry, nil
+}
+
+func (s *issuer) fail(err error) { s.err.Store(&err) }
+
+func (s *issuer) recover() { s.err.Store(nil) }
+
+func (s *issuer) credentials() Credentials { return Token(s.token, setToken) }
+
+func setToken(h http.Header, token string) { h.Set("X-Auth-Token", token) }
+
+// apply gives the token that a request would carry.
+func apply(t *testing.T, c Credentials) (string, Grant) {
+	t.Helper()
+	h := http.Header{}
+	grant, err := c.Apply(t.Context(), h)
+	require.NoError(t, err)
+	require.Equal(t, []string{h.Get("X-Auth-Token")}, grant.Secrets())
+	return h.Get("X-Auth-Token"), grant
+}
+
+func TestTokenIsCached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{}
+		c := s.credentials()
+		require.Zero(t, s.asked.Load(), "not before it is needed")
+		for range 3 {
+			token, _ := apply(t, c)
+			require.Equal(t, "token-1", token)
+			<-time.After(1000 * time.Hour)
+		}
+	})
+}
+
+// Calls that start together wait for one token.
+func TestFirstTokenOneFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{takes: time.Second}
+		c := s.credentials()
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				h := http.Header{}
+				_, err := c.Apply(t.Context(), h)
+				assert.NoError(t, err)
+				assert.Equal(t, "token-1", h.Get("X-Auth-Token"))
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, s.asked.Load())
+	})
+}
+
+// However many calls are refused together, the source is asked once more.
+func TestRefusedTogetherOneFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{takes: time.Second}
+		c := s.credentials()
+		_, grant := apply(t, c)
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() {
+				<-time.After(time.Duration(i) * 20 * time.Millisecond) // some of them come when it is over
+				newer, err := c.Renew(t.Context(), grant)
+				assert.NoError(t, err)
+				assert.True(t, newer)
+				token, _ := apply(t, c)
+				assert.Equal(t, "token-2", token)
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 2, s.asked.Load())
+	})
+}
+
+// The new token may be refused as well, which is a refusal of its own.
+func TestRefusedAgain(t *testing.T) {
+	s := &issuer{}
+	c := s.credentials()
+	for n := 1; n < 4; n++ {
+		token, grant := apply(t, c)
+		require.Equal(t, fmt.Sprintf("token-%d", n), token)
+		newer, err := c.Renew(t.Context(), grant)
+		require.NoError(t, err)
+		require.True(t, newer)
+	}
+	require.EqualValues(t, 4, s.asked.Load())
+}
+
+// A source with nothing but the refused token has nothing for another try.
+func TestStaticTokenRefused(t *testing.T) {
+	var asked int
+	c := Token(func(context.Context) (string, time.Time, error) {
+		asked++
+		return "constant", time.Time{}, nil
+	}, setToken)
+	_, grant := apply(t, c)
+	newer, err := c.Renew(t.Context(), grant)
+	require.NoError(t, err)
+	require.False(t, newer)
+	require.Equal(t, 2, asked)
+	// Those who were refused at the same time do not ask again.
+	newer, err = c.Renew(t.Context(), grant)
+	require.NoError(t, err)
+	require.False(t, newer)
+	require.Equal(t, 2, asked)
+}
+
+func TestSourceFails(t *testing.T) {
+	s := &issuer{}
+	s.fail(errSource)
+	c := s.credentials()
+	h := http.Header{}
+	grant, err := c.Apply(t.Context(), h)
+	require.Equal(t, errSource, err)
+	require.Empty(t, h)
+	require.Equal(t, []string{""}, grant.Secrets())
+
+	s.recover()
+	token, grant := apply(t, c)
+	require.Equal(t, "token-2", token)
+
+	s.fail(errSource)
+	newer, err := c.Renew(t.Context(), grant)
+	require.Equal(t, errSource, err)
+	require.False(t, newer)
+	token, _ = apply(t, c)
+	require.Equal(t, "token-2", token, "the service decides about it")
+	s.recover()
+	newer, err = c.Renew(t.Context(), grant)
+	require.NoError(t, err)
+	require.True(t, newer, "a failed refresh can be repeated")
+}
+
+func TestUnusableTokens(t *testing.T) {
+	for value, want := range map[string]string{
+		"":              "the token source gave an empty token",
+		"a b":           "the token source gave a token that no header can carry",
+		" a":            "the token source gave a token that no header can carry",
+		"a\n":           "the token source gave a token that no header can carry",
+		"a\r\nX-Evil:1": "the token source gave a token that no header can carry",
+		"a\x00b":        "the token source gave a token that no header can carry",
+		"a\x7f":         "the token source gave a token that no header can carry",
+		"tökën":         "the token source gave a token that no header can carry",
+		"a\xff":         "the token source gave a token that no header can carry",
+	} {
+		c := Token(func(context.Context) (string, time.Time, error) { return value, time.Time{}, nil }, setToken)
+		h := http.Header{}
+		_, err := c.Apply(t.Context(), h)
+		require.EqualError(t, err, want, "%q", value)
+		require.Empty(t, h)
+	}
+	c := Token(func(context.Context) (string, time.Time, error) { return "aZ09-._~+/=!#", time.Time{}, nil }, setToken)
+	apply(t, c)
+}
+
+// Who waits leaves when the own context ends, and the others get the token.
+func TestWaitersLeaveAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{takes: time.Minute}
+		c := s.credentials()
+		start := time.Now()
+
+		// The call that starts the refresh is the first to leave.
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err := c.Apply(ctx, http.Header{})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 5*time.Second, time.Since(start))
+
+		token, grant := apply(t, c)
+		require.Equal(t, "token-1", token)
+		require.Equal(t, time.Minute, time.Since(start), "the refresh went on")
+		require.EqualValues(t, 1, s.asked.Load())
+
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = c.Renew(ctx, grant)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		newer, err := c.Renew(t.Context(), grant)
+		require.NoError(t, err)
+		require.True(t, newer)
+		require.EqualValues(t, 2, s.asked.Load())
+	})
+}
+
+// A refresh that hangs ends sometime, and the next call starts another.
+func TestRefreshIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{takes: time.Hour}
+		c := s.credentials()
+		start := time.Now()
+		_, err := c.Apply(t.Context(), http.Header{})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, flightTimeout, time.Since(start))
+		s.takes = 0
+		token, _ := apply(t, c)
+		require.Equal(t, "token-2", token)
+	})
+}
+
+// A source sees the values of the context, and not its end.
+func TestSourceContext(t *testing.T) {
+	type key struct{}
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "trace 7"))
+	defer cancel()
+	c := Token(func(ctx context.Context) (string, time.Time, error) {
+		cancel()
+		_, limited := ctx.Deadline()
+		assert.True(t, limited)
+		assert.Equal(t, "trace 7", ctx.Value(key{}))
+		assert.NoError(t, ctx.Err())
+		return "token", time.Time{}, nil
+	}, setToken)
+	_, _ = c.Apply(ctx, http.Header{})
+	token, _ := apply(t, c)
+	require.Equal(t, "token", token)
+}
+
+// A token is replaced shortly before its end, in the background.
+func TestEarlyRefresh(t *testing.T) {
+	for name, tt := range map[string]struct{ life, early time.Duration }{
+		"short": {10 * time.Minute, 9 * time.Minute},
+		"long":  {7 * 24 * time.Hour, 7*24*time.Hour - 5*time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &issuer{life: tt.life}
+				c := s.credentials()
+				apply(t, c)
+				s.takes = time.Second
+				<-time.After(tt.early)
+				token, _ := apply(t, c)
+				require.Equal(t, "token-1", token)
+				require.EqualValues(t, 1, s.asked.Load(), "not before")
+
+				<-time.After(time.Second)
+				start := time.Now()
+				token, _ = apply(t, c)
+				require.Equal(t, "token-1", token, "the old one lives")
+				require.Zero(t, time.Since(start), "nobody waits")
+				synctest.Wait()
+				require.EqualValues(t, 2, s.asked.Load())
+				token, _ = apply(t, c)
+				require.Equal(t, "token-1", token)
+
+				<-time.After(2 * time.Second)
+				token, _ = apply(t, c)
+				require.Equal(t, "token-2", token)
+				require.EqualValues(t, 2, s.asked.Load())
+			})
+		})
+	}
+}
+
+// While the old token lives, a failed early refresh is nobody's business. It is
+// tried again after a while.
+func TestEarlyRefreshFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{life: 10 * time.Minute}
+		c := s.credentials()
+		apply(t, c)
+		s.fail(errSource)
+		<-time.After(9*time.Minute + time.Second)
+		for range 5 {
+			token, _ := apply(t, c)
+			require.Equal(t, "token-1", token)
+			synctest.Wait()
+		}
+		require.EqualValues(t, 2, s.asked.Load())
+		<-time.After(earlyRetry + time.Second)
+		apply(t, c)
+		synctest.Wait()
+		require.EqualValues(t, 3, s.asked.Load())
+
+		// When it has ended, the failure counts.
+		<-time.After(time.Minute)
+		_, err := c.Apply(t.Context(), http.Header{})
+		require.Equal(t, errSource, err)
+		s.recover()
+		token, _ := apply(t, c)
+		require.Equal(t, "token-5", token)
+	})
+}
+
+// A token that has ended is not sent: the call waits for the next.
+func TestExpiredTokenWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{life: time.Hour}
+		c := s.credentials()
+		apply(t, c)
+		<-time.After(time.Hour)
+		s.takes = 3 * time.Second
+		start := time.Now()
+		token, _ := apply(t, c)
+		require.Equal(t, "token-2", token)
+		require.Equal(t, 3*time.Second, time.Since(start))
+	})
+}
+
+// A source whose tokens have ended when they arrive, by our clock, leaves the
+// decision to the service.
+func TestTokenBornExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{life: -time.Hour}
+		c := Token(func(ctx context.Context) (string, time.Time, error) {
+			value, _, err := s.token(ctx)
+			return value, time.Now().Add(s.life), err
+		}, setToken)
+		for n := range 3 {
+			token, _ := apply(t, c)
+			require.Equal(t, fmt.Sprintf("token-%d", n+1), token)
+		}
+	})
+}
+
+// A refusal that arrives while an early refresh is under way waits for that one.
+func TestRefusedDuringEarlyRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{life: 10 * time.Minute}
+		c := s.credentials()
+		apply(t, c)
+		s.takes = time.Second
+		<-time.After(9*time.Minute + time.Second)
+		_, grant := apply(t, c)
+		newer, err := c.Renew(t.Context(), grant)
+		require.NoError(t, err)
+		require.True(t, newer)
+		require.EqualValues(t, 2, s.asked.Load())
+	})
+}
