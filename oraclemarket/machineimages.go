@@ -1,6 +1,7 @@
 package oraclemarket
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5" //nolint:gosec // the service's checksum, not a protection
 	"encoding/hex"
@@ -146,6 +147,11 @@ func (r *MachineImageUploadRequest) UnmarshalJSON(data []byte) error {
 // unwrap is the record inside {"machineimage": {...}}. The name of the member
 // differs by resource and is not looked at.
 func unwrap(data []byte) []byte {
+	// Whether the first member is an object is cheap to tell, and usually it is
+	// an id.
+	if _, value, ok := bytes.Cut(data, []byte(`":`)); ok && !bytes.HasPrefix(bytes.TrimLeft(value, " \t\r\n"), []byte("{")) {
+		return data
+	}
 	var object map[string]json.RawMessage
 	if json.Unmarshal(data, &object) != nil || len(object) != 1 {
 		return data

@@ -1,7 +1,6 @@
 package oraclemarket
 
 import (
-	"encoding/json"
 	"strings"
 
 	"github.com/imagejobs/imagejobs-go/internal/lenient"
@@ -48,7 +47,7 @@ var statuses = []struct {
 
 // parseStatus is the constant for text in any of its spellings, else text.
 func parseStatus(text string) Status {
-	folded := strings.NewReplacer("_", " ", "-", " ").Replace(strings.TrimSpace(text))
+	folded := strings.ReplaceAll(strings.ReplaceAll(strings.TrimSpace(text), "_", " "), "-", " ")
 	for _, s := range statuses {
 		if strings.EqualFold(folded, string(s.status)) || strings.EqualFold(folded, s.printed) {
 			return s.status
@@ -84,7 +83,7 @@ func (s Status) failed() bool {
 // UnmarshalJSON implements json.Unmarshaler.
 func (s *Status) UnmarshalJSON(data []byte) error {
 	var text lenient.String
-	if err := json.Unmarshal(data, &text); err != nil {
+	if err := text.UnmarshalJSON(data); err != nil {
 		return err
 	}
 	*s = parseStatus(string(text))

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Int is an integer: a number, a decimal string, or a percentage like "100%".
@@ -26,12 +27,12 @@ func (i *Int) UnmarshalJSON(data []byte) error {
 	if err != nil || !ok {
 		return err
 	}
-	text = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "%"))
-	if text == "" {
+	text = bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(text), []byte("%")))
+	if len(text) == 0 {
 		*i = 0
 		return nil
 	}
-	n, err := parseInt(text)
+	n, err := parseInt(string(text))
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func parseInt(text string) (int64, error) {
 	// ParseFloat takes more, Go's own spellings and "inf", that nobody means.
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || strings.Trim(text, "0123456789+-.eE") != "" || f < -1<<62 || f > 1<<62 {
-		return 0, fmt.Errorf("%q is not an integer", clip(text))
+		return 0, fmt.Errorf("%q is not an integer", clip(strings.Clone(text))) // or all texts would be copied to the heap
 	}
 	return int64(f), nil
 }
@@ -74,13 +75,13 @@ func (b *Bool) UnmarshalJSON(data []byte) error {
 	if err != nil || !ok {
 		return err
 	}
-	switch strings.ToLower(strings.TrimSpace(text)) {
+	switch strings.ToLower(strings.TrimSpace(string(text))) {
 	case "true", "1":
 		*b = true
 	case "false", "0", "":
 		*b = false
 	default:
-		return fmt.Errorf("%q is not a boolean", clip(text))
+		return fmt.Errorf("%q is not a boolean", clip(string(text)))
 	}
 	return nil
 }
@@ -96,7 +97,7 @@ func (t *Time) UnmarshalJSON(data []byte) error {
 	if err == nil && !ok {
 		return nil
 	}
-	t.Time = ParseTime(text) // "" after an error
+	t.Time = ParseTime(string(text)) // "" after an error
 	return nil
 }
 
@@ -115,11 +116,13 @@ func parseTime(text string) time.Time {
 	if text == "" {
 		return time.Time{}
 	}
-	if seconds, err := parseInt(text); err == nil {
-		if seconds <= 0 {
-			return time.Time{}
+	if !strings.Contains(text, ":") { // all dates have one, no number has
+		if seconds, err := parseInt(text); err == nil {
+			if seconds <= 0 {
+				return time.Time{}
+			}
+			return time.Unix(seconds, 0).UTC()
 		}
-		return time.Unix(seconds, 0).UTC()
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999", time.DateTime} {
 		if t, err := time.Parse(layout, text); err == nil {
@@ -156,20 +159,39 @@ func (m *Map[V]) UnmarshalJSON(data []byte) error {
 }
 
 // scalar is the text of a JSON string, number or boolean; ok is false for null.
-func scalar(data []byte) (text string, ok bool, err error) {
+// It may be part of data. A status has dozens of these, so the usual string
+// costs no memory here.
+func scalar(data []byte) (text []byte, ok bool, err error) {
 	switch {
 	case len(data) == 0:
-		return "", false, errors.New("no value")
-	case bytes.Equal(data, []byte("null")):
-		return "", false, nil
+		return nil, false, errors.New("no value")
+	case string(data) == "null":
+		return nil, false, nil
+	case isPlain(data):
+		return data[1 : len(data)-1], true, nil
 	case data[0] == '"':
-		err = json.Unmarshal(data, &text)
-		return text, err == nil, err
+		var s string
+		err = json.Unmarshal(data, &s)
+		return []byte(s), err == nil, err
 	case data[0] == '{' || data[0] == '[':
-		return "", false, fmt.Errorf("a string or number was expected, not %q", clip(string(data)))
+		return nil, false, fmt.Errorf("a string or number was expected, not %q", clip(string(data)))
 	default:
-		return string(data), true, nil
+		return data, true, nil
 	}
+}
+
+// isPlain tells whether data is a JSON string that stands for the bytes between
+// its quotes.
+func isPlain(data []byte) bool {
+	if len(data) < 2 || data[0] != '"' || data[len(data)-1] != '"' {
+		return false
+	}
+	for _, c := range data[1 : len(data)-1] {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 func clip(text string) string {
