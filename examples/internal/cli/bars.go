@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -55,6 +56,7 @@ type Bar struct {
 	last    time.Time
 	percent int64
 	text    string
+	drawn   atomic.Value // text, for the goroutine that draws
 }
 
 // Bytes adds a bar that counts bytes, with rate and time left.
@@ -79,7 +81,10 @@ func (b *Bars) Percent(name string) *Bar {
 		bar.bar = b.progress.AddBar(100,
 			mpb.PrependDecorators(decor.Name(name+" ", decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.Name(" "),
-				decor.Any(func(decor.Statistics) string { return bar.text })))
+				decor.Any(func(decor.Statistics) string {
+					text, _ := bar.drawn.Load().(string)
+					return text
+				})))
 	}
 	return bar
 }
@@ -89,6 +94,7 @@ func (b *Bars) Percent(name string) *Bar {
 func (b *Bar) Set(done int64, text string, rate float64) {
 	changed := text != b.text || !b.bytes && done != b.percent
 	b.text, b.percent = text, done
+	b.drawn.Store(text)
 	switch {
 	case b.bar != nil:
 		b.bar.SetCurrent(done)
