@@ -279,13 +279,14 @@ func TestUploadLostInitiateDecoys(t *testing.T) {
 		r.other(t, 3, func(i *oraclemarket.InitiateUploadRequest) { i.OperatingSystem = "linux" })
 		r.other(t, 3, func(i *oraclemarket.InitiateUploadRequest) { i.FileName = "wordpress.tar" })
 		r.other(t, 4, same)
-		begun := r.other(t, 3, same)
-		_, err := r.images.UploadChunk(t.Context(), begun, &oraclemarket.Chunk{
-			Number: 1, FileName: "wordpress.tar.gz", File: strings.NewReader("1"), Size: 1,
-		})
-		require.NoError(t, err)
+		for _, chunks := range []int{3, 4} { // with 2 pending, and with 3 as ours has
+			_, err := r.images.UploadChunk(t.Context(), r.other(t, chunks, same), &oraclemarket.Chunk{
+				Number: 1, FileName: "wordpress.tar.gz", File: strings.NewReader("1"), Size: 1,
+			})
+			require.NoError(t, err)
+		}
 		deleted := r.other(t, 3, same)
-		_, err = r.images.Delete(t.Context(), deleted)
+		_, err := r.images.Delete(t.Context(), deleted)
 		require.NoError(t, err)
 		r.AddImage(oraclemarkettest.Image{
 			Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", FileName: "wordpress.tar.gz", Size: 3,

@@ -279,7 +279,7 @@ func TestUploadUnreadableSource(t *testing.T) {
 	const mib = 1 << 20
 	data := randomBytes(2*mib + 8000)
 	req := imageOf(data, nil)
-	req.ChunkSize, req.File = 1000, brokenDisk{bytes.NewReader(data), mib + 4000}
+	req.ChunkSize, req.File = 100_000, brokenDisk{bytes.NewReader(data), mib + 4000}
 	_, err := r.images.Upload(t.Context(), req)
 	require.ErrorIs(t, err, syscall.EIO)
 	require.NotErrorIs(t, err, oraclemarket.ErrSourceChanged)
