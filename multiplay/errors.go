@@ -182,11 +182,14 @@ func checkEnvelope(r *transport.Response) error {
 // job which ended badly may carry "success": false: that is no refusal.
 func checkJob(r *transport.Response) error {
 	err := checkEnvelope(r)
+	if err == nil {
+		return nil
+	}
 	var answer struct {
 		envelope
 		wireJob
 	}
-	if err == nil || json.Unmarshal(r.Body, &answer) != nil {
+	if json.Unmarshal(r.Body, &answer) != nil {
 		return err
 	}
 	state := stateOf(int64(answer.StateID), string(answer.StateName))
@@ -220,7 +223,7 @@ func checkCreated(idField string) func(*transport.Response) error {
 func (e *envelope) refusal() error {
 	failed, message := e.failed()
 	success := lenient.Bool(true)
-	if json.Unmarshal(e.Success, &success) != nil {
+	if success.UnmarshalJSON(e.Success) != nil {
 		success = true // absent, or of an unknown form
 	}
 	if !failed && bool(success) {
@@ -240,8 +243,11 @@ func (e *envelope) refusal() error {
 
 // failed reads "error": a boolean as far as is known, a message perhaps.
 func (e *envelope) failed() (failed bool, message string) {
+	if len(e.Error) == 0 {
+		return false, ""
+	}
 	var flag lenient.Bool
-	if json.Unmarshal(e.Error, &flag) == nil {
+	if flag.UnmarshalJSON(e.Error) == nil {
 		return bool(flag), ""
 	}
 	var text string

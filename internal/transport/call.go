@@ -130,7 +130,13 @@ type badAnswerError struct{ text string }
 func (e *badAnswerError) Error() string { return e.text }
 
 func decodeJSON(r *Response, out any, secret bool) error {
-	err := json.Unmarshal(r.Body, out)
+	var err error
+	if own, ok := out.(json.Unmarshaler); ok {
+		// These check the syntax with json.Unmarshal, which would do so twice.
+		err = own.UnmarshalJSON(bytes.Trim(r.Body, " \t\r\n"))
+	} else {
+		err = json.Unmarshal(r.Body, out)
+	}
 	if err == nil && string(bytes.TrimSpace(r.Body)) == "null" {
 		err = errors.New("null")
 	}
@@ -166,6 +172,9 @@ func firstBytes(r *Response) string {
 // url is the target of the call below the base URL.
 func (c *Client) url(call *Call) (*url.URL, error) {
 	var path, raw strings.Builder
+	const usual = 80 // bytes
+	path.Grow(usual)
+	raw.Grow(usual)
 	path.WriteString(c.base.Path)
 	raw.WriteString(c.base.EscapedPath())
 	for _, segment := range call.Path {

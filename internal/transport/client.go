@@ -193,6 +193,7 @@ func parseBaseURL(config *Config) (*url.URL, error) {
 	case u.Scheme == "http" && !config.InsecureHTTP && !isLoopback(u.Hostname()):
 		return nil, invalid("plain http would send the credentials unencrypted: use https, or WithInsecureHTTP() in a trusted network")
 	}
+	u.Host = strings.TrimSuffix(u.Host, ":") // a port that is empty
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	u.RawPath = strings.TrimSuffix(u.RawPath, "/")
 	if !strings.Contains(u.Host, "%") { // the zone of an IPv6 address has a case

@@ -97,7 +97,7 @@ func redirectTarget(from *url.URL, h http.Header) string {
 // repeats them.
 func (x *exchange) redactor() func(text string) string {
 	const shortest = 4 // below it, replacing would only spoil the text
-	secrets := slices.Concat(x.last.secrets, x.call.Secrets)
+	secrets := slices.Concat(x.last.grant.Secrets(), x.call.Secrets)
 	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < shortest })
 	if len(secrets) == 0 {
 		return func(text string) string { return text }

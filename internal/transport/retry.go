@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
 )
 
 // exchange is one call under way: what the retry loop and its tries know of it.
@@ -38,7 +40,7 @@ type try struct {
 	err       error // nil for a 2xx that was accepted
 	maybeSent bool  // a byte of the request may have reached the service
 	local     bool  // failed on our side: credentials or the source of the body
-	secrets   []string
+	grant     auth.Grant
 }
 
 type exchangeKey struct{}
@@ -67,10 +69,12 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 		x.last.local = true
 		return nil, c.fail(x, target)
 	}
-	req, err := retryablehttp.NewRequestWithContext(context.WithValue(ctx, exchangeKey{}, x), call.Method, target.String(), nil)
+	req, err := retryablehttp.NewRequestWithContext(context.WithValue(ctx, exchangeKey{}, x), call.Method, "", nil)
 	if err != nil {
 		return nil, Invalid(c.config.Package, call.Operation, "cannot be made into a request")
 	}
+	sent := *target // a caller's transport may change it
+	req.URL, req.Host = &sent, sent.Host
 	if err := req.SetBody(bodyFunc(call)); err != nil {
 		return nil, Invalid(c.config.Package, call.Operation, "cannot be made into a request")
 	}

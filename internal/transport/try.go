@@ -75,7 +75,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 			out.err = fmt.Errorf("no credentials to send: %w", err)
 			return nil, used
 		}
-		out.secrets = used.Secrets()
+		out.grant = used
 	}
 
 	ctx, cancel := context.WithCancelCause(parent)
@@ -87,8 +87,13 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 	clock := time.AfterFunc(limit, func() { cancel(limitErr) })
 	defer clock.Stop()
 
-	var seen progress
-	r := req.WithContext(httptrace.WithClientTrace(ctx, seen.trace()))
+	sending := ctx
+	var seen *progress
+	if x.call.Repeat == Once { // for the others it makes no difference what was sent
+		seen = &progress{}
+		sending = httptrace.WithClientTrace(ctx, seen.trace())
+	}
+	r := req.WithContext(sending)
 	r.Header = header
 	if t.jar != nil {
 		for _, cookie := range t.jar.Cookies(r.URL) {
@@ -177,11 +182,13 @@ func ContextErr(ctx context.Context) error {
 
 // header is what each request carries, beside credentials.
 func (c *Client) header(call *Call) http.Header {
-	h := make(http.Header, len(call.Header)+4)
-	h["Accept"] = []string{"application/json"}
-	h["User-Agent"] = []string{c.userAgent}
+	h := make(http.Header, len(call.Header)+5)
+	values := []string{"application/json", c.userAgent, ""}
+	h["Accept"] = values[0:1:1]
+	h["User-Agent"] = values[1:2:2]
 	if call.Body != nil {
-		h["Content-Type"] = []string{call.Body.ContentType}
+		values[2] = call.Body.ContentType
+		h["Content-Type"] = values[2:3:3]
 	}
 	for name, values := range call.Header {
 		h[http.CanonicalHeaderKey(name)] = values
@@ -203,7 +210,7 @@ func (p *progress) trace() *httptrace.ClientTrace {
 
 // maybeSent is false only where net/http asked for a connection and never
 // wrote to one. A transport that tells nothing may have sent everything.
-func (p *progress) maybeSent() bool { return p.wrote.Load() || !p.asked.Load() }
+func (p *progress) maybeSent() bool { return p == nil || p.wrote.Load() || !p.asked.Load() }
 
 // readAnswer reads up to the limit, counted after decompression.
 func readAnswer(resp *http.Response) ([]byte, error) {
