@@ -335,26 +335,30 @@ func TestUploadLostInitiateAmbiguous(t *testing.T) {
 }
 
 // The list shifts while its pages are read: what was last on one comes first on
-// the next.
+// the next. And a service may keep the name as the header had it.
 func TestUploadLostInitiateSeenTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := inMemory(t, nil, nil)
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
-		page := func(first, id int64, more bool) oraclemarkettest.Fault {
-			return oraclemarkettest.Fault{Operation: oraclemarkettest.OpList, Body: fmt.Sprintf(
-				`{"items":[{"machineimage":{"uploadRequestId":%d,"application":"other"}},{"machineimage":{"uploadRequestId":%d,`+
-					`"application":"wordpress","version":"OL67","operatingSystem":"Linux","fileName":"wordpress.tar.gz",`+
-					`"statusName":"Initiated","uploadedChunks":0,"pendingChunks":3}}],"hasMore":%t}`, first, id, more)}
-		}
 		const ours = 7934470
-		r.Inject(page(1, ours, true))
-		r.Inject(page(2, ours, false))
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+		for first, more := range map[int64]bool{1: true, 2: false} {
+			r.Inject(oraclemarkettest.Fault{
+				Operation: oraclemarkettest.OpList,
+				Match:     func(req *http.Request) bool { return (req.URL.Query().Get("offset") == "") == more },
+				Body: fmt.Sprintf(`{"items":[{"machineimage":{"uploadRequestId":%d,"application":"other"}},{"machineimage":{"uploadRequestId":%d,`+
+					`"application":"wordpress","version":"OL67","operatingSystem":"Linux","fileName":"%%E6%%98%%A0.img",`+
+					`"statusName":"Initiated","uploadedChunks":0,"pendingChunks":3}}],"hasMore":%t}`, first, ours, more),
+			})
+		}
 		data := randomBytes(3 * testChunk)
-		done, err := r.images.Upload(t.Context(), imageOf(data, nil))
+		req := imageOf(data, nil)
+		req.FileName = "映.img"
+		done, err := r.images.Upload(t.Context(), req)
 		require.NoError(t, err)
 		require.EqualValues(t, ours, done.UploadRequestID)
 		requireImage(t, r.only(t), data)
+		require.Zero(t, r.FaultsLeft())
 	})
 }
 
