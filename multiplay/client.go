@@ -63,9 +63,6 @@ func New(accountServiceID int64, accessKey, secretKey string, opts ...Option) (*
 	for _, opt := range opts {
 		opt(config)
 	}
-	if config.TryTimeout < 0 {
-		return nil, transport.Invalid(pkg, "WithTimeout", "must not be negative")
-	}
 	t, err := transport.New(config.Config)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,9 +26,6 @@ func TestNewChecksItsArguments(t *testing.T) {
 		"WithRetry: maxAttempts must be at least 1, not 0": func() (*multiplay.Client, error) {
 			return multiplay.New(1, accessKey, secretKey, multiplay.WithRetry(0, 0, 0))
 		},
-		"WithTimeout: must not be negative": func() (*multiplay.Client, error) {
-			return multiplay.New(1, accessKey, secretKey, multiplay.WithTimeout(-1))
-		},
 		"WithUserAgent: must not contain control characters": func() (*multiplay.Client, error) {
 			return multiplay.New(1, accessKey, secretKey, multiplay.WithUserAgent("a\nb"))
 		},
@@ -44,8 +40,7 @@ func TestNewChecksItsArguments(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	client, mock := mockClient(t,
-		multiplay.WithBaseURL("http://api.example/below/"), multiplay.WithInsecureHTTP(), multiplay.WithUserAgent("farm/1"),
-		multiplay.WithTimeout(time.Minute))
+		multiplay.WithBaseURL("http://api.example/below/"), multiplay.WithInsecureHTTP(), multiplay.WithUserAgent("farm/1"))
 	mock.RegisterResponder("GET", "http://api.example/below/cfp/v1/imageinstall/status", func(r *http.Request) (*http.Response, error) {
 		require.True(t, strings.HasPrefix(r.Header.Get("User-Agent"), "farm/1 imagejobs-go/"))
 		return answerWith(`{"installs":[]}`)(r)

@@ -23,8 +23,8 @@ func WithBaseURL(url string) Option {
 
 // WithHTTPClient sends through client's transport and cookie jar. The client
 // is copied, never changed: redirects are not followed whatever it says, and
-// its Timeout bounds one try. nil keeps the default, a pooled client of our
-// own.
+// its Timeout bounds one try where it is below the usual 30 s. nil keeps the
+// default, a pooled client of our own.
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.HTTPClient = client }
 }
@@ -50,12 +50,6 @@ func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 	return func(c *config) {
 		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}
 	}
-}
-
-// WithTimeout bounds one try of a call as a whole. The default is 30 s, which
-// zero keeps.
-func WithTimeout(try time.Duration) Option {
-	return func(c *config) { c.TryTimeout = try }
 }
 
 // WithInsecureHTTP permits plain http to hosts that are not loopback. The
