@@ -5,6 +5,7 @@ package oraclemarket
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -28,11 +29,21 @@ func lockFile(name string) (unlock func() error, err error) {
 		// lock: then this is a lock on a file that nobody else will find.
 		if current, err := os.Stat(name); err == nil {
 			if own, err := f.Stat(); err == nil && os.SameFile(own, current) {
-				return func() error { return errors.Join(os.Remove(name), f.Close()) }, nil
+				return func() error { return unlockFile(f) }, nil
 			}
 		}
 		_ = f.Close()
 	}
+}
+
+// unlockFile removes the file before the lock on it ends: after that it may be
+// somebody else's.
+func unlockFile(f *os.File) error {
+	err := os.Remove(f.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
 }
 
 func syncDir(dir string) error {
