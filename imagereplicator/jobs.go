@@ -296,5 +296,5 @@ func (s Status) cancels() bool {
 // jobsPath is the collection, or a job in it. The version is part of the
 // extension's path: endpoints in the catalog have none.
 func jobsPath(jobID ...string) []string {
-	return append([]string{"v2", "extension", "image_replicator", "jobs"}, jobID...)
+	return slices.Concat([]string{"v2", "extension", "image_replicator", "jobs"}, jobID)
 }

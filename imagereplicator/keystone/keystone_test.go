@@ -266,6 +266,7 @@ func TestRefusals(t *testing.T) {
 				o.Logger = logger
 				_, _, err := keystone.New(t.Context(), o)
 				require.ErrorContains(t, err, test.message)
+				require.NotContains(t, err.Error(), `Post "`, "net/http says the same again")
 				if test.is != nil {
 					require.ErrorIs(t, err, test.is)
 					failure := new(imagereplicator.Error)
@@ -279,6 +280,9 @@ func TestRefusals(t *testing.T) {
 					require.NotContains(t, text, token)
 				}
 				if failure, ok := errors.AsType[*imagereplicator.Error](err); ok {
+					if failure.StatusCode == http.StatusCreated {
+						require.Empty(t, failure.Body, "who gets a token may get it in any form")
+					}
 					data, jsonErr := json.Marshal(failure)
 					require.NoError(t, jsonErr)
 					require.NotContains(t, string(data), secret)
