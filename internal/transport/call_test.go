@@ -360,9 +360,3 @@ func TestEndedContext(t *testing.T) {
 	}
 	require.Zero(t, s.requests.Load())
 }
-
-func TestImpossibleMethod(t *testing.T) {
-	c := newClient(t, Config{BaseURL: "https://h.example"})
-	_, err := DoEmpty(t.Context(), c, &Call{Operation: "Jobs.Get", Method: "BAD METHOD"})
-	require.ErrorIs(t, err, ErrInvalidArgument)
-}

@@ -131,10 +131,7 @@ func spellings(r rune) string {
 	for _, unit := range utf16.Encode([]rune{r}) {
 		fmt.Fprintf(&utf16Escape, `\\+u%04x`, unit)
 	}
-	entity := fmt.Sprintf(`#0*%d|#x0*%x`, r, r)
-	if name, ok := map[rune]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos"}[r]; ok {
-		entity += "|" + name
-	}
+	entity := fmt.Sprintf(`#0*%d|#x0*%x|[a-z]+`, r, r) // by any name
 	other := percent.String() + "|" + utf16Escape.String() + `|(?:&|\\+u0026)(?:` + entity + `);`
 	if r == ' ' {
 		other += `|\+`

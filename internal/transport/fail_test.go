@@ -147,7 +147,7 @@ func TestRedactor(t *testing.T) {
 		"space":              {[]string{"a b c d"}, "a%20b+c d", "REDACTED"},
 		"beyond the plane":   {[]string{"key\U0001F511"}, `key\uD83D\uDD11 key%F0%9F%94%91 key&#128273;`, "REDACTED REDACTED REDACTED"},
 		"invalid UTF-8":      {[]string{"key\xff\xfe"}, "the key\xff\xfe here", "the REDACTED here"},
-		"named entities":     {[]string{`<"'&>`}, "&lt;&quot;&apos;&amp;&gt; &#60;&#34;&#039;&#x26;&#X3E;", "REDACTED REDACTED"},
+		"named entities":     {[]string{`<"'&>`}, "&lt;&quot;&apos;&amp;&gt; &#60;&#34;&#039;&#x26;&#X3E;&LT;&QUOT;&#39;&AMP;&GT;", "REDACTED REDACTEDREDACTED"},
 		"JSON within JSON":   {[]string{`a"b/c&d`}, `{"x":"{\"y\":\"a\\\"b\\/c\\u0026d\"}"}`, `{"x":"{\"y\":\"REDACTED\"}"}`},
 		"escaped repeatedly": {[]string{"a/b+c"}, "a%252Fb%25252bc", "REDACTED"},
 	} {
@@ -156,6 +156,17 @@ func TestRedactor(t *testing.T) {
 			require.Equal(t, tt.want, x.redactor()(tt.text))
 		})
 	}
+}
+
+// A message is looked at once more after it was decoded.
+func TestDecodedMessage(t *testing.T) {
+	s := serveTCP(t, answer(reply("400 Bad Request", "", `{"message":"\u0068ush-hush","code":"\u0068ush-hush"}`)))
+	c := newClient(t, Config{BaseURL: s.url()})
+	call := get(Safe)
+	call.Secrets = []string{"hush-hush"}
+	_, _, err := Do[result](t.Context(), c, call)
+	require.Equal(t, auth.Redacted, failure(t, err).Message)
+	require.Equal(t, auth.Redacted, failure(t, err).Code)
 }
 
 // Of an error that shows a secret only the text can be cleaned, but for the

@@ -341,6 +341,18 @@ func TestReusedConnectionDies(t *testing.T) {
 	}
 }
 
+// Nor may it when the same call goes out again with another token.
+func TestReusedConnectionDiesAfterRefusal(t *testing.T) {
+	var asked atomic.Int64
+	s := serveTCP(t, sequence(answer(reply("401 Unauthorized", "", "")), drop, answer(okJSON("{}"))))
+	c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(5)})
+	_, _, err := Do[result](t.Context(), c, get(Once))
+	require.ErrorIs(t, err, ErrAmbiguous)
+	require.Equal(t, 2, failure(t, err).Attempts)
+	require.EqualValues(t, 2, s.requests.Load())
+	require.EqualValues(t, 1, s.accepted.Load())
+}
+
 // A context that ends under way leaves a call of class Once ambiguous, but not
 // before its first byte was sent.
 func TestContextEndsUnderWay(t *testing.T) {
