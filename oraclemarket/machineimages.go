@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -632,7 +633,7 @@ func (s *MachineImagesService) Delete(ctx context.Context, uploadRequestID int64
 }
 
 func machineImagesPath(more ...string) []string {
-	return append([]string{"appstore", "publisher", "v1", "machineimages"}, more...)
+	return slices.Concat([]string{"appstore", "publisher", "v1", "machineimages"}, more)
 }
 
 func imageJSON(application, version, operatingSystem string, overwrite bool) string {

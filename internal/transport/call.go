@@ -171,21 +171,22 @@ func firstBytes(r *Response) string {
 
 // url is the target of the call below the base URL.
 func (c *Client) url(call *Call) (*url.URL, error) {
-	var path, raw strings.Builder
-	const usual = 80 // bytes
-	path.Grow(usual)
-	raw.Grow(usual)
-	path.WriteString(c.base.Path)
+	var raw strings.Builder
+	raw.Grow(80)
 	raw.WriteString(c.base.EscapedPath())
 	for _, segment := range call.Path {
 		if reason := badSegment(segment); reason != "" {
 			return nil, Invalid(c.config.Package, call.Operation, "path segment %q %s", segment, reason)
 		}
-		path.WriteString("/" + segment)
-		raw.WriteString("/" + url.PathEscape(segment))
+		raw.WriteByte('/')
+		raw.WriteString(url.PathEscape(segment))
 	}
 	u := *c.base
-	u.Path, u.RawPath = path.String(), raw.String()
+	u.RawPath = raw.String()
+	u.Path = u.RawPath
+	if strings.Contains(u.RawPath, "%") {
+		u.Path = strings.Join(append([]string{c.base.Path}, call.Path...), "/")
+	}
 	switch q := call.Query.(type) {
 	case nil:
 	case url.Values:

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,10 +21,14 @@ import (
 )
 
 // exchange is one call under way: what the retry loop and its tries know of it.
-// It travels in the context of the request, because that is the one thing all
-// hooks of the loop get to see. One goroutine at a time touches it.
+// It is the context of the request, because that is the one thing all hooks of
+// the loop get to see. One goroutine at a time touches it.
 type exchange struct {
+	context.Context // the caller's
+
 	call    *Call
+	url     url.URL // of the request
+	answer  Response
 	accept  func(*Response) error
 	tries   int   // sent so far
 	renewed bool  // a refused token was replaced, which is done once a call
@@ -45,6 +50,14 @@ type try struct {
 
 type exchangeKey struct{}
 
+// Value implements context.Context.
+func (x *exchange) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return x
+	}
+	return x.Context.Value(key)
+}
+
 func exchangeOf(ctx context.Context) *exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*exchange)
 	return x
@@ -63,18 +76,18 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 			}
 		}
 	}
-	x := &exchange{call: call, accept: accept}
+	x := &exchange{Context: ctx, call: call, accept: accept, url: *target} // a caller's transport may change the url
 	if ctx.Err() != nil {
 		x.last.err = ContextErr(ctx)
 		x.last.local = true
 		return nil, c.fail(x, target)
 	}
-	req, err := retryablehttp.NewRequestWithContext(context.WithValue(ctx, exchangeKey{}, x), call.Method, "", nil)
+	plain, err := http.NewRequestWithContext(x, call.Method, "", nil)
 	if err != nil {
 		return nil, Invalid(c.config.Package, call.Operation, "cannot be made into a request")
 	}
-	sent := *target // a caller's transport may change it
-	req.URL, req.Host = &sent, sent.Host
+	plain.URL, plain.Host = &x.url, x.url.Host
+	req := &retryablehttp.Request{Request: plain}
 	if err := req.SetBody(bodyFunc(call)); err != nil {
 		return nil, Invalid(c.config.Package, call.Operation, "cannot be made into a request")
 	}
@@ -105,7 +118,8 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 }
 
 func (x *exchange) response() *Response {
-	return &Response{StatusCode: x.last.status, Header: x.last.header, Body: x.last.body, exchange: x}
+	x.answer = Response{StatusCode: x.last.status, Header: x.last.header, Body: x.last.body, exchange: x}
+	return &x.answer
 }
 
 // bodyFunc gives the loop a new body for each try. A call without one that
