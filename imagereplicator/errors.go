@@ -36,6 +36,8 @@ var (
 	// answer came. It is never repeated by itself: look for the job with
 	// Jobs.List before doing so.
 	ErrAmbiguous = transport.ErrAmbiguous
+	// ErrStalled is an upload that was cut; no call of this package uploads.
+	ErrStalled = transport.ErrStalled
 	// ErrResponseTooLarge is an answer of more than 8 MiB.
 	ErrResponseTooLarge = transport.ErrResponseTooLarge
 	// ErrInvalidArgument is bad input, found before any request was sent.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
@@ -86,5 +88,35 @@ func TestCopyToThreeTenants(t *testing.T) {
 			require.Equal(t, imagereplicator.StatusCanceled, status[ids[2]])
 			require.Equal(t, imagereplicator.StatusCancelRequested, status[imagereplicatortest.JobID])
 		})
+	}
+}
+
+// A program that has a gophercloud client of its own lends that.
+func TestProviderTokensOfGophercloud(t *testing.T) {
+	server := imagereplicatortest.NewServer()
+	defer server.Close()
+	provider, err := openstack.NewClient(server.AuthURL)
+	require.NoError(t, err)
+	provider.HTTPClient = http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	require.NoError(t, openstack.Authenticate(t.Context(), provider, gophercloud.AuthOptions{
+		IdentityEndpoint: server.AuthURL,
+		Username:         server.APIKey,
+		Password:         server.APISecret,
+		DomainID:         "default",
+		TenantID:         imagereplicatortest.TenantID,
+		AllowReauth:      true,
+	}))
+	for _, lent := range []imagereplicator.Provider{provider, &gophercloud.ServiceClient{ProviderClient: provider}} {
+		client, err := imagereplicator.New(server.URL, imagereplicator.ProviderTokens(lent),
+			imagereplicator.WithHTTPClient(&provider.HTTPClient))
+		require.NoError(t, err)
+		before := server.TokensIssued()
+		_, err = client.Jobs.List(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, before, server.TokensIssued())
+		server.ExpireTokens()
+		_, err = client.Jobs.List(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, before+1, server.TokensIssued())
 	}
 }
