@@ -14,11 +14,15 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// FromEnv are the options that the environment gives: OS_AUTH_URL, OS_USERNAME
-// or OS_USERID, OS_PASSWORD, OS_PROJECT_ID or OS_PROJECT_NAME (or the older
-// OS_TENANT_…), OS_DOMAIN_ID or OS_DOMAIN_NAME, OS_APPLICATION_CREDENTIAL_ID and
-// _SECRET, and OS_REGION_NAME. An error names the variable that is missing.
+// FromEnv are the options that the environment gives: with OS_CLOUD those of
+// that cloud, as FromCloud; without it those of OS_AUTH_URL, OS_USERNAME or
+// OS_USERID, OS_PASSWORD, OS_PROJECT_ID or OS_PROJECT_NAME (or the older
+// OS_TENANT_…), OS_DOMAIN_ID or OS_DOMAIN_NAME, OS_APPLICATION_CREDENTIAL_ID
+// and _SECRET, and OS_REGION_NAME. An error names the variable that is missing.
 func FromEnv() (Options, error) {
+	if name := os.Getenv("OS_CLOUD"); name != "" {
+		return FromCloud(name)
+	}
 	auth, err := openstack.AuthOptionsFromEnv()
 	if err != nil {
 		return Options{}, transport.Invalid(pkg, "FromEnv", "%v", err)

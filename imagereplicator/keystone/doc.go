@@ -14,7 +14,7 @@
 //	}
 //	client, err := imagereplicator.New(endpoint, tokens)
 //
-// FromEnv takes the options from OS_* variables.
+// FromEnv and FromCloud take the options from OS_* variables and clouds.yaml.
 //
 // # Secrets
 //
