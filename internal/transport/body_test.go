@@ -150,6 +150,25 @@ func TestStalledUpload(t *testing.T) {
 	}
 }
 
+// Once a header has come an upload is like a small call: its answer has the
+// same time.
+func TestAnswerToAnUploadStalls(t *testing.T) {
+	for name, handle := range map[string]handler{
+		"stalled":  stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"),
+		"dripping": drip("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", " "),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := pipeClient(t, Config{Retry: noWait(1)}, handle)
+				start := time.Now()
+				_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, 1000)))
+				require.ErrorIs(t, err, ErrStalled)
+				require.Equal(t, DefaultTryTimeout, time.Since(start))
+			})
+		})
+	}
+}
+
 // The whole small call has a limit, even where its body moves all the time.
 func TestSlowSmallCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -211,7 +211,7 @@ func TestHeaders(t *testing.T) {
 	body, err := JSONBody(result{Name: "x"})
 	require.NoError(t, err)
 	call = post(Once, body)
-	call.Header = http.Header{"Accept": {"text/plain"}}
+	call.Header = http.Header{"accept": {"text/plain"}}
 	_, _, err = Do[result](t.Context(), c, call)
 	require.NoError(t, err)
 	require.Equal(t, http.Header{
@@ -221,7 +221,7 @@ func TestHeaders(t *testing.T) {
 		"Content-Type":    {"application/json"},
 		"User-Agent":      {"imagejobs-go/" + moduleVersion()},
 	}, got)
-	require.Equal(t, http.Header{"Accept": {"text/plain"}}, call.Header, "the caller's stays as it was")
+	require.Equal(t, http.Header{"accept": {"text/plain"}}, call.Header, "the caller's stays as it was")
 }
 
 func TestJSONBody(t *testing.T) {

@@ -114,17 +114,22 @@ func TestLogOnlyWhereDebugIsOn(t *testing.T) {
 // Attempts counts what was sent.
 func TestNothingSentIsNoAttempt(t *testing.T) {
 	errSource := errors.New("no token today")
+	asked := 0
 	log := &records{}
 	s := serveTCP(t, answer(okJSON(`{}`)))
 	c := newClient(t, Config{BaseURL: s.url(), Logger: log.logger(), Credentials: auth.Token(
-		func(context.Context) (string, time.Time, error) { return "", time.Time{}, errSource },
+		func(context.Context) (string, time.Time, error) {
+			asked++
+			return "", time.Time{}, errSource
+		},
 		func(http.Header, string) {})})
-	for _, class := range []Repeat{Once, Repeatable, Safe} {
+	for i, class := range []Repeat{Once, Repeatable, Safe} {
 		_, _, err := Do[result](t.Context(), c, get(class))
 		e := failure(t, err)
 		require.ErrorIs(t, err, errSource)
 		require.Zero(t, e.Attempts)
 		require.NotErrorIs(t, err, ErrAmbiguous)
+		require.Equal(t, i+1, asked, "the source has a retry loop of its own")
 	}
 	require.Zero(t, s.requests.Load())
 	require.Contains(t, log.String(), "no token today")

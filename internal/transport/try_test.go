@@ -419,3 +419,20 @@ func TestURLErrorIsUnwrapped(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrClosedPipe)
 	require.NotContains(t, shown(t, err, log), "hush")
 }
+
+// However much a service sends, it is read up to the limit and no further.
+func TestEndlessAnswer(t *testing.T) {
+	const onItsWay = 64 << 10
+	for status, most := range map[string]int64{"200 OK": maxAnswer, "400 Bad Request": maxErrorAnswer} {
+		sent := make(chan int64, 1)
+		c, _ := pipeClient(t, Config{Retry: noWait(1)}, func(c net.Conn, r *http.Request) bool {
+			answer("HTTP/1.1 "+status+"\r\n\r\n")(c, r)
+			n, _ := io.Copy(c, io.LimitReader(zeros{}, 2*maxAnswer))
+			sent <- n
+			return false
+		})
+		_, _, err := Do[result](t.Context(), c, get(Safe))
+		require.Equal(t, most == maxAnswer, errors.Is(err, ErrResponseTooLarge), "%v", err)
+		require.LessOrEqual(t, <-sent, most+onItsWay)
+	}
+}
