@@ -10,6 +10,8 @@ import (
 	"io"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
+	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
+	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
@@ -25,6 +27,8 @@ type service interface {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	oracleAddr := flags.String("oracle-addr", "127.0.0.1:0", "address of the Oracle Cloud Marketplace Publisher API")
+	replicatorAddr := flags.String("replicator-addr", "127.0.0.1:0", "address of the NTT image replicator and its Keystone")
+	multiplayAddr := flags.String("multiplay-addr", "127.0.0.1:0", "address of Multiplay Clanforge")
 	speed := flags.Float64("speed", 1, "how many times as fast as usual jobs run")
 	discard := flags.Bool("discard", false, "verify uploaded bytes and throw them away")
 	if err := cli.Parse(flags, args, stderr); err != nil {
@@ -43,6 +47,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				opts = append(opts, oraclemarkettest.WithDiscard())
 			}
 			return oraclemarkettest.Start(*oracleAddr, opts...)
+		}},
+		{"NTT image replicator and Keystone", func() (service, error) {
+			return imagereplicatortest.Start(*replicatorAddr, imagereplicatortest.WithSpeed(*speed))
+		}},
+		{"Multiplay Clanforge", func() (service, error) {
+			return multiplaytest.Start(*multiplayAddr, multiplaytest.WithSpeed(*speed))
 		}},
 	}
 	out := cli.Output{W: stdout}
