@@ -79,7 +79,6 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 	x := &exchange{Context: ctx, call: call, accept: accept, url: *target} // a caller's transport may change the url
 	if ctx.Err() != nil {
 		x.last.err = ContextErr(ctx)
-		x.last.local = true
 		return nil, c.fail(x, target)
 	}
 	plain, err := http.NewRequestWithContext(x, call.Method, "", nil)
