@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -205,10 +206,7 @@ func (s *MachineImagesService) checkUpload(req *UploadRequest) error {
 			return s.client.Invalid(name+".NewMD5", "must make hashes of %d bytes", md5.Size)
 		}
 	}
-	if _, err := pollOptions(req.WaitOptions); err != nil {
-		return err
-	}
-	return nil
+	return poll.Check(pkg, req.WaitOptions)
 }
 
 // checkpointKey is the same for the same image on the same service, whatever
@@ -439,8 +437,16 @@ func (u *upload) initiate(ctx context.Context) error {
 			return err
 		}
 		lost = true
-		if pauseErr := u.service.client.Pause(ctx, try); pauseErr != nil {
+		var retryAfter time.Duration
+		if e, ok := errors.AsType[*Error](err); ok {
+			retryAfter = e.RetryAfter
+		}
+		again, pauseErr := u.service.client.Pause(ctx, try, retryAfter)
+		switch {
+		case pauseErr != nil:
 			return fmt.Errorf("%w, after: %w", pauseErr, err)
+		case !again:
+			return err
 		}
 	}
 }
@@ -560,9 +566,6 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 func (u *upload) chunkError(ctx context.Context, chunk *Chunk, section *io.SectionReader, err error) error {
 	if ctx.Err() != nil {
 		return err
-	}
-	if changed := u.unchanged(); errors.Is(changed, ErrSourceChanged) {
-		return errors.Join(changed, err)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) { // of the file, or of an answer
 		var last [1]byte

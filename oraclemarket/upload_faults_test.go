@@ -375,6 +375,28 @@ func TestUploadInitiateRefused(t *testing.T) {
 	store.empty(t)
 }
 
+// The service says when to try again, or that this is not worth waiting for.
+func TestUploadInitiateRetryAfter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusServiceUnavailable, RetryAfter: "100"})
+		data := randomBytes(3 * testChunk)
+		start := time.Now()
+		_, err := r.images.Upload(t.Context(), imageOf(data, nil))
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, time.Since(start), 100*time.Second)
+		requireImage(t, r.only(t), data)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusServiceUnavailable, RetryAfter: "121"})
+		_, err := r.images.Upload(t.Context(), imageOf(randomBytes(9), nil))
+		require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+		require.Equal(t, 1, r.Count(oraclemarkettest.OpInitiate))
+	})
+}
+
 // After a lost answer a refusal does not prove that there is no upload request:
 // the list may have been behind.
 func TestUploadInitiateRefusedAfterLostAnswer(t *testing.T) {

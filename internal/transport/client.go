@@ -272,14 +272,18 @@ func userAgent(application string) string {
 func (c *Client) MaxAttempts() int { return c.loop.RetryMax + 1 }
 
 // Pause waits as the retry loop does before try number attempt+1, for what a
-// service package repeats itself.
-func (c *Client) Pause(ctx context.Context, attempt int) error {
-	timer := time.NewTimer(backoff(c.loop.RetryWaitMin, c.loop.RetryWaitMax, attempt-1, nil))
+// service package repeats itself, and at least for the Retry-After of the try
+// that failed. It reports false, and does not wait, where that is too long.
+func (c *Client) Pause(ctx context.Context, attempt int, retryAfter time.Duration) (bool, error) {
+	if retryAfter > maxRetryAfter {
+		return false, nil
+	}
+	timer := time.NewTimer(retryAfter + backoff(c.loop.RetryWaitMin, c.loop.RetryWaitMax, attempt-1, nil))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+		return true, nil
 	case <-ctx.Done():
-		return ContextErr(ctx)
+		return false, ContextErr(ctx)
 	}
 }
