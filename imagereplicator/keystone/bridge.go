@@ -57,8 +57,14 @@ func (b *bridge) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	// gophercloud takes certain statuses for a success alone, and for the others
+	// has an error that repeats the whole answer. What a success is was decided.
+	status := http.StatusOK
+	if req.Method == http.MethodPost {
+		status = http.StatusCreated
+	}
 	return &http.Response{
-		StatusCode:    answer.StatusCode,
+		StatusCode:    status,
 		ProtoMajor:    1,
 		ProtoMinor:    1,
 		Header:        answer.Header,

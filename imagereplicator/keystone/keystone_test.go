@@ -240,6 +240,25 @@ func TestTokenWithoutEnd(t *testing.T) {
 	require.Equal(t, 2, mock.GetTotalCallCount(), "asked again, it gets another")
 }
 
+type roundTripper httpmock.Responder
+
+func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
+
+// Any 2xx with a token in it will do. gophercloud would repeat the answer to
+// one that it does not expect in an error, with whatever is in it.
+func TestEverySuccessIsOne(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNonAuthoritativeInfo} {
+		_, endpoint, err := keystone.New(t.Context(), options(roundTripper(issued(t, status))))
+		require.NoError(t, err, status)
+		require.Equal(t, "https://glance-jp1-ecl.api.ntt.com", endpoint)
+
+		o := options(roundTripper(issued(t, status)))
+		o.APIKey, o.APISecret, o.TenantID, o.Token = "", "", "", secret
+		_, _, err = keystone.New(t.Context(), o)
+		require.NoError(t, err, status)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
