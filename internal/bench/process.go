@@ -138,4 +138,3 @@ func (l *lab) image(size int64, warm bool) (string, error) {
 	}
 	return name, err
 }
-

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// link is a proxy that makes a long fat network of loopback: each connection
+// has its own delay and its own limit, as one TCP stream over a long way has.
+type link struct {
+	listener net.Listener
+	target   string
+	delay    time.Duration // one way
+	rate     float64       // bytes a second, each connection and direction; 0 for no limit
+	end      sync.WaitGroup
+}
+
+func newLink(target string, delay time.Duration, rate float64) (*link, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &link{listener: listener, target: target, delay: delay, rate: rate}
+	p.end.Go(func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			p.end.Go(func() { p.join(c) })
+		}
+	})
+	return p, nil
+}
+
+func (p *link) url() string { return "http://" + p.listener.Addr().String() }
+
+func (p *link) close() {
+	_ = p.listener.Close()
+	p.end.Wait()
+}
+
+func (p *link) join(near net.Conn) {
+	defer near.Close()
+	time.Sleep(2 * p.delay) // the handshake
+	far, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	var both sync.WaitGroup
+	both.Go(func() { p.carry(far, near) })
+	both.Go(func() { p.carry(near, far) })
+	both.Wait()
+}
+
+// packet is bytes on their way.
+type packet struct {
+	data []byte
+	due  time.Time
+}
+
+// carry delivers each byte after the delay and not above the rate. What is on
+// its way is bounded by what the link holds.
+func (p *link) carry(to, from net.Conn) {
+	const size = 64 << 10
+	holds := 4096
+	if p.rate > 0 {
+		holds = max(int(p.rate*2*p.delay.Seconds())/size, 4)
+	}
+	way := make(chan packet, holds)
+	free := sync.Pool{New: func() any { return make([]byte, size) }}
+	go func() {
+		defer close(way)
+		next := time.Now()
+		for {
+			buf := free.Get().([]byte)
+			n, err := from.Read(buf)
+			if n > 0 {
+				now := time.Now()
+				if next.Before(now) {
+					next = now
+				}
+				if p.rate > 0 {
+					next = next.Add(time.Duration(float64(n) / p.rate * float64(time.Second)))
+				}
+				way <- packet{buf[:n], next.Add(p.delay)}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for b := range way {
+		if wait := time.Until(b.due); wait > 0 {
+			time.Sleep(wait)
+		}
+		if _, err := to.Write(b.data); err != nil {
+			_ = from.Close()
+			for range way { // let the reader end
+			}
+			return
+		}
+		free.Put(b.data[:size])
+	}
+	if c, ok := to.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite()
+	}
+}
+
+func (l *lab) lfn() (*report, error) {
+	const delay, rate = 25 * time.Millisecond, 8 << 20
+	rounds, perStream := 3, int64(4)
+	if l.quick {
+		rounds, perStream = 1, 2
+	}
+	long, err := newLink(strings.TrimPrefix(l.plain, "http://"), delay, rate)
+	if err != nil {
+		return nil, err
+	}
+	defer long.close()
+	r := newReport("Long fat networks")
+	r.add("Through a proxy that gives each connection a round trip of %v and %d MiB/s each way, checksums on; medians of %d rounds.", 2*delay, rate>>20, rounds)
+
+	streams := []int{1, 2, 4, 8, 16}
+	speeds := map[int][]float64{}
+	scaling := map[int][]float64{}
+	const chunk = 16 << 20
+	for range rounds {
+		one := 0.0
+		for _, n := range streams {
+			speed, err := l.throughput(long.url(), int64(n)*perStream*chunk, n, chunk)
+			if err != nil {
+				return nil, err
+			}
+			if n == 1 {
+				one = speed
+			}
+			speeds[n] = append(speeds[n], speed)
+			scaling[n] = append(scaling[n], speed/one)
+		}
+	}
+	rows := [][]string{{"parallel chunks of 16 MiB", "throughput, ratio to 1", "of N", "MiB/s"}}
+	ideal, real := series{label: "N times one stream"}, series{label: "this SDK", ours: true}
+	for _, n := range streams {
+		ratio := median(scaling[n])
+		rows = append(rows, []string{strconv.Itoa(n), fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f", ratio/float64(n)), fmt.Sprintf("%.1f", median(speeds[n]))})
+		ideal.x, ideal.y = append(ideal.x, float64(n)), append(ideal.y, float64(n)*median(speeds[1]))
+		real.x, real.y = append(real.x, float64(n)), append(real.y, median(speeds[n]))
+	}
+	r.table(rows)
+	r.plots["lfn"] = lines("Throughput over a long fat network", "parallel chunks", "MiB/s", true, []series{ideal, real})
+
+	chunks := []int64{1 << 20, 4 << 20, 16 << 20, 64 << 20}
+	far, near := map[int64][]float64{}, map[int64][]float64{}
+	for range rounds {
+		for _, chunk := range chunks {
+			speed, err := l.throughput(long.url(), 256<<20, 4, chunk)
+			if err != nil {
+				return nil, err
+			}
+			far[chunk] = append(far[chunk], speed)
+			if speed, err = l.throughput(l.plain, 1<<30, 4, chunk); err != nil {
+				return nil, err
+			}
+			near[chunk] = append(near[chunk], speed)
+		}
+	}
+	r.add("What the chunk size costs at 4 chunks at once: each chunk waits for its answer and its checksum. The default of 64 MiB is the last row.")
+	rows = [][]string{{"chunk size", "long fat network, ratio to 64 MiB", "MiB/s", "loopback, ratio to 64 MiB", "MiB/s"}}
+	last := chunks[len(chunks)-1]
+	for _, chunk := range chunks {
+		rows = append(rows, []string{
+			sizeName(chunk), fmt.Sprintf("%.2f", median(far[chunk])/median(far[last])), fmt.Sprintf("%.1f", median(far[chunk])),
+			fmt.Sprintf("%.2f", median(near[chunk])/median(near[last])), fmt.Sprintf("%.0f", median(near[chunk])),
+		})
+	}
+	r.table(rows)
+	return r, nil
+}
+
+// throughput uploads an image of that size, in MiB a second.
+func (l *lab) throughput(url string, size int64, parallel int, chunk int64) (float64, error) {
+	file, err := l.image(size, true)
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(file)
+	var found saves
+	_, err = l.subject(&found, "upload", "-how", "sdk", "-url", url, "-file", file, "-parallel", strconv.Itoa(parallel), "-chunk", strconv.FormatInt(chunk, 10))
+	return float64(size) / (1 << 20) / (float64(found.Nanos) / 1e9), err
+}

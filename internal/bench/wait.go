@@ -1,0 +1,110 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+)
+
+// waiters is what subject says about many waiters.
+type waiters struct {
+	Goroutines       int
+	Bytes, PeakBytes int64
+}
+
+// sinkStats is what the server saw of them.
+type sinkStats struct {
+	Connections int
+	At          []float64
+}
+
+func (l *lab) wait() (*report, error) {
+	counts, seconds := []int{1, 100, 10000}, 60
+	if l.quick {
+		seconds = 25
+	}
+	r := newReport("Waiting at scale")
+	r.add("That many `MachineImages.Wait` calls of one client, all begun at once, on upload requests that do not end, with the default intervals (1 s growing to 15 s), watched for %d s. "+
+		"Bytes are heap and stacks above those before the first, after a collection while the waiters wait; the peak includes garbage and the first moment, in which all of them ask.", seconds)
+	rows := [][]string{{"waiters", "bytes per waiter", "peak bytes per waiter", "goroutines per waiter", "connections opened", "requests/s, mean of the last 15 s", "most in 100 ms of these"}}
+	for _, n := range counts {
+		if err := l.sinkStats(&sinkStats{}); err != nil { // forget what was before
+			return nil, err
+		}
+		var found waiters
+		if _, err := l.subject(&found, "wait", "-url", l.plain+"/wait", "-n", strconv.Itoa(n), "-seconds", strconv.Itoa(seconds)); err != nil {
+			return nil, err
+		}
+		var seen sinkStats
+		if err := l.sinkStats(&seen); err != nil {
+			return nil, err
+		}
+		slices.Sort(seen.At)
+		late := seen.At[slices.IndexFunc(seen.At, func(at float64) bool { return at >= float64(seconds-15) || at == seen.At[len(seen.At)-1] }):]
+		most := 0
+		for i := range late {
+			most = max(most, countUntil(late[i:], late[i]+0.1))
+		}
+		rows = append(rows, []string{
+			strconv.Itoa(n), fmt.Sprint(found.Bytes / int64(n)), fmt.Sprint(found.PeakBytes / int64(n)),
+			fmt.Sprintf("%.2f", float64(found.Goroutines)/float64(n)),
+			fmt.Sprint(seen.Connections - 1), // one is ours
+			fmt.Sprintf("%.1f", float64(len(late))/15), strconv.Itoa(most),
+		})
+		if n == counts[len(counts)-1] {
+			r.plots["wait"] = histogram(n, seconds, seen.At)
+		}
+	}
+	r.table(rows)
+	r.add("![requests a second](wait.svg)")
+	return r, nil
+}
+
+func countUntil(sorted []float64, end float64) int {
+	n, _ := slices.BinarySearch(sorted, end)
+	return n
+}
+
+// histogram draws the requests of each half second, beside those there would be
+// without jitter.
+func histogram(n, seconds int, at []float64) string {
+	const width = 0.5
+	bins := int(float64(seconds) / width)
+	count := func(at []float64, label string, ours bool) series {
+		s := series{label: label, x: make([]float64, bins), y: make([]float64, bins), ours: ours}
+		for i := range bins {
+			s.x[i] = float64(i) * width
+		}
+		for _, t := range at {
+			if i := int(t / width); i < bins {
+				s.y[i]++
+			}
+		}
+		return s
+	}
+	var herd []float64
+	for t, interval := 0.0, 1.0; t < float64(seconds); t, interval = t+interval, min(interval*1.5, 15) {
+		for range n {
+			herd = append(herd, t)
+		}
+	}
+	return lines(fmt.Sprintf("%d waiters: requests in each half second", n), "seconds", "requests", false, []series{
+		count(herd, "without jitter", false), count(at, "as sent", true),
+	})
+}
+
+func (l *lab) sinkStats(into *sinkStats) error {
+	req, err := http.NewRequestWithContext(l.ctx, http.MethodGet, l.plain+"/stats", http.NoBody)
+	if err != nil {
+		return err
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return json.NewDecoder(resp.Body).Decode(into)
+}
