@@ -204,7 +204,9 @@ func TestErrorsAreShort(t *testing.T) {
 	require.ErrorContains(t, json.Unmarshal([]byte(`"seven"`), new(Int)), `"seven" is not an integer`)
 	require.ErrorContains(t, json.Unmarshal([]byte(`"maybe"`), new(Bool)), `"maybe" is not a boolean`)
 	require.EqualError(t, new(Int).UnmarshalJSON(nil), "no value")
-	require.Error(t, new(String).UnmarshalJSON([]byte(`"open`)))
+	for _, broken := range []string{`"open`, `"`, "\"line\nend\"", `"a"b"`, `"\x"`} {
+		require.Error(t, new(String).UnmarshalJSON([]byte(broken)), broken)
+	}
 }
 
 func FuzzScalars(f *testing.F) {

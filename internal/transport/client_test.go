@@ -17,6 +17,7 @@ func TestBaseURL(t *testing.T) {
 		"HTTPS://API.Example:8443/Path":               "https://api.example:8443/Path",
 		"https://xn--bcher-kva.example":               "https://xn--bcher-kva.example",
 		"https://bücher.example":                      "https://b%C3%BCcher.example",
+		"https://api.example:/v1":                     "https://api.example/v1",
 		"https://api.example:65535":                   "https://api.example:65535",
 		"https://192.0.2.1":                           "https://192.0.2.1",
 		"https://[2001:DB8::1]:8443":                  "https://[2001:db8::1]:8443",
