@@ -418,6 +418,26 @@ func TestUploadInitiateRefusedAfterLostAnswer(t *testing.T) {
 	})
 }
 
+// However long the tries take, the first one's upload request is not too old.
+func TestUploadLostInitiateLongAgo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+		r.Inject(oraclemarkettest.Fault{
+			Operation: oraclemarkettest.OpInitiate, Status: http.StatusServiceUnavailable, RetryAfter: "119", Times: 2,
+		})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpList, Body: `{"items":[],"hasMore":false}`, Times: 2})
+		data := randomBytes(3 * testChunk)
+		began := time.Now()
+		_, err := r.images.Upload(t.Context(), imageOf(data, nil))
+		require.NoError(t, err)
+		require.Greater(t, time.Since(began), 238*time.Second)
+		require.Zero(t, r.FaultsLeft())
+		requireImage(t, r.only(t), data)
+	})
+}
+
 // A whole file is sent once, whatever became of the answer.
 func TestCreateLost(t *testing.T) {
 	t.Parallel()

@@ -412,7 +412,9 @@ func TestUploadResumeMerge(t *testing.T) {
 				if test.refused {
 					r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: http.StatusBadRequest})
 				}
-				done, err := r.images.Upload(t.Context(), imageOf(data, store))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				done, err := r.images.Upload(ctx, imageOf(data, store))
 				require.NoError(t, err)
 				require.Equal(t, oraclemarket.StatusCompleted, done.StatusName)
 				require.Equal(t, test.merges, r.Count(oraclemarkettest.OpMerge))
@@ -440,7 +442,9 @@ func TestUploadMergeRefused(t *testing.T) {
 		pending(0)
 		pending(0)
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: http.StatusBadRequest})
-		_, err := r.images.Upload(t.Context(), imageOf(data, store))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err := r.images.Upload(ctx, imageOf(data, store))
 		require.ErrorIs(t, err, oraclemarket.ErrBadRequest)
 		require.Equal(t, "oraclemarket.MachineImages.Merge", asUploadError(t, err).Operation)
 		require.Equal(t, "merging", store.only(t).Phase)
@@ -617,6 +621,14 @@ func TestUploadCheckpointUnusable(t *testing.T) {
 	require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
 	require.Empty(t, other.Requests())
 	require.Len(t, r.Requests(), before)
+
+	// With a store that keeps keys apart, two services do not meet.
+	store.states[key] = good
+	_, err = other.images.Upload(t.Context(), imageOf(data, store))
+	require.NoError(t, err)
+	_, err = r.images.Upload(t.Context(), imageOf(data, store))
+	require.NoError(t, err)
+	requireImage(t, r.only(t), data)
 }
 
 // fixedStore has one state for all keys.
