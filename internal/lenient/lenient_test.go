@@ -61,6 +61,7 @@ func TestString(t *testing.T) {
 	for text, want := range map[string]string{
 		`"x"`:                  "x",
 		`""`:                   "",
+		"\"a\xffb\"":           "a\ufffdb", // as encoding/json does
 		`" x "`:                " x ",
 		`"\u00e9\n"`:           "é\n",
 		`7`:                    "7",
