@@ -142,7 +142,7 @@ func TestArguments(t *testing.T) {
 		"imagereplicator: Jobs.Cancel: jobID: must not be a dot segment":           func() error { return jobs.Cancel(ctx, "..") },
 		"imagereplicator: Jobs.Get: jobID: must not contain control characters":    func() error { _, err := jobs.Wait(ctx, "a\r\nb"); return err },
 		"imagereplicator: WithPollInterval: must not be negative":                  func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(-1, 0)); return err },
-		"imagereplicator: WithPollInterval: max must not be below first":           func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(2, 1)); return err },
+		"imagereplicator: WithPollInterval: the longest interval must not be below the first":           func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(2, 1)); return err },
 	} {
 		err := call()
 		require.EqualError(t, err, want)

@@ -2,8 +2,6 @@ package imagereplicator
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"iter"
 	"time"
 
@@ -20,14 +18,7 @@ import (
 // There is no time limit but the context's: copies and cancellations take as
 // long as they take, and a token that expires meanwhile is replaced.
 func (s *JobsService) Wait(ctx context.Context, jobID string, opts ...WaitOption) (*Job, error) {
-	var last *Job
-	for job, err := range s.Watch(ctx, jobID, opts...) {
-		if err != nil {
-			return last, err
-		}
-		last = job
-	}
-	return last, nil
+	return poll.Wait(ctx, s.job(jobID), opts)
 }
 
 // Watch yields the job's state, then again whenever something in it has
@@ -35,42 +26,22 @@ func (s *JobsService) Wait(ctx context.Context, jobID string, opts ...WaitOption
 // its last state and then a *StateError. Any error ends the sequence; it comes
 // with the last state seen, which is nil when there was none.
 func (s *JobsService) Watch(ctx context.Context, jobID string, opts ...WaitOption) iter.Seq2[*Job, error] {
-	return func(yield func(*Job, error) bool) {
-		o, err := pollOptions(opts)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		follow := poll.Job[*Job]{
-			Get:  func(ctx context.Context) (*Job, time.Duration, error) { return s.get(ctx, jobID) },
-			Done: func(j *Job) bool { return j.Status.Terminal() },
-			Same: func(older, newer *Job) bool { return *older == *newer },
-		}
-		var last *Job
-		for job, err := range follow.Watch(ctx, o) {
-			if err != nil {
-				yield(last, waitError(jobID, last, err))
-				return
-			}
-			last = job
-			if !yield(job, nil) {
-				return
-			}
-		}
-		if last.Status != StatusReplicated {
-			yield(last, &StateError{JobID: jobID, Status: last.Status})
-		}
-	}
+	return poll.Watch(ctx, s.job(jobID), opts)
 }
 
-// waitError says what was known when waiting ended early.
-func waitError(jobID string, last *Job, err error) error {
-	switch {
-	case errors.Is(err, ErrInvalidArgument):
-		return err
-	case last == nil:
-		return fmt.Errorf("%s: waiting for job %s, no status seen: %w", pkg, jobID, err)
-	default:
-		return fmt.Errorf("%s: waiting for job %s, last status %q: %w", pkg, jobID, last.Status, err)
+func (s *JobsService) job(id string) poll.Job[*Job] {
+	return poll.Job[*Job]{
+		Package: pkg,
+		Name:    "job " + id,
+		Get:     func(ctx context.Context) (*Job, time.Duration, error) { return s.get(ctx, id) },
+		Status:  func(j *Job) string { return string(j.Status) },
+		Done:    func(j *Job) bool { return j.Status.Terminal() },
+		Failed: func(j *Job) error {
+			if j.Status == StatusReplicated {
+				return nil
+			}
+			return &StateError{JobID: id, Status: j.Status}
+		},
+		Same: func(older, newer *Job) bool { return *older == *newer },
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/lenient"
+	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -228,7 +229,7 @@ func (s *ImageDiffsService) Reject(ctx context.Context, diffID int64, opts *Reje
 // them. A diff that did not complete is a *StateError; a context that ended is
 // an error that says how far the diff was and matches the context's.
 func (s *ImageDiffsService) Wait(ctx context.Context, diffID int64, opts ...WaitOption) (*ImageDiffStatus, error) {
-	return s.follow(diffID).wait(ctx, opts)
+	return poll.Wait(ctx, s.job(diffID), opts)
 }
 
 // Watch polls an image diff until it has ended, and yields its first status
@@ -236,11 +237,11 @@ func (s *ImageDiffsService) Wait(ctx context.Context, diffID int64, opts ...Wait
 // yields its last status and then a *StateError. Any error ends the sequence;
 // it comes with the last status seen, which is nil when there was none.
 func (s *ImageDiffsService) Watch(ctx context.Context, diffID int64, opts ...WaitOption) iter.Seq2[*ImageDiffStatus, error] {
-	return s.follow(diffID).watch(ctx, opts)
+	return poll.Watch(ctx, s.job(diffID), opts)
 }
 
-func (s *ImageDiffsService) follow(diffID int64) *follower[*ImageDiffStatus] {
-	return &follower[*ImageDiffStatus]{resource: "image diff", id: diffID, get: func(ctx context.Context, id int64) (*ImageDiffStatus, time.Duration, error) {
+func (s *ImageDiffsService) job(diffID int64) poll.Job[*ImageDiffStatus] {
+	return follow("image diff", diffID, func(ctx context.Context, id int64) (*ImageDiffStatus, time.Duration, error) {
 		return s.status(ctx, id, nil)
-	}}
+	})
 }

@@ -335,14 +335,7 @@ func (e *RolloutError) Error() string {
 // are nil when none were; machines that failed are a *RolloutError. Wait for
 // the version's own job first: the rollout begins at its end.
 func (s *ImagesService) WaitRollout(ctx context.Context, imageID, imageVersionID int64, opts ...WaitOption) (*RolloutStatus, error) {
-	var last *RolloutStatus
-	for now, err := range s.WatchRollout(ctx, imageID, imageVersionID, opts...) {
-		if err != nil {
-			return last, err
-		}
-		last = now
-	}
-	return last, nil
+	return poll.Wait(ctx, s.rollout(imageID, imageVersionID), opts)
 }
 
 // WatchRollout polls like WaitRollout, and yields the first counts and each
@@ -350,46 +343,37 @@ func (s *ImagesService) WaitRollout(ctx context.Context, imageID, imageVersionID
 // last counts and then a *RolloutError. Any error ends the sequence; it comes
 // with the last counts seen, which are nil when there were none.
 func (s *ImagesService) WatchRollout(ctx context.Context, imageID, imageVersionID int64, opts ...WaitOption) iter.Seq2[*RolloutStatus, error] {
-	return func(yield func(*RolloutStatus, error) bool) {
-		o, err := pollOptions(opts)
-		if err == nil {
-			err = cmp.Or(
+	return poll.Watch(ctx, s.rollout(imageID, imageVersionID), opts)
+}
+
+func (s *ImagesService) rollout(imageID, imageVersionID int64) poll.Job[*RolloutStatus] {
+	installing := false
+	return poll.Job[*RolloutStatus]{
+		Package: pkg,
+		Name:    fmt.Sprintf("the rollout of image %d", imageID),
+		Get: func(ctx context.Context) (now *RolloutStatus, after time.Duration, err error) {
+			if err := cmp.Or(
 				checkID("Images.WatchRollout: imageID", imageID),
 				checkID("Images.WatchRollout: imageVersionID", imageVersionID),
-			)
-		}
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		installing := false
-		rollout := poll.Job[*RolloutStatus]{
-			Get: func(ctx context.Context) (now *RolloutStatus, after time.Duration, err error) {
-				// The documented way is to look at the installs until there are
-				// none; the counts alone may not have begun to move.
-				if installing, err = s.installing(ctx, imageVersionID); err != nil {
-					return nil, 0, err
-				}
-				return s.rolloutStatus(ctx, imageID, nil)
-			},
-			Done: func(now *RolloutStatus) bool { return now.Pending == 0 && !installing },
-			Same: func(older, newer *RolloutStatus) bool { return older.MachineCounts == newer.MachineCounts },
-		}
-		var last *RolloutStatus
-		seen := "no status seen"
-		for now, err := range rollout.Watch(ctx, o) {
-			if err != nil {
-				yield(last, waitError("the rollout of image", imageID, seen, err))
-				return
+			); err != nil {
+				return nil, 0, err
 			}
-			last, seen = now, fmt.Sprintf("last with %d machines pending", now.Pending)
-			if !yield(now, nil) {
-				return
+			// The documented way is to look at the installs until there are
+			// none; the counts alone may not have begun to move.
+			if installing, err = s.installing(ctx, imageVersionID); err != nil {
+				return nil, 0, err
 			}
-		}
-		if last.Failed > 0 {
-			yield(last, &RolloutError{ImageID: imageID, MachineCounts: last.MachineCounts})
-		}
+			return s.rolloutStatus(ctx, imageID, nil)
+		},
+		Status: func(now *RolloutStatus) string { return fmt.Sprintf("%d machines pending", now.Pending) },
+		Done:   func(now *RolloutStatus) bool { return now.Pending == 0 && !installing },
+		Failed: func(now *RolloutStatus) error {
+			if now.Failed == 0 {
+				return nil
+			}
+			return &RolloutError{ImageID: imageID, MachineCounts: now.MachineCounts}
+		},
+		Same: func(older, newer *RolloutStatus) bool { return older.MachineCounts == newer.MachineCounts },
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/lenient"
+	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -47,6 +49,14 @@ type CreateImageUpdateRequest struct {
 	// Source is where the files are. nil uses the image's update_url, where it
 	// has one.
 	Source Source
+}
+
+// Format implements fmt.Formatter, so that no verb shows the secrets of Source:
+// where a verb does not suit a pointer, fmt prints what it points to without
+// asking the fields.
+func (r CreateImageUpdateRequest) Format(f fmt.State, verb rune) {
+	type fields CreateImageUpdateRequest
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), fields(r))
 }
 
 type createImageUpdateQuery struct {
@@ -140,7 +150,7 @@ func (s *ImageUpdatesService) one(ctx context.Context, updateID int64, call *tra
 // *StateError; a context that ended is an error that says how far the update
 // was and matches the context's.
 func (s *ImageUpdatesService) Wait(ctx context.Context, updateID int64, opts ...WaitOption) (*ImageUpdateStatus, error) {
-	return s.follow(updateID).wait(ctx, opts)
+	return poll.Wait(ctx, s.job(updateID), opts)
 }
 
 // Watch polls an image update until it has ended, and yields its first status
@@ -148,9 +158,9 @@ func (s *ImageUpdatesService) Wait(ctx context.Context, updateID int64, opts ...
 // yields its last status and then a *StateError. Any error ends the sequence;
 // it comes with the last status seen, which is nil when there was none.
 func (s *ImageUpdatesService) Watch(ctx context.Context, updateID int64, opts ...WaitOption) iter.Seq2[*ImageUpdateStatus, error] {
-	return s.follow(updateID).watch(ctx, opts)
+	return poll.Watch(ctx, s.job(updateID), opts)
 }
 
-func (s *ImageUpdatesService) follow(updateID int64) *follower[*ImageUpdateStatus] {
-	return &follower[*ImageUpdateStatus]{resource: "image update", id: updateID, get: s.status}
+func (s *ImageUpdatesService) job(updateID int64) poll.Job[*ImageUpdateStatus] {
+	return follow("image update", updateID, s.status)
 }

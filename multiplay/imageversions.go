@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/lenient"
+	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -162,7 +163,7 @@ func (s *ImageVersionsService) status(ctx context.Context, imageVersionID int64)
 // far the job was and matches the context's. Images.WaitRollout waits on, for
 // the machines.
 func (s *ImageVersionsService) Wait(ctx context.Context, imageVersionID int64, opts ...WaitOption) (*ImageVersionStatus, error) {
-	return s.follow(imageVersionID).wait(ctx, opts)
+	return poll.Wait(ctx, s.job(imageVersionID), opts)
 }
 
 // Watch polls the job of an image version until it has ended, and yields its first status
@@ -170,9 +171,9 @@ func (s *ImageVersionsService) Wait(ctx context.Context, imageVersionID int64, o
 // yields its last status and then a *StateError. Any error ends the sequence;
 // it comes with the last status seen, which is nil when there was none.
 func (s *ImageVersionsService) Watch(ctx context.Context, imageVersionID int64, opts ...WaitOption) iter.Seq2[*ImageVersionStatus, error] {
-	return s.follow(imageVersionID).watch(ctx, opts)
+	return poll.Watch(ctx, s.job(imageVersionID), opts)
 }
 
-func (s *ImageVersionsService) follow(imageVersionID int64) *follower[*ImageVersionStatus] {
-	return &follower[*ImageVersionStatus]{resource: "image version", id: imageVersionID, get: s.status}
+func (s *ImageVersionsService) job(imageVersionID int64) poll.Job[*ImageVersionStatus] {
+	return follow("image version", imageVersionID, s.status)
 }

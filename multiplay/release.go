@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -63,6 +64,12 @@ type ReleaseRequest struct {
 	// change of one. Keep the event's ReleaseIDs to be able to go on after a
 	// crash. nil for no calls.
 	OnEvent func(ReleaseEvent)
+}
+
+// Format implements fmt.Formatter, as that of CreateImageUpdateRequest does.
+func (req ReleaseRequest) Format(f fmt.State, verb rune) {
+	type fields ReleaseRequest
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), fields(req))
 }
 
 // ReleaseEvent is something that happened in a release.
@@ -135,7 +142,7 @@ func (c *Client) Release(ctx context.Context, req *ReleaseRequest, opts ...WaitO
 	if err := req.check(); err != nil {
 		return nil, err
 	}
-	if _, err := pollOptions(opts); err != nil {
+	if err := poll.Check(pkg, opts); err != nil {
 		return nil, err
 	}
 	r := &release{client: c, req: req, opts: opts}
@@ -224,7 +231,7 @@ func (r *release) update(ctx context.Context) error {
 			return err
 		}
 	}
-	return followStep(ctx, r, StepUpdate, r.client.ImageUpdates.follow(r.result.UpdateID), r.client.ImageUpdates.Retry)
+	return followStep(ctx, r, StepUpdate, r.result.UpdateID, r.client.ImageUpdates.job(r.result.UpdateID), r.client.ImageUpdates.Retry)
 }
 
 func (r *release) diff(ctx context.Context) error {
@@ -243,7 +250,7 @@ func (r *release) diff(ctx context.Context) error {
 			return err
 		}
 	}
-	return followStep(ctx, r, StepDiff, r.client.ImageDiffs.follow(r.result.DiffID), r.client.ImageDiffs.Retry)
+	return followStep(ctx, r, StepDiff, r.result.DiffID, r.client.ImageDiffs.job(r.result.DiffID), r.client.ImageDiffs.Retry)
 }
 
 func (r *release) version(ctx context.Context) error {
@@ -266,7 +273,7 @@ func (r *release) version(ctx context.Context) error {
 		r.result.ImageVersionID = version.ImageVersionID
 		r.tell(ReleaseEvent{Step: StepVersion, Job: &version.Job})
 	}
-	return followStep(ctx, r, StepVersion, r.client.ImageVersions.follow(r.result.ImageVersionID), nil)
+	return followStep(ctx, r, StepVersion, r.result.ImageVersionID, r.client.ImageVersions.job(r.result.ImageVersionID), nil)
 }
 
 // full tells whether the version has to be a full one.
@@ -313,10 +320,10 @@ func (r *release) unlocking(ctx context.Context, step ReleaseStep, create func()
 // followStep watches the job of a step to its end, and runs it again with
 // retry as often as the request allows. A nil retry is a job that cannot be
 // run again.
-func followStep[T status](ctx context.Context, r *release, step ReleaseStep, f *follower[T], retry func(context.Context, int64) (T, error)) error {
+func followStep[T status](ctx context.Context, r *release, step ReleaseStep, id int64, job poll.Job[T], retry func(context.Context, int64) (T, error)) error {
 	for runs := 0; ; runs++ {
 		var err error
-		for now, ended := range f.watch(ctx, r.opts) {
+		for now, ended := range poll.Watch(ctx, job, r.opts) {
 			if err = ended; err == nil {
 				r.tell(ReleaseEvent{Step: step, Retry: runs, Job: now.job()})
 			}
@@ -325,7 +332,7 @@ func followStep[T status](ctx context.Context, r *release, step ReleaseStep, f *
 		if !ok || failed.State != JobFailed || retry == nil || runs == r.req.Retries {
 			return err
 		}
-		if _, err := retry(ctx, f.id); err != nil {
+		if _, err := retry(ctx, id); err != nil {
 			return fmt.Errorf("%w; running it again: %w", failed, err)
 		}
 	}

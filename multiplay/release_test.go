@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,8 +15,9 @@ import (
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 )
 
-// releasing is a server whose jobs take milliseconds, a client that polls as
-// often, and the events of its releases.
+// releasing is a server whose time passes as it is looked at, a millisecond a
+// look, so that no test depends on the machine's speed; a client that polls as
+// often; and the events of its releases.
 type releasing struct {
 	*multiplaytest.Server
 	client *multiplay.Client
@@ -24,7 +26,9 @@ type releasing struct {
 
 func newReleasing(t *testing.T, opts ...multiplaytest.Option) *releasing {
 	t.Helper()
-	r := &releasing{Server: multiplaytest.NewServer(append(opts, multiplaytest.WithSpeed(100))...)}
+	begin, looks := time.Now(), new(atomic.Int64)
+	clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * time.Millisecond) }
+	r := &releasing{Server: multiplaytest.NewServer(append(opts, multiplaytest.WithSpeed(100), multiplaytest.WithClock(clock))...)}
 	t.Cleanup(r.Close)
 	r.client = r.Client(multiplay.WithLogger(logger()), multiplay.WithRetry(5, 0, time.Millisecond))
 	return r

@@ -173,6 +173,6 @@ func TestWaitRollout(t *testing.T) {
 		rollout, err = client.Images.WaitRollout(ctx, 5, 6)
 		require.Equal(t, int64(2), rollout.Pending)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "last with 2 machines pending")
+		require.ErrorContains(t, err, `last status "2 machines pending"`)
 	})
 }

@@ -84,14 +84,3 @@ type WaitOption func(*poll.Options)
 func WithPollInterval(first, most time.Duration) WaitOption {
 	return func(o *poll.Options) { o.First, o.Max = first, most }
 }
-
-func pollOptions(opts []WaitOption) (poll.Options, error) {
-	var o poll.Options
-	for _, opt := range opts {
-		opt(&o)
-	}
-	if err := o.Check(); err != nil {
-		return o, transport.Invalid(pkg, "WithPollInterval", "%v", err)
-	}
-	return o, nil
-}

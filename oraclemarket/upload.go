@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -164,6 +165,10 @@ func (s *MachineImagesService) upload(ctx context.Context, req *UploadRequest, u
 		return nil, err
 	}
 	u := &upload{service: s, req: req, unchanged: unchanged, key: s.checkpointKey(req)}
+	if req.NewMD5 == nil {
+		req.NewMD5 = md5.New
+		u.hashing = make(chan struct{}, runtime.GOMAXPROCS(0))
+	}
 	if locker, ok := req.Checkpoints.(CheckpointLocker); ok {
 		unlock, err := locker.Lock(ctx, u.key)
 		if err != nil {
@@ -199,9 +204,7 @@ func (s *MachineImagesService) checkUpload(req *UploadRequest) error {
 	if req.Concurrency == 0 {
 		req.Concurrency = DefaultConcurrency
 	}
-	if req.NewMD5 == nil {
-		req.NewMD5 = md5.New
-	} else if !req.DisableChecksum {
+	if req.NewMD5 != nil && !req.DisableChecksum {
 		if h := req.NewMD5(); h == nil || h.Size() != md5.Size {
 			return s.client.Invalid(name+".NewMD5", "must make hashes of %d bytes", md5.Size)
 		}
@@ -225,6 +228,10 @@ type upload struct {
 	req       *UploadRequest
 	unchanged func() error // the file is still the one that was opened
 	key       string
+	// hashing has a place for each chunk that is hashed by crypto/md5, which
+	// takes a core: more at once would only delay the first chunk. nil for no
+	// limit: others may be faster the more they have.
+	hashing chan struct{}
 
 	mu      sync.Mutex // over what follows, while chunks are under way
 	state   *checkpoint
@@ -580,6 +587,14 @@ func (u *upload) chunkError(ctx context.Context, chunk *Chunk, section *io.Secti
 func (u *upload) checksum(ctx context.Context, section *io.SectionReader) (string, error) {
 	if u.req.DisableChecksum {
 		return "", nil
+	}
+	if u.hashing != nil {
+		select {
+		case u.hashing <- struct{}{}:
+			defer func() { <-u.hashing }()
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
 	}
 	h := u.req.NewMD5()
 	buf := make([]byte, min(128<<10, section.Size()))

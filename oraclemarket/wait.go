@@ -2,7 +2,6 @@ package oraclemarket
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"reflect"
@@ -17,14 +16,7 @@ import (
 // first, or Get fails beyond its retries, the error says the last status known
 // and the state, if any was seen, is returned with it.
 func (s *MachineImagesService) Wait(ctx context.Context, uploadRequestID int64, opts ...WaitOption) (*MachineImageUploadRequest, error) {
-	var last *MachineImageUploadRequest
-	for state, err := range s.Watch(ctx, uploadRequestID, opts...) {
-		if err != nil {
-			return last, err
-		}
-		last = state
-	}
-	return last, nil
+	return poll.Wait(ctx, s.job(uploadRequestID), opts)
 }
 
 // Watch yields the upload request's state, then again whenever something in it
@@ -32,45 +24,26 @@ func (s *MachineImagesService) Wait(ctx context.Context, uploadRequestID int64, 
 // last state and then a *StateError. Any error ends the sequence; it comes with
 // the last state seen, which is nil when there was none.
 func (s *MachineImagesService) Watch(ctx context.Context, uploadRequestID int64, opts ...WaitOption) iter.Seq2[*MachineImageUploadRequest, error] {
-	return func(yield func(*MachineImageUploadRequest, error) bool) {
-		o, err := pollOptions(opts)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		job := poll.Job[*MachineImageUploadRequest]{
-			Get: func(ctx context.Context) (*MachineImageUploadRequest, time.Duration, error) {
-				return s.get(ctx, uploadRequestID)
-			},
-			Done: func(r *MachineImageUploadRequest) bool { return r.StatusName.Terminal() },
-			Same: func(a, b *MachineImageUploadRequest) bool { return reflect.DeepEqual(a, b) },
-		}
-		var last *MachineImageUploadRequest
-		for state, err := range job.Watch(ctx, o) {
-			if err != nil {
-				yield(last, waitError(uploadRequestID, last, err))
-				return
-			}
-			last = state
-			if !yield(state, nil) {
-				return
-			}
-		}
-		if last.StatusName.failed() {
-			yield(last, stateError(uploadRequestID, last))
-		}
-	}
+	return poll.Watch(ctx, s.job(uploadRequestID), opts)
 }
 
-// waitError says what was known when waiting ended early.
-func waitError(id int64, last *MachineImageUploadRequest, err error) error {
-	if errors.Is(err, ErrInvalidArgument) {
-		return err
+func (s *MachineImagesService) job(id int64) poll.Job[*MachineImageUploadRequest] {
+	return poll.Job[*MachineImageUploadRequest]{
+		Package: pkg,
+		Name:    fmt.Sprintf("upload request %d", id),
+		Get: func(ctx context.Context) (*MachineImageUploadRequest, time.Duration, error) {
+			return s.get(ctx, id)
+		},
+		Status: func(r *MachineImageUploadRequest) string { return string(r.StatusName) },
+		Done:   func(r *MachineImageUploadRequest) bool { return r.StatusName.Terminal() },
+		Failed: func(r *MachineImageUploadRequest) error {
+			if r.StatusName.failed() {
+				return stateError(id, r)
+			}
+			return nil
+		},
+		Same: func(a, b *MachineImageUploadRequest) bool { return reflect.DeepEqual(a, b) },
 	}
-	if last == nil {
-		return fmt.Errorf("%s: waiting for upload request %d, no status seen: %w", pkg, id, err)
-	}
-	return fmt.Errorf("%s: waiting for upload request %d, last status %q: %w", pkg, id, last.StatusName, err)
 }
 
 func stateError(id int64, r *MachineImageUploadRequest) *StateError {

@@ -9,12 +9,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	errGone   = errors.New("the job is gone")
+	errFailed = errors.New("the job failed")
 	errWindow = errors.New("the maintenance window is over")
 )
 
@@ -61,20 +64,28 @@ func (s *script) gaps() []time.Duration {
 
 func (s *script) job() Job[state] {
 	return Job[state]{
-		Get:  s.get,
-		Done: func(s state) bool { return s.status == "done" || s.status == "failed" },
+		Package: "jobs",
+		Name:    "job 7",
+		Get:     s.get,
+		Status:  func(s state) string { return s.status },
+		Done:    func(s state) bool { return s.status == "done" || s.status == "failed" },
+		Failed: func(s state) error {
+			if s.status == "failed" {
+				return errFailed
+			}
+			return nil
+		},
 		Same: func(older, newer state) bool { return older.status == newer.status && older.progress == newer.progress },
 	}
 }
 
-func defaults(t *testing.T) Options {
-	t.Helper()
-	var o Options
-	require.NoError(t, o.Check())
-	return o
+type option func(*Options)
+
+func interval(first, most time.Duration) []option {
+	return []option{func(o *Options) { o.First, o.Max = first, most }}
 }
 
-func TestOptionsCheck(t *testing.T) {
+func TestOptions(t *testing.T) {
 	for name, tt := range map[string]struct {
 		given, want Options
 		err         string
@@ -88,17 +99,25 @@ func TestOptionsCheck(t *testing.T) {
 		"a low max":      {Options{Max: time.Millisecond}, Options{time.Millisecond, time.Millisecond}, ""},
 		"negative first": {Options{First: -1}, Options{}, "must not be negative"},
 		"negative max":   {Options{Max: -1}, Options{}, "must not be negative"},
-		"swapped":        {Options{First: 2, Max: 1}, Options{}, "max must not be below first"},
+		"swapped":        {Options{First: 2, Max: 1}, Options{}, "must not be below the first"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := tt.given
-			err := o.Check()
+			opts := interval(tt.given.First, tt.given.Max)
+			o, err := parse("jobs", opts)
 			if tt.err != "" {
-				require.EqualError(t, err, tt.err)
+				require.ErrorIs(t, err, transport.ErrInvalidArgument)
+				require.ErrorContains(t, err, "jobs: WithPollInterval: ")
+				require.ErrorContains(t, err, tt.err)
+				require.Equal(t, err, Check("jobs", opts))
+				s := &script{states: []state{{status: "done"}}}
+				_, waitErr := Wait(t.Context(), s.job(), opts)
+				require.Equal(t, err, waitErr)
+				require.Empty(t, s.looks)
 				return
 			}
 			require.NoError(t, err)
 			require.Equal(t, tt.want, o)
+			require.NoError(t, Check("jobs", opts))
 		})
 	}
 }
@@ -112,7 +131,7 @@ func TestIntervals(t *testing.T) {
 			s := &script{states: []state{{status: "running"}}}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			_, err := s.job().Wait(ctx, defaults(t))
+			_, err := Wait(ctx, s.job(), []option(nil))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			gaps := s.gaps()
 			require.Greater(t, len(gaps), 20)
@@ -132,7 +151,7 @@ func TestFirstLookIsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		s := &script{states: []state{{status: "done", progress: 100}}}
-		got, err := s.job().Wait(t.Context(), defaults(t))
+		got, err := Wait(t.Context(), s.job(), []option(nil))
 		require.NoError(t, err)
 		require.Equal(t, state{"done", 100, 1}, got)
 		require.Zero(t, time.Since(start))
@@ -144,13 +163,13 @@ func TestFirstLookIsAtOnce(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{states: []state{{status: "running"}, {status: "running"}, {status: "done"}}, after: time.Minute}
-		_, err := s.job().Wait(t.Context(), defaults(t))
+		_, err := Wait(t.Context(), s.job(), []option(nil))
 		require.NoError(t, err)
 		require.Equal(t, []time.Duration{time.Minute, time.Minute}, s.gaps())
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{states: []state{{status: "running"}, {status: "done"}}, after: time.Millisecond}
-		_, err := s.job().Wait(t.Context(), defaults(t))
+		_, err := Wait(t.Context(), s.job(), []option(nil))
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, s.gaps()[0], 750*time.Millisecond)
 	})
@@ -164,7 +183,7 @@ func TestWatchYieldsChanges(t *testing.T) {
 			{status: "running", progress: 50}, {status: "odd"}, {status: "running", progress: 50}, {status: "done", progress: 100}, {status: "never"},
 		}}
 		var got []state
-		for st, err := range s.job().Watch(t.Context(), defaults(t)) {
+		for st, err := range Watch(t.Context(), s.job(), []option(nil)) {
 			require.NoError(t, err)
 			got = append(got, st)
 		}
@@ -184,7 +203,7 @@ func TestWatchYieldsChanges(t *testing.T) {
 func TestWatchTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{states: []state{{status: "done"}}}
-		watch := s.job().Watch(t.Context(), defaults(t))
+		watch := Watch(t.Context(), s.job(), []option(nil))
 		for range 2 {
 			n := 0
 			for _, err := range watch {
@@ -202,21 +221,45 @@ func TestErrorEnds(t *testing.T) {
 		s := &script{states: []state{{status: "running", progress: 5}, {status: "running", progress: 5}}, err: errGone}
 		var states []state
 		var errs []error
-		for st, err := range s.job().Watch(t.Context(), defaults(t)) {
+		for st, err := range Watch(t.Context(), s.job(), []option(nil)) {
 			states, errs = append(states, st), append(errs, err)
 		}
 		require.Equal(t, []state{{"running", 5, 1}, {"running", 5, 2}}, states)
-		require.Equal(t, []error{nil, errGone}, errs)
+		require.Len(t, errs, 2)
+		require.NoError(t, errs[0])
+		require.ErrorIs(t, errs[1], errGone)
+		require.EqualError(t, errs[1], `jobs: waiting for job 7, last status "running": the job is gone`)
 
 		s.looks = nil
-		got, err := s.job().Wait(t.Context(), defaults(t))
-		require.Equal(t, errGone, err)
+		got, err := Wait(t.Context(), s.job(), []option(nil))
+		require.ErrorIs(t, err, errGone)
 		require.Equal(t, state{"running", 5, 2}, got)
 
 		none := &script{err: errGone}
-		got, err = none.job().Wait(t.Context(), defaults(t))
-		require.Equal(t, errGone, err)
+		got, err = Wait(t.Context(), none.job(), []option(nil))
+		require.EqualError(t, err, "jobs: waiting for job 7, no status seen: the job is gone")
 		require.Zero(t, got)
+
+		bad := &script{err: transport.Invalid("jobs", "id", "must be positive")}
+		_, err = Wait(t.Context(), bad.job(), []option(nil))
+		require.Equal(t, bad.err, err, "nobody waited for anything")
+	})
+}
+
+// A job that ended badly tells its last state and then why.
+func TestFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{states: []state{{status: "running"}, {status: "failed", progress: 3}}}
+		var errs []error
+		var last state
+		for st, err := range Watch(t.Context(), s.job(), []option(nil)) {
+			errs, last = append(errs, err), st
+		}
+		require.Equal(t, []error{nil, nil, errFailed}, errs)
+		require.Equal(t, state{"failed", 3, 2}, last)
+		got, err := Wait(t.Context(), s.job(), []option(nil))
+		require.Equal(t, errFailed, err)
+		require.Equal(t, "failed", got.status)
 	})
 }
 
@@ -226,7 +269,7 @@ func TestAbandonedWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{states: []state{{status: "a"}, {status: "b"}, {status: "c"}}}
 		start := time.Now()
-		for st := range s.job().Watch(t.Context(), defaults(t)) {
+		for st := range Watch(t.Context(), s.job(), []option(nil)) {
 			if st.status == "b" {
 				break
 			}
@@ -244,7 +287,7 @@ func TestContextEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, errWindow)
 		defer cancel()
 		start := time.Now()
-		got, err := s.job().Wait(ctx, defaults(t))
+		got, err := Wait(ctx, s.job(), []option(nil))
 		require.Equal(t, 10*time.Second, time.Since(start))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorIs(t, err, errWindow)
@@ -252,7 +295,7 @@ func TestContextEnds(t *testing.T) {
 		require.Len(t, s.looks, 1)
 
 		s.looks = nil
-		_, err = s.job().Wait(ctx, defaults(t))
+		_, err = Wait(ctx, s.job(), []option(nil))
 		require.ErrorIs(t, err, context.DeadlineExceeded, "one that has ended before")
 	})
 }
