@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -57,7 +58,7 @@ func source(size int64) []byte {
 // The length is that of the bytes, whatever the size and however they are read.
 func TestLength(t *testing.T) {
 	for _, size := range []int64{0, 1, 2, 100, 511, 512, 4095, 4096, 4097, 32<<10 - 1, 32 << 10, 1<<20 + 3} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+		t.Run(strconv.FormatInt(size, 10), func(t *testing.T) {
 			data := source(size)
 			contentType, length, open, err := New().Field("version", "1.0").File("file", "image.tar.gz", bytes.NewReader(data), size).Close()
 			require.NoError(t, err)

@@ -354,7 +354,7 @@ func TestSourceIsLeftAlone(t *testing.T) {
 			_, _ = io.Copy(io.Discard, c)
 			return false
 		},
-		"early good answer": func(c net.Conn, r *http.Request) bool {
+		"early good answer": func(c net.Conn, _ *http.Request) bool {
 			_, _ = io.WriteString(c, okJSON("{}"))
 			_, _ = io.Copy(io.Discard, c)
 			return false

@@ -342,7 +342,7 @@ func TestCheckFails(t *testing.T) {
 		_, err := DoEmpty(t.Context(), c, call)
 		require.ErrorIs(t, err, errOdd)
 		require.Equal(t, class == Once, errors.Is(err, ErrAmbiguous))
-		require.EqualValues(t, requests, s.requests.Load())
+		require.Equal(t, requests, s.requests.Load())
 	}
 }
 

@@ -45,7 +45,7 @@ func TestErrorIs(t *testing.T) {
 		ErrTooManyRequests: func(s int) bool { return s == 429 },
 		ErrServer:          func(s int) bool { return s >= 500 },
 	}
-	for status := 0; status < 700; status++ {
+	for status := range 700 {
 		e := &Error{StatusCode: status}
 		for sentinel, want := range sentinels {
 			require.Equal(t, want(status), errors.Is(e, sentinel), "%d %v", status, sentinel)

@@ -26,13 +26,12 @@ var errMaintenance = errors.New("the maintenance window is over")
 // A context that ends while the loop waits ends the call at once, and its error
 // tells both: that, and what the last try met.
 func TestContextEndsInBackoff(t *testing.T) {
-	dropped := func(c net.Conn, r *http.Request) bool { return false }
 	for name, tt := range map[string]struct {
 		handle handler
 		wants  []error
 	}{
 		"after a status":            {answer(reply("503 Service Unavailable", "", `{"message":"down"}`)), []error{ErrServer}},
-		"after a broken connection": {dropped, []error{io.EOF}},
+		"after a broken connection": {drop, []error{io.EOF}},
 		"after a broken answer":     {answer(okJSON(`{"name":`)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -289,7 +288,7 @@ func TestFailureLeavesOtherConnectionsOpen(t *testing.T) {
 		both.Wait()
 		return answer(okJSON("{}"))(c, r)
 	}
-	s := serveTCP(t, sequence(together, together, drop, answer(okJSON("{}"))))
+	s := serveTCP(t, sequence([]handler{together, together, drop, answer(okJSON("{}"))}...))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
 	var wg sync.WaitGroup
 	for range 2 {
@@ -322,21 +321,21 @@ func TestReusedConnectionDies(t *testing.T) {
 		"repeatable, POST": {post(Repeatable, BytesBody("text/plain", []byte("x"))), 2, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serveTCP(t, sequence(answer(okJSON("{}")), drop, answer(okJSON("{}"))))
+			s := serveTCP(t, sequence([]handler{answer(okJSON("{}")), drop, answer(okJSON("{}"))}...))
 			c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
 			_, _, err := Do[result](t.Context(), c, get(Safe))
 			require.NoError(t, err)
 			require.EqualValues(t, 1, s.accepted.Load())
 
 			_, _, err = Do[result](t.Context(), c, tt.call)
-			require.EqualValues(t, 1+tt.requests, s.requests.Load())
+			require.Equal(t, 1+tt.requests, s.requests.Load())
 			require.Equal(t, tt.ambiguous, errors.Is(err, ErrAmbiguous))
 			if tt.succeeds {
 				require.NoError(t, err)
 			} else {
 				require.Equal(t, 1, failure(t, err).Attempts)
 			}
-			require.EqualValues(t, tt.requests, s.accepted.Load(), "the dead connection was the first one")
+			require.Equal(t, tt.requests, s.accepted.Load(), "the dead connection was the first one")
 		})
 	}
 }

@@ -250,7 +250,7 @@ func TestRefusedTokenOnceACall(t *testing.T) {
 			return "constant", nil
 		}, unauthorized, 1, 2, []error{ErrUnauthorized, errSource}},
 		"again after a retry": {
-			numbered, sequence(unauthorized, answer(reply("503 Service Unavailable", "", "")), unauthorized), 3, 2, []error{ErrUnauthorized},
+			numbered, sequence([]handler{unauthorized, answer(reply("503 Service Unavailable", "", "")), unauthorized}...), 3, 2, []error{ErrUnauthorized},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
