@@ -78,7 +78,7 @@ func checkPaging(client *transport.Client, name string, limit, offset int) error
 	return nil
 }
 
-type pageFunc func(limit, offset int) ([]*MachineImageUploadRequest, Page, error)
+type pageFunc func(limit, offset int) (*MachineImagePage, error)
 
 // allPages goes on until a page says that it is the last, or is empty. The
 // pages are as large as the service allows, unless the caller set a size.
@@ -90,11 +90,12 @@ func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequ
 		offset := offset
 		var previous *MachineImageUploadRequest
 		for {
-			items, page, err := get(limit, offset)
+			page, err := get(limit, offset)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
+			items := page.Items
 			if len(items) == 0 {
 				return
 			}

@@ -133,13 +133,9 @@ func (s *StorageImagesService) All(ctx context.Context, opts *ListStorageImagesO
 	if opts != nil {
 		o = *opts
 	}
-	return allPages(o.Limit, o.Offset, func(limit, offset int) ([]*MachineImageUploadRequest, Page, error) {
+	return allPages(o.Limit, o.Offset, func(limit, offset int) (*MachineImagePage, error) {
 		o.Limit, o.Offset = limit, offset
-		page, err := s.List(ctx, &o)
-		if err != nil {
-			return nil, Page{}, err
-		}
-		return page.Items, page.Page, nil
+		return s.List(ctx, &o)
 	})
 }
 

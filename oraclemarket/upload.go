@@ -468,19 +468,16 @@ func (u *upload) find(ctx context.Context) (int64, error) {
 	since := u.state.InitiatedAt.Add(-clockTolerance)
 	opts := ListMachineImagesOptions{OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending}
 	var ids []int64
-	all := allPages(0, 0, func(limit, offset int) ([]*MachineImageUploadRequest, Page, error) {
+	all := allPages(0, 0, func(limit, offset int) (*MachineImagePage, error) {
 		opts.Limit, opts.Offset = limit, offset
 		page, resp, err := u.service.list(ctx, &opts)
-		if err != nil {
-			return nil, Page{}, err
-		}
-		if offset == 0 {
+		if err == nil && offset == 0 {
 			// The service's clock made the dates that are compared here.
 			if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 				since = since.Add(time.Until(date))
 			}
 		}
-		return page.Items, page.Page, nil
+		return page, err
 	})
 	for r, err := range all {
 		if err != nil {
