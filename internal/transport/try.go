@@ -35,7 +35,7 @@ func (t *tries) RoundTrip(req *http.Request) (*http.Response, error) {
 		newer, err := t.client.config.Credentials.Renew(req.Context(), used)
 		switch {
 		case err != nil:
-			x.last.err = fmt.Errorf("getting another token failed: %w", err)
+			x.last.err = fmt.Errorf("getting another token failed: %w", ended(req.Context(), err))
 		case newer:
 			var body io.ReadCloser
 			if req.Body != nil {
@@ -72,7 +72,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		var err error
 		if used, err = c.config.Credentials.Apply(parent, header); err != nil {
 			out.local = true
-			out.err = fmt.Errorf("no credentials to send: %w", err)
+			out.err = fmt.Errorf("no credentials to send: %w", ended(parent, err))
 			return nil, used
 		}
 		out.grant = used
@@ -167,6 +167,14 @@ func reason(parent, ctx context.Context, err error) error {
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
+	}
+	return err
+}
+
+// ended is err, or why ctx ended where that is the reason.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ContextErr(ctx)
 	}
 	return err
 }

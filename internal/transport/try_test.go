@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
 // A body of no bytes is a length of 0: net/http takes a length of 0 beside a
@@ -434,5 +435,35 @@ func TestEndlessAnswer(t *testing.T) {
 		_, _, err := Do[result](t.Context(), c, get(Safe))
 		require.Equal(t, most == maxAnswer, errors.Is(err, ErrResponseTooLarge), "%v", err)
 		require.LessOrEqual(t, <-sent, most+onItsWay)
+	}
+}
+
+// A call that waits for a token leaves when its context ends, before the
+// request and after a refusal.
+func TestContextEndsWhileATokenIsFetched(t *testing.T) {
+	for _, fast := range []int64{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked atomic.Int64
+			l := emulator.NewPipeListener()
+			s := serve(t, l, answer(reply("401 Unauthorized", "", "")))
+			c := dialingClient(t, Config{Credentials: counted(&asked, func(n int64) (string, error) {
+				if n > fast {
+					<-time.After(time.Minute)
+				}
+				return numbered(n)
+			})}, l.DialContext)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errMaintenance)
+			defer cancel()
+			start := time.Now()
+			_, _, err := Do[result](ctx, c, get(Once))
+			require.Equal(t, 5*time.Second, time.Since(start))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorIs(t, err, errMaintenance)
+			require.NotErrorIs(t, err, ErrAmbiguous)
+			require.Equal(t, fast == 1, errors.Is(err, ErrUnauthorized))
+			require.Equal(t, fast, s.requests.Load())
+			require.EqualValues(t, fast, failure(t, err).Attempts)
+			<-time.After(time.Minute) // the refresh goes on for others
+		})
 	}
 }
