@@ -104,6 +104,36 @@ func (x *exchange) redactor() func(text string) string {
 	}
 	// The longest first: one may be part of another.
 	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	var found *regexp.Regexp // made when it is needed, which takes a while
+	return func(text string) string {
+		if !slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(text, unescaped(s)) }) {
+			return text
+		}
+		if found == nil {
+			found = spelt(secrets)
+		}
+		return found.ReplaceAllLiteralString(text, auth.Redacted)
+	}
+}
+
+// unescaped is the longest part of secret that every spelling has as it is.
+func unescaped(secret string) string {
+	var longest string
+	for part := range strings.FieldsFuncSeq(secret, func(r rune) bool { return !neverEscaped(r) }) {
+		if len(part) > len(longest) {
+			longest = part
+		}
+	}
+	return longest
+}
+
+// neverEscaped tells whether r looks the same in all encodings.
+func neverEscaped(r rune) bool {
+	return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r))
+}
+
+// spelt finds each spelling of the secrets.
+func spelt(secrets []string) *regexp.Regexp {
 	var pattern strings.Builder
 	for i, secret := range secrets {
 		if i > 0 {
@@ -113,30 +143,35 @@ func (x *exchange) redactor() func(text string) string {
 			pattern.WriteString(spellings(r))
 		}
 	}
-	found := regexp.MustCompile(pattern.String())
-	return func(text string) string { return found.ReplaceAllLiteralString(text, auth.Redacted) }
+	return regexp.MustCompile(pattern.String())
 }
 
-// spellings is the pattern of r as it is, in a URL, in JSON or a quoted string
-// (each more than once over), and in HTML or XML.
+// spellings is the pattern of r as it is, in a URL, in JSON or a quoted string,
+// and in HTML or XML, each more than once over and one within the other: a page
+// may show the JSON that it was sent.
 func spellings(r rune) string {
 	plain := regexp.QuoteMeta(string(r))
-	if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
-		return plain // nobody escapes these
+	if neverEscaped(r) {
+		return plain
 	}
+	const (
+		backslash = `(?i:\\|%(?:25)*5c|&#(?:0*92|x0*5c);)`
+		ampersand = `(?:&(?:amp;)*|` + backslash + `+u0026|%(?:25)*26)`
+		semicolon = `(?:;|%(?:25)*3b)`
+	)
 	var percent, utf16Escape strings.Builder
 	for _, b := range []byte(string(r)) {
 		fmt.Fprintf(&percent, "%%(?:25)*%02x", b)
 	}
 	for _, unit := range utf16.Encode([]rune{r}) {
-		fmt.Fprintf(&utf16Escape, `\\+u%04x`, unit)
+		utf16Escape.WriteString(backslash + fmt.Sprintf("+u%04x", unit))
 	}
-	entity := fmt.Sprintf(`#0*%d|#x0*%x|[a-z]+`, r, r) // by any name
-	other := percent.String() + "|" + utf16Escape.String() + `|(?:&|\\+u0026)(?:` + entity + `);`
+	entity := fmt.Sprintf(`(?:#|%%(?:25)*23)(?:0*%d|x0*%x)|[a-z]+`, r, r) // by any name
+	other := percent.String() + "|" + ampersand + `(?:` + entity + `)` + semicolon
 	if r == ' ' {
 		other += `|\+`
 	}
-	return `(?:\\*` + plain + `|(?i:` + other + `))`
+	return `(?:` + backslash + `*(?:` + plain + `|(?i:` + other + `))|(?i:` + utf16Escape.String() + `))`
 }
 
 // clean keeps err as it is unless its text shows a secret.

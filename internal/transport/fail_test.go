@@ -149,6 +149,10 @@ func TestRedactor(t *testing.T) {
 		"invalid UTF-8":      {[]string{"key\xff\xfe"}, "the key\xff\xfe here", "the REDACTED here"},
 		"named entities":     {[]string{`<"'&>`}, "&lt;&quot;&apos;&amp;&gt; &#60;&#34;&#039;&#x26;&#X3E;&LT;&QUOT;&#39;&AMP;&GT;", "REDACTED REDACTEDREDACTED"},
 		"JSON within JSON":   {[]string{`a"b/c&d`}, `{"x":"{\"y\":\"a\\\"b\\/c\\u0026d\"}"}`, `{"x":"{\"y\":\"REDACTED\"}"}`},
+		"JSON in a page":     {[]string{`a"b/c&d`}, `<p>{&#34;y&#34;:&#34;a\&#34;b\&#x2F;c\u0026d&#34;}`, `<p>{&#34;y&#34;:&#34;REDACTED&#34;}`},
+		"JSON in a URL":      {[]string{`a"b/c&d`}, `/?q=%7B%22y%22%3A%22a%5C%22b%5c%2Fc%5Cu0026d%22%7D`, `/?q=%7B%22y%22%3A%22REDACTED%22%7D`},
+		"a page in a URL":    {[]string{`a"b/c&d`}, `/?q=a%26%2334%3Bb/c%26amp%3Bd`, `/?q=REDACTED`},
+		"signs alone":        {[]string{"/+&="}, "a/+&=b %2f%2b%26%3d", "aREDACTEDb REDACTED"},
 		"escaped repeatedly": {[]string{"a/b+c"}, "a%252Fb%25252bc", "REDACTED"},
 	} {
 		t.Run(name, func(t *testing.T) {
