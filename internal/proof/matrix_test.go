@@ -51,7 +51,6 @@ func result(t *testing.T, o *operation) any {
 	var usual any
 	synctest.Test(t, func(t *testing.T) {
 		s, _, e := inMemory(t)
-		e.tempDir = t.TempDir()
 		var err error
 		usual, err = o.run(t.Context(), e)
 		require.NoError(t, err)
@@ -64,7 +63,6 @@ func result(t *testing.T, o *operation) any {
 func cell(t *testing.T, o *operation, f *fault, always bool, usual any) {
 	t.Helper()
 	s, d, e := inMemory(t)
-	e.tempDir = t.TempDir()
 	times := 1
 	if always {
 		times = -1
@@ -216,7 +214,7 @@ func TestTLSHandshakeBreaksOff(t *testing.T) {
 					return client, nil
 				}
 				client := d.httpsClient(t, nil)
-				_, err := o.run(t.Context(), &env{base: "https://127.0.0.1", client: client, tempDir: t.TempDir()})
+				_, err := o.run(t.Context(), &env{base: "https://127.0.0.1", client: client})
 				e := failure(t, o, err)
 				require.Equal(t, tries, e.Attempts, "%v", err)
 				require.EqualValues(t, tries, d.n.Load())

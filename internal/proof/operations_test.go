@@ -8,7 +8,6 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -85,13 +84,12 @@ const (
 
 // env is where an operation sends its requests.
 type env struct {
-	base    string
-	client  *http.Client
-	retry   bool // WithRetry(tries, 0, 0), for tests in real time
-	logger  *slog.Logger
-	oracle  oraclemarket.TokenSource    // nil for a token that does not change
-	jobs    imagereplicator.TokenSource // the same
-	tempDir string
+	base   string
+	client *http.Client
+	retry  bool // WithRetry(tries, 0, 0), for tests in real time
+	logger *slog.Logger
+	oracle oraclemarket.TokenSource    // nil for a token that does not change
+	jobs   imagereplicator.TokenSource // the same
 }
 
 // tries is the default of WithRetry, as the README has it.
@@ -225,11 +223,7 @@ func oracleOperations() []*operation {
 		if err != nil {
 			return nil, err
 		}
-		path := filepath.Join(e.tempDir, "image.tar.gz")
-		if err := os.WriteFile(path, []byte(image), 0o600); err != nil {
-			return nil, err
-		}
-		return c.MachineImages.UploadFile(ctx, path, uploadRequest())
+		return c.MachineImages.UploadFile(ctx, filepath.Join("testdata", "image.tar.gz"), uploadRequest())
 	}
 	// A login for a call that must not be sent twice: whatever happens to the login, the call was never sent.
 	login := func(tokens func(e *env) oraclemarket.TokenSource) func(context.Context, *env) (any, error) {

@@ -1,0 +1,138 @@
+package proof
+
+import (
+	"context"
+	"encoding/json"
+	"html"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/jarcoal/httpmock"
+)
+
+// sent is all that a request carries, as it is and decoded.
+func sent(r *http.Request) string {
+	var all strings.Builder
+	for name, values := range r.Header {
+		all.WriteString(name + ": " + strings.Join(values, ", ") + "\n")
+	}
+	if user, password, ok := r.BasicAuth(); ok {
+		all.WriteString(user + ":" + password + "\n")
+	}
+	all.WriteString(r.URL.RawQuery + "\n")
+	for _, values := range r.URL.Query() {
+		all.WriteString(strings.Join(values, "\n") + "\n")
+		for _, value := range values {
+			if once, err := url.PathUnescape(value); err == nil {
+				all.WriteString(once + "\n")
+			}
+		}
+	}
+	if r.Body != nil {
+		data, _ := io.ReadAll(r.Body)
+		all.Write(data)
+		var body any
+		if json.Unmarshal(data, &body) == nil {
+			for _, text := range texts(body) {
+				all.WriteString("\n" + text)
+			}
+		}
+	}
+	return all.String()
+}
+
+// texts are the strings in a decoded JSON value.
+func texts(v any) []string {
+	var all []string
+	switch v := v.(type) {
+	case string:
+		all = append(all, v)
+	case []any:
+		for _, item := range v {
+			all = append(all, texts(item)...)
+		}
+	case map[string]any:
+		for _, item := range v {
+			all = append(all, texts(item)...)
+		}
+	}
+	return all
+}
+
+// repeat is an answer that says what was sent, in a form that suits its type.
+func repeat(r *http.Request, status int, contentType string) *http.Response {
+	text := sent(r)
+	var body string
+	switch contentType {
+	case "application/json":
+		quoted, _ := json.Marshal(map[string]any{
+			"message": text, "error": map[string]any{"message": text, "code": status}, "error_message": text, "success": false, "token": 5,
+		})
+		body = string(quoted)
+	case "text/html":
+		body = "<html><title>" + html.EscapeString(text) + "</title><body>" + html.EscapeString(text) + "</body></html>"
+	case "application/x-www-form-urlencoded":
+		body = url.QueryEscape(text)
+	default:
+		body = text
+	}
+	resp := httpmock.NewStringResponse(status, body)
+	line := strings.NewReplacer("\n", " ", "\r", " ").Replace(text)
+	resp.Header = http.Header{
+		"Content-Type": {contentType},
+		"X-Request-Id": {line},
+		"Location":     {"https://elsewhere.example/" + url.PathEscape(line) + "?q=" + url.QueryEscape(line)},
+		"Retry-After":  {"0"},
+	}
+	resp.Request = r
+	return resp
+}
+
+// echoes are services that repeat what they are sent.
+func echoes() map[string]*http.Client {
+	all := map[string]*http.Client{
+		"400 JSON":    echo(400, "application/json"),
+		"401 text":    echo(401, "text/plain"),
+		"403 HTML":    echo(403, "text/html"),
+		"409 encoded": echo(409, "application/x-www-form-urlencoded"),
+		"503 JSON":    echo(503, "application/json"),
+		"307":         echo(307, "text/plain"),
+		"200 JSON":    echo(200, "application/json"),
+		"200 text":    echo(200, "text/plain"),
+		"200 HTML":    echo(200, "text/html"),
+	}
+	for name, text := range map[string]string{"locked": "image locked by diffid: 5; ", "broken off": ""} {
+		mock := httpmock.NewMockTransport()
+		mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
+			if text == "" {
+				return nil, &url.Error{Op: r.Method, URL: r.URL.String(), Err: echoedError(sent(r))}
+			}
+			quoted, _ := json.Marshal(map[string]any{"success": false, "error_code": 1, "error_message": text + sent(r)})
+			return httpmock.NewBytesResponse(200, quoted), nil
+		})
+		all[name] = &http.Client{Transport: mock}
+	}
+	return all
+}
+
+// echoedError is what a transport says that repeats a request.
+type echoedError string
+
+func (e echoedError) Error() string { return string(e) }
+
+// provoke runs an operation against such a service, and gives its error and its log.
+func provoke(t *testing.T, o *operation, client *http.Client) (failed error, log string) {
+	t.Helper()
+	var records strings.Builder
+	ctx, cancel := context.WithTimeout(t.Context(), afterwards)
+	defer cancel()
+	_, failed = o.run(ctx, &env{
+		base: pipeBase, client: client,
+		logger: slog.New(slog.NewTextHandler(&records, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	return failed, records.String()
+}
