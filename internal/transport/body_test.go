@@ -437,3 +437,24 @@ func TestGuardedBody(t *testing.T) {
 	require.NoError(t, none.sourceErr())
 	require.Zero(t, none.count())
 }
+
+// A source that gives up because the context ended is not the reason.
+func TestSourceFailsBecauseTheContextEnds(t *testing.T) {
+	s := serveTCP(t, drop)
+	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	body := &Body{ContentType: "text/plain", Size: 10, Open: func() io.Reader { return givesUp(func() { cancel(errMaintenance) }) }}
+	_, _, err := Do[result](ctx, c, upload(Once, body))
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, errMaintenance)
+	require.NotErrorIs(t, err, ErrAmbiguous)
+	require.Equal(t, 1, failure(t, err).Attempts)
+}
+
+// givesUp does something and fails.
+type givesUp func()
+
+func (g givesUp) Read([]byte) (int, error) {
+	g()
+	return 0, errDisk
+}

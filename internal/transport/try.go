@@ -117,7 +117,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 	if err != nil {
 		if source := sent.sourceErr(); source != nil {
 			out.local = true
-			out.err = fmt.Errorf("read the request body: %w", source)
+			out.err = fmt.Errorf("read the request body: %w", ended(parent, source))
 		} else {
 			out.err = reason(parent, ctx, err)
 		}
