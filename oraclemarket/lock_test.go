@@ -3,6 +3,7 @@ package oraclemarket
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,7 +44,7 @@ func TestLockFileExclusive(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			for held.Load() < 500 {
+			for held.Load() < 1000 {
 				unlock, err := lockFile(name)
 				if err != nil {
 					continue
@@ -52,6 +53,9 @@ func TestLockFileExclusive(t *testing.T) {
 					t.Error("two hold the lock")
 				}
 				held.Add(1)
+				for range 20 { // lets others in, if they can come
+					runtime.Gosched()
+				}
 				holders.Add(-1)
 				if err := unlock(); err != nil {
 					t.Error(err)
