@@ -269,7 +269,8 @@ func TestAbandonedWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{states: []state{{status: "a"}, {status: "b"}, {status: "c"}}}
 		start := time.Now()
-		for st := range Watch(t.Context(), s.job(), []option(nil)) {
+		for st, err := range Watch(t.Context(), s.job(), []option(nil)) {
+			require.NoError(t, err)
 			if st.status == "b" {
 				break
 			}

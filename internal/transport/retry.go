@@ -81,6 +81,7 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 		x.last.err = ContextErr(ctx)
 		return nil, c.fail(x, target)
 	}
+	//nolint:contextcheck,gocritic // x is ctx, and http.NoBody would be a body to the tries
 	plain, err := http.NewRequestWithContext(x, call.Method, "", nil)
 	if err != nil {
 		return nil, Invalid(c.config.Package, call.Operation, "cannot be made into a request")
