@@ -22,6 +22,8 @@ type childTask struct {
 	Checkpoints           string
 	ChunkSize             int64
 	Concurrency           int
+	// Wait, if set, is the longest back-off.
+	Wait time.Duration
 }
 
 func (c *childTask) request() *oraclemarket.UploadRequest {
@@ -44,7 +46,11 @@ func child() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	c, err := oraclemarket.New(task.User, oraclemarket.ClientCredentials(task.ID, task.Secret), oraclemarket.WithBaseURL(task.URL))
+	opts := []oraclemarket.Option{oraclemarket.WithBaseURL(task.URL)}
+	if task.Wait > 0 {
+		opts = append(opts, oraclemarket.WithRetry(5, 0, task.Wait), oraclemarket.WithTimeouts(2*time.Second, 2*time.Second))
+	}
+	c, err := oraclemarket.New(task.User, oraclemarket.ClientCredentials(task.ID, task.Secret), opts...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
