@@ -83,8 +83,9 @@ func TestCheckpointBitFlips(t *testing.T) {
 		for bit := range 8 {
 			flipped := append([]byte(nil), data...)
 			flipped[i] ^= 1 << bit
-			_, err := decodeCheckpoint(flipped)
-			require.ErrorIs(t, err, ErrCheckpointInvalid, "bit %d of byte %d", bit, i)
+			if _, err := decodeCheckpoint(flipped); !errors.Is(err, ErrCheckpointInvalid) {
+				t.Fatalf("bit %d of byte %d: %v", bit, i, err)
+			}
 		}
 	}
 }
