@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -16,7 +17,7 @@ type halfDead struct {
 	net.Conn
 
 	err    error
-	closed int
+	closed atomic.Int64
 }
 
 func (h *halfDead) Write(p []byte) (int, error) {
@@ -27,7 +28,7 @@ func (h *halfDead) Write(p []byte) (int, error) {
 }
 
 func (h *halfDead) Close() error {
-	h.closed++
+	h.closed.Add(1)
 	return nil
 }
 
@@ -61,7 +62,7 @@ func TestPatientConn(t *testing.T) {
 		require.Equal(t, syscall.ECONNRESET, err)
 		require.Equal(t, time.Millisecond, time.Since(start))
 		require.NoError(t, c.Close())
-		require.Equal(t, 2, inner.closed)
+		require.EqualValues(t, 2, inner.closed.Load())
 	})
 }
 
