@@ -57,25 +57,23 @@ func TestUploadFaults(t *testing.T) {
 		for name, fault := range uploadFaults {
 			t.Run(operation+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				for _, times := range []int{1, 3} {
-					synctest.Test(t, func(t *testing.T) {
-						r := inMemory(t, nil, nil)
-						loseInitiate(r, operation)
-						fault.Operation, fault.Times = operation, times
-						r.Inject(fault)
-						data := randomBytes(7*testChunk - 1)
-						store := &memStore{}
-						_, err := r.images.Upload(t.Context(), imageOf(data, store))
-						require.NoError(t, err)
-						u := r.only(t)
-						requireImage(t, u, data)
-						r.requireReceipts(t, u)
-						store.empty(t)
-						if operation != oraclemarkettest.OpInitiate || !lostOnProcessing(&fault) {
-							require.Zero(t, r.FaultsLeft())
-						}
-					})
-				}
+				synctest.Test(t, func(t *testing.T) {
+					r := inMemory(t, nil, nil)
+					loseInitiate(r, operation)
+					fault.Operation, fault.Times = operation, 3
+					r.Inject(fault)
+					data := randomBytes(7*testChunk - 1)
+					store := &memStore{}
+					_, err := r.images.Upload(t.Context(), imageOf(data, store))
+					require.NoError(t, err)
+					u := r.only(t)
+					requireImage(t, u, data)
+					r.requireReceipts(t, u)
+					store.empty(t)
+					if operation != oraclemarkettest.OpInitiate || !lostOnProcessing(&fault) {
+						require.Zero(t, r.FaultsLeft())
+					}
+				})
 			})
 		}
 	}
