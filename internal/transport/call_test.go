@@ -292,6 +292,39 @@ func TestNullIsNoAnswer(t *testing.T) {
 	require.ErrorContains(t, err, "is not the JSON expected: null")
 }
 
+// ownResult decodes itself, as the types of the client packages do.
+type ownResult struct{ name string }
+
+func (o *ownResult) UnmarshalJSON(data []byte) error {
+	var w result
+	err := json.Unmarshal(data, &w)
+	o.name = w.Name
+	return err
+}
+
+func TestDecodesItself(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"name":"x"}`:              "",
+		" \r\n\t{\"name\":\"x\"}\n": "",
+		`null`:                      "is not the JSON expected: null",
+		`{"name":"x"} more`:         "invalid character 'm' after top-level value",
+		`{"name":"x"`:               "unexpected end of JSON input",
+		``:                          "unexpected end of JSON input",
+		"\u00a0{}":                  "invalid character",
+		`{"name":7}`:                "cannot unmarshal number",
+	} {
+		s := serveTCP(t, answer(okJSON(body)))
+		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
+		got, _, err := Do[ownResult](t.Context(), c, get(Safe))
+		if want != "" {
+			require.ErrorContains(t, err, want, body)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, &ownResult{"x"}, got)
+	}
+}
+
 func TestSecretAnswer(t *testing.T) {
 	const token = "the-access-token"
 	log := &records{}
