@@ -29,8 +29,8 @@ func (s *JobsService) Watch(ctx context.Context, jobID string, opts ...WaitOptio
 	return poll.Watch(ctx, s.job(jobID), opts)
 }
 
-func (s *JobsService) job(id string) poll.Job[*Job] {
-	return poll.Job[*Job]{
+func (s *JobsService) job(id string) *poll.Job[*Job] {
+	return &poll.Job[*Job]{
 		Package: pkg,
 		Name:    "job " + id,
 		Get:     func(ctx context.Context) (*Job, time.Duration, error) { return s.get(ctx, id) },

@@ -240,7 +240,7 @@ func (s *ImageDiffsService) Watch(ctx context.Context, diffID int64, opts ...Wai
 	return poll.Watch(ctx, s.job(diffID), opts)
 }
 
-func (s *ImageDiffsService) job(diffID int64) poll.Job[*ImageDiffStatus] {
+func (s *ImageDiffsService) job(diffID int64) *poll.Job[*ImageDiffStatus] {
 	return follow("image diff", diffID, func(ctx context.Context, id int64) (*ImageDiffStatus, time.Duration, error) {
 		return s.status(ctx, id, nil)
 	})

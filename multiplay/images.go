@@ -346,9 +346,9 @@ func (s *ImagesService) WatchRollout(ctx context.Context, imageID, imageVersionI
 	return poll.Watch(ctx, s.rollout(imageID, imageVersionID), opts)
 }
 
-func (s *ImagesService) rollout(imageID, imageVersionID int64) poll.Job[*RolloutStatus] {
+func (s *ImagesService) rollout(imageID, imageVersionID int64) *poll.Job[*RolloutStatus] {
 	installing := false
-	return poll.Job[*RolloutStatus]{
+	return &poll.Job[*RolloutStatus]{
 		Package: pkg,
 		Name:    fmt.Sprintf("the rollout of image %d", imageID),
 		Get: func(ctx context.Context) (now *RolloutStatus, after time.Duration, err error) {

@@ -161,6 +161,6 @@ func (s *ImageUpdatesService) Watch(ctx context.Context, updateID int64, opts ..
 	return poll.Watch(ctx, s.job(updateID), opts)
 }
 
-func (s *ImageUpdatesService) job(updateID int64) poll.Job[*ImageUpdateStatus] {
+func (s *ImageUpdatesService) job(updateID int64) *poll.Job[*ImageUpdateStatus] {
 	return follow("image update", updateID, s.status)
 }

@@ -174,6 +174,6 @@ func (s *ImageVersionsService) Watch(ctx context.Context, imageVersionID int64, 
 	return poll.Watch(ctx, s.job(imageVersionID), opts)
 }
 
-func (s *ImageVersionsService) job(imageVersionID int64) poll.Job[*ImageVersionStatus] {
+func (s *ImageVersionsService) job(imageVersionID int64) *poll.Job[*ImageVersionStatus] {
 	return follow("image version", imageVersionID, s.status)
 }

@@ -320,7 +320,7 @@ func (r *release) unlocking(ctx context.Context, step ReleaseStep, create func()
 // followStep watches the job of a step to its end, and runs it again with
 // retry as often as the request allows. A nil retry is a job that cannot be
 // run again.
-func followStep[T status](ctx context.Context, r *release, step ReleaseStep, id int64, job poll.Job[T], retry func(context.Context, int64) (T, error)) error {
+func followStep[T status](ctx context.Context, r *release, step ReleaseStep, id int64, job *poll.Job[T], retry func(context.Context, int64) (T, error)) error {
 	for runs := 0; ; runs++ {
 		var err error
 		for now, ended := range poll.Watch(ctx, job, r.opts) {

@@ -12,8 +12,8 @@ import (
 type status interface{ job() *Job }
 
 // follow is how to wait for a job; resource is its kind, as StateError has it.
-func follow[T status](resource string, id int64, get func(context.Context, int64) (T, time.Duration, error)) poll.Job[T] {
-	return poll.Job[T]{
+func follow[T status](resource string, id int64, get func(context.Context, int64) (T, time.Duration, error)) *poll.Job[T] {
+	return &poll.Job[T]{
 		Package: pkg,
 		Name:    fmt.Sprintf("%s %d", resource, id),
 		Get:     func(ctx context.Context) (T, time.Duration, error) { return get(ctx, id) },

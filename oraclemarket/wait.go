@@ -27,8 +27,8 @@ func (s *MachineImagesService) Watch(ctx context.Context, uploadRequestID int64,
 	return poll.Watch(ctx, s.job(uploadRequestID), opts)
 }
 
-func (s *MachineImagesService) job(id int64) poll.Job[*MachineImageUploadRequest] {
-	return poll.Job[*MachineImageUploadRequest]{
+func (s *MachineImagesService) job(id int64) *poll.Job[*MachineImageUploadRequest] {
+	return &poll.Job[*MachineImageUploadRequest]{
 		Package: pkg,
 		Name:    fmt.Sprintf("upload request %d", id),
 		Get: func(ctx context.Context) (*MachineImageUploadRequest, time.Duration, error) {

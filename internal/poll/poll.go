@@ -77,7 +77,7 @@ type Job[T any] struct {
 // Watch yields the job's first state and each that differs from the one
 // before, and ends with the job; after the last state of one that ended badly
 // it yields Failed. An error ends it, too, and comes with the last state seen.
-func Watch[T any, O ~func(*Options)](ctx context.Context, j Job[T], opts []O) iter.Seq2[T, error] {
+func Watch[T any, O ~func(*Options)](ctx context.Context, j *Job[T], opts []O) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var last T
 		o, err := parse(j.Package, opts)
@@ -114,7 +114,7 @@ func Watch[T any, O ~func(*Options)](ctx context.Context, j Job[T], opts []O) it
 }
 
 // Wait is the last state seen, and an error unless the job ended well.
-func Wait[T any, O ~func(*Options)](ctx context.Context, j Job[T], opts []O) (T, error) {
+func Wait[T any, O ~func(*Options)](ctx context.Context, j *Job[T], opts []O) (T, error) {
 	var last T
 	for state, err := range Watch(ctx, j, opts) {
 		last = state
@@ -126,7 +126,7 @@ func Wait[T any, O ~func(*Options)](ctx context.Context, j Job[T], opts []O) (T,
 }
 
 // early says what was known when waiting ended before the job did.
-func (j Job[T]) early(last T, seen bool, err error) error {
+func (j *Job[T]) early(last T, seen bool, err error) error {
 	switch {
 	case errors.Is(err, transport.ErrInvalidArgument):
 		return err

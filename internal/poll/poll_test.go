@@ -62,8 +62,8 @@ func (s *script) gaps() []time.Duration {
 	return list
 }
 
-func (s *script) job() Job[state] {
-	return Job[state]{
+func (s *script) job() *Job[state] {
+	return &Job[state]{
 		Package: "jobs",
 		Name:    "job 7",
 		Get:     s.get,
