@@ -352,6 +352,29 @@ func TestAllEnds(t *testing.T) {
 			}
 			return page(`{"uploadRequestId":2}`, "")
 		}, 2, ""},
+		"full pages, no envelope": {func(offset string) string {
+			switch offset {
+			case "":
+				return page(strings.TrimSuffix(strings.Repeat(`{"uploadRequestId":1},`, 100), ","), "")
+			case "100":
+				return page(`{"uploadRequestId":2}`, "")
+			default:
+				return "unexpected"
+			}
+		}, 101, ""},
+		"total only": {func(offset string) string {
+			switch offset {
+			case "":
+				return page(`{"uploadRequestId":1},{"uploadRequestId":2}`, `,"totalResults":3`)
+			case "2":
+				return page(`{"uploadRequestId":3}`, `,"totalResults":3`)
+			default:
+				return "unexpected"
+			}
+		}, 3, ""},
+		"last of the links": {func(string) string {
+			return page(`{"uploadRequestId":1}`, `,"totalResults":9,"links":[{"rel":"SELF","href":"x"}]`)
+		}, 1, ""},
 		"offset ignored": {func(string) string { return page(`{"uploadRequestId":1}`, `,"hasMore":true`) }, 1, "same page"},
 		"not JSON":       {func(string) string { return `<html>` }, 0, "not the JSON"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/imagejobs/imagejobs-go/internal/lenient"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
@@ -20,6 +21,9 @@ type Page struct {
 	Count        int
 	TotalResults int
 	Links        []Link
+
+	// silent is a page without a word about what follows it.
+	silent bool
 }
 
 // Link is an address the service gives with a page. The client never follows
@@ -55,15 +59,11 @@ func decodePage(data []byte) ([]*MachineImageUploadRequest, Page, error) {
 			items = append(items, item)
 		}
 	}
-	if w.HasMore != nil {
-		page.HasMore = bool(*w.HasMore)
-	} else {
-		// Seen on sibling lists only. Without it, the NEXT link and the total
-		// can still tell.
-		for _, l := range page.Links {
-			page.HasMore = page.HasMore || l.Rel == "NEXT" || l.Rel == "next"
-		}
-		page.HasMore = page.HasMore || page.TotalResults > len(items) && page.Count == 0
+	// Seen on sibling lists only.
+	page.silent = w.HasMore == nil && len(page.Links) == 0
+	page.HasMore = w.HasMore != nil && bool(*w.HasMore)
+	for _, l := range page.Links {
+		page.HasMore = page.HasMore || w.HasMore == nil && strings.EqualFold(l.Rel, "NEXT")
 	}
 	return items, page, nil
 }
@@ -109,12 +109,21 @@ func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequ
 					return
 				}
 			}
-			if !page.HasMore {
+			offset += len(items)
+			if !page.HasMore && !(page.silent && mayGoOn(page.Page, len(items), limit, offset)) {
 				return
 			}
-			offset += len(items)
 		}
 	}
+}
+
+// mayGoOn tells whether records may follow a page that does not say so: there
+// are more in all, or nothing is known and the page is full.
+func mayGoOn(page Page, items, limit, offset int) bool {
+	if page.TotalResults > 0 {
+		return offset < page.TotalResults
+	}
+	return items >= limit
 }
 
 // samePlace tells whether two pages begin with one record, as they do when a

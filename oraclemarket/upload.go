@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -104,17 +105,20 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 	if req == nil {
 		return nil, s.client.Invalid("UploadRequest", "must not be nil")
 	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: open image: %w", pkg, err)
+	}
+	if !info.Mode().IsRegular() { // opening a pipe could wait for ever
+		return nil, s.client.Invalid("UploadFile: path", "must be a regular file")
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: open image: %w", pkg, err)
 	}
 	defer func() { _ = f.Close() }() // only read
-	info, err := f.Stat()
-	if err != nil {
+	if info, err = f.Stat(); err != nil {
 		return nil, fmt.Errorf("%s: open image: %w", pkg, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, s.client.Invalid("UploadFile: path", "must be a regular file")
 	}
 	r := *req
 	r.File, r.Size, r.ModTime = f, info.Size(), info.ModTime()
@@ -502,9 +506,16 @@ func (u *upload) find(ctx context.Context) (int64, error) {
 // in it yet. What pendingChunks means is not documented: 0 tells nothing.
 func (u *upload) mayBeOurs(r *MachineImageUploadRequest) bool {
 	return r.Application == u.req.Application && r.Version == u.req.Version && r.OperatingSystem == u.req.OperatingSystem &&
-		(r.FileName == u.req.FileName || r.FileName == headerFileName(u.req.FileName)) &&
+		sameFileName(r.FileName, u.req.FileName) &&
 		r.UploadedChunks == 0 && (r.PendingChunks == 0 || r.PendingChunks == u.chunks()) &&
 		!r.StatusName.Terminal() && !pastMerge(r.StatusName)
+}
+
+// sameFileName compares a name in an answer with ours, which the service may
+// have kept as the header had it, or decoded where there was nothing to decode.
+func sameFileName(theirs, ours string) bool {
+	decoded, err := url.PathUnescape(ours)
+	return theirs == ours || theirs == headerFileName(ours) || err == nil && theirs == decoded
 }
 
 func (u *upload) chunks() int {
