@@ -139,7 +139,7 @@ func (e *ReleaseError) Unwrap() error { return e.Err }
 //
 // Source: "Update your game via the Clanforge API".
 func (c *Client) Release(ctx context.Context, req *ReleaseRequest, opts ...WaitOption) (*ReleaseResult, error) {
-	if err := req.check(); err != nil {
+	if err := checkRelease(req); err != nil {
 		return nil, err
 	}
 	if err := poll.Check(pkg, opts); err != nil {
@@ -167,7 +167,7 @@ func (c *Client) Release(ctx context.Context, req *ReleaseRequest, opts ...WaitO
 	return &r.result, nil
 }
 
-func (req *ReleaseRequest) check() error {
+func checkRelease(req *ReleaseRequest) error {
 	const field = "ReleaseRequest"
 	if req == nil {
 		return transport.Invalid(pkg, field, "must not be nil")
