@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -14,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
@@ -108,20 +108,18 @@ func TestManyGoroutinesShareAClient(t *testing.T) {
 							ctx, cancel := context.WithCancel(t.Context())
 							mayEnd := i%3 == 0
 							if mayEnd {
-								timer := time.AfterFunc(rand.N(1500*time.Millisecond), cancel)
-								defer timer.Stop()
+								time.AfterFunc(rand.N(1500*time.Millisecond), cancel)
 							}
 							err := call(ctx)
+							cancel()
 							switch {
 							case err == nil:
 								succeeded.Add(1)
-							case mayEnd:
-								assert.ErrorIs(t, err, context.Canceled)
+							case mayEnd && errors.Is(err, context.Canceled):
 								cancelled.Add(1)
 							default:
-								assert.NoError(t, err, "round %d", round)
+								t.Errorf("round %d: %v", round, err)
 							}
-							cancel()
 							<-time.After(rand.N(10 * time.Second))
 						}
 					})

@@ -124,15 +124,15 @@ type echoedError string
 
 func (e echoedError) Error() string { return string(e) }
 
-// provoke runs an operation against such a service, and gives its error and its log.
-func provoke(t *testing.T, o *operation, client *http.Client) (failed error, log string) {
+// provoke runs an operation against such a service, and gives its log and its error.
+func provoke(t *testing.T, o *operation, client *http.Client) (log string, err error) {
 	t.Helper()
 	var records strings.Builder
 	ctx, cancel := context.WithTimeout(t.Context(), afterwards)
 	defer cancel()
-	_, failed = o.run(ctx, &env{
+	_, err = o.run(ctx, &env{
 		base: pipeBase, client: client,
 		logger: slog.New(slog.NewTextHandler(&records, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
-	return failed, records.String()
+	return records.String(), err
 }

@@ -59,34 +59,35 @@ func expect(o *operation, f *fault, always bool) outcome {
 	}
 
 	mayHaveBeen := kind == lost || kind == garbage || kind == tooLarge || f.status == 408 || f.status >= 500
-	repeated := false // by its kind, the fault is a passing one
+	again := false // by its kind, the fault is a passing one
 	switch kind {
 	case unsent, lost, garbage:
-		repeated = true
+		again = true
 	case status:
 		switch f.status {
 		case 408, 429, 500, 502, 503, 504:
-			repeated = true
+			again = true
 		}
+	default: // another try would meet the same
 	}
 	switch o.class {
 	case safe, repeatable:
 	case once:
-		repeated = kind == unsent || f.status == 429
+		again = kind == unsent || f.status == 429
 	case adopted:
 		if mayHaveBeen && f.processed {
 			w := success() // found, and gone on with
 			w.most = afterwards
 			return w
 		}
-		repeated = kind == unsent || f.status == 429 || mayHaveBeen
+		again = kind == unsent || f.status == 429 || mayHaveBeen
 	}
 	if f.wait > longestWait {
-		repeated = false
+		again = false
 	}
 
 	w := outcome{attempts: 1}
-	if repeated {
+	if again {
 		w.attempts = tries
 		if !always {
 			w.attempts = 2
@@ -107,24 +108,24 @@ func expect(o *operation, f *fault, always bool) outcome {
 	}
 	w.ambiguous = !w.ok && mayHaveBeen && (o.class == once || o.class == adopted)
 
-	waits := time.Duration(w.attempts - 1)
-	w.least, w.most = waits*minWait, waits*maxWait
+	waits := w.attempts - 1
+	w.least, w.most = repeated(waits, minWait), repeated(waits, maxWait)
 	if f.waitOnce {
 		waits = min(waits, 1)
 	}
 	if f.wait > 0 && waits > 0 {
-		w.least = max(w.least, waits*f.wait)
-		w.most += waits * f.wait
+		w.least = max(w.least, repeated(waits, f.wait))
+		w.most += repeated(waits, f.wait)
 	}
 	if f.slow {
-		slow := time.Duration(w.attempts)
+		slow := w.attempts
 		if w.ok {
 			slow--
 		}
-		w.least += slow * tryTimeout
-		w.most += slow * tryTimeout
+		w.least += repeated(slow, tryTimeout)
+		w.most += repeated(slow, tryTimeout)
 		if o.upload {
-			w.most += slow * stallTimeout
+			w.most += repeated(slow, stallTimeout)
 		}
 	}
 	if o.reuses && f.cut {
@@ -143,6 +144,8 @@ func expect(o *operation, f *fault, always bool) outcome {
 	}
 	return w
 }
+
+func repeated(n int, d time.Duration) time.Duration { return time.Duration(n) * d }
 
 func btoi(b bool) int {
 	if b {

@@ -2,4 +2,4 @@
 
 package proof
 
-const raceDetector = false
+func leftOut(int, int) bool { return false }

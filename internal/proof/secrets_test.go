@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -18,7 +19,7 @@ import (
 // HTML or XML, so that the mark stands for all those; the rest is what fmt does to bytes, and base64 at each offset.
 var traces = sync.OnceValue(func() []string {
 	list := []string{mark, hex.EncodeToString([]byte(mark)), strings.ToUpper(hex.EncodeToString([]byte(mark)))}
-	list = append(list, strings.Trim(fmt.Sprint([]byte(mark)), "[]"))
+	list = append(list, strings.Trim(fmt.Sprintf("%d", []byte(mark)), "[]"))
 	goSyntax := fmt.Sprintf("%#v", []byte(mark))
 	list = append(list, goSyntax[strings.IndexByte(goSyntax, '{')+1:len(goSyntax)-1])
 	for offset := range 3 {
@@ -52,7 +53,7 @@ func printed(v any) map[string]string {
 		"slog JSON": func(b *strings.Builder) slog.Handler { return slog.NewJSONHandler(b, nil) },
 	} {
 		var b strings.Builder
-		slog.New(handler(&b)).Info("x", slog.Any("v", v), slog.Group("g", slog.Any("v", []any{v})))
+		slog.New(handler(&b)).InfoContext(context.Background(), "x", slog.Any("v", v), slog.Group("g", slog.Any("v", []any{v})))
 		all[name] = b.String()
 	}
 	data, err := json.Marshal(v)
@@ -61,7 +62,7 @@ func printed(v any) map[string]string {
 	all["JSON in a map"] = string(data) + fmt.Sprint(err)
 	err, isError := v.(error)
 	if !isError {
-		err = fmt.Errorf("context: %v", v) //nolint:errorlint // v is no error
+		err = fmt.Errorf("context: %v", v)
 	}
 	all["wrapped"] = fmt.Errorf("context: %w", err).Error()
 	all["joined"] = fmt.Sprintf("%+v", errors.Join(errors.New("other"), err))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -117,9 +118,7 @@ func newServices(t *testing.T, l net.Listener) *services {
 	for _, c := range answers() {
 		s.Handle(c.operation, c.pattern, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			for name, values := range c.header {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), c.header)
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(c.status)
 			if c.status != http.StatusNoContent && r.Method != http.MethodHead {

@@ -219,8 +219,8 @@ func fill(v reflect.Value) {
 	case reflect.String:
 		v.SetString(keySecret)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if f := v.Field(i); f.CanSet() {
+		for _, f := range v.Fields() {
+			if f.CanSet() {
 				fill(f)
 			}
 		}
@@ -313,13 +313,18 @@ func echo(status int, contentType string) *http.Client {
 // Every operation against a service that repeats whatever it was sent, in every place of an answer: neither the error
 // nor the log shows a secret.
 func TestEchoedSecretsAreHidden(t *testing.T) {
-	for _, o := range operations() {
+	for i, o := range operations() {
 		t.Run(o.String(), func(t *testing.T) {
 			t.Parallel()
-			for name, client := range echoes() {
+			all := echoes()
+			for j, name := range slices.Sorted(maps.Keys(all)) {
+				if leftOut(i, j) {
+					continue
+				}
+				client := all[name]
 				t.Run(name, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						err, log := provoke(t, o, client)
+						log, err := provoke(t, o, client)
 						require.NotEmpty(t, log)
 						require.Empty(t, leak(log))
 						if err != nil {
@@ -346,7 +351,7 @@ func errorsOf[E error](t *testing.T, pkgs ...string) []any {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			for _, client := range echoes() {
-				err, _ := provoke(t, o, client)
+				_, err := provoke(t, o, client)
 				if e, ok := errors.AsType[E](err); ok {
 					found = append(found, e, reflect.ValueOf(e).Elem().Interface())
 				}
