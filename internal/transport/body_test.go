@@ -126,6 +126,28 @@ func TestSlowUpload(t *testing.T) {
 	})
 }
 
+// The wait for a free place is no stall: other uploads have them all.
+func TestUploadsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const piece, pieces, uploads = 64 << 10, 5, 3
+		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, answer(okJSON("{}"))))
+		c.places = make(chan struct{}, 1)
+		start := time.Now()
+		errs := make(chan error, uploads)
+		for range uploads {
+			go func() {
+				_, _, err := Do[result](t.Context(), c, upload(Repeatable, sourceBody(bits{}, pieces*piece)))
+				errs <- err
+			}()
+		}
+		for range uploads {
+			require.NoError(t, <-errs)
+		}
+		require.Equal(t, uploads*pieces*50*time.Second, time.Since(start))
+		require.EqualValues(t, uploads, s.requests.Load())
+	})
+}
+
 // It is cut when none moves, and repeated by its class.
 func TestStalledUpload(t *testing.T) {
 	for class, requests := range map[Repeat]int64{Once: 1, Repeatable: 2} {

@@ -38,9 +38,9 @@ const (
 	DefaultStallTimeout = 60 * time.Second
 )
 
-// maxConnsPerHost bounds the sockets of one client, however many goroutines
-// wait with it: past it they queue for a connection.
-const maxConnsPerHost = 64
+// maxInFlight bounds the requests, and with HTTP/1 the sockets, of one client,
+// however many goroutines wait with it: past it they queue.
+const maxInFlight = 64
 
 // Config is what a client package's options fill in; New checks it.
 type Config struct {
@@ -73,6 +73,7 @@ type Client struct {
 	base      *url.URL
 	loop      *retryablehttp.Client
 	budget    budget
+	places    chan struct{} // one for each request under way
 	userAgent string
 }
 
@@ -107,7 +108,7 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 
-	c := &Client{config: config, base: base, userAgent: userAgent(config.UserAgent)}
+	c := &Client{config: config, base: base, userAgent: userAgent(config.UserAgent), places: make(chan struct{}, maxInFlight)}
 	given := config.HTTPClient
 	if given == nil {
 		given = &http.Client{}
@@ -151,8 +152,7 @@ func newTransport(config *Config) *http.Transport {
 	t.DialContext = patient(t.DialContext)
 	// Behind the limits of a try, which say more; in case one is missed.
 	t.ResponseHeaderTimeout = max(config.TryTimeout, config.StallTimeout) + 5*time.Second
-	t.MaxConnsPerHost = maxConnsPerHost
-	t.MaxIdleConnsPerHost = maxConnsPerHost
+	t.MaxIdleConnsPerHost = maxInFlight
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	// Parallel chunks want parallel connections; HTTP/2 would put all of them
 	// through one, under one congestion window.

@@ -66,6 +66,15 @@ func (t *tries) try(x *exchange, req *http.Request, body io.ReadCloser) (*http.R
 
 func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.Response, auth.Grant) {
 	c, parent, out := t.client, req.Context(), &x.last
+	// Before the clock starts: nothing can move while others have all places.
+	select {
+	case c.places <- struct{}{}:
+		defer func() { <-c.places }()
+	case <-parent.Done():
+		out.local = true
+		out.err = ContextErr(parent)
+		return nil, auth.Grant{}
+	}
 	header := c.header(x.call)
 	var used auth.Grant
 	if c.config.Credentials != nil && c.sameOrigin(req.URL) {
@@ -133,7 +142,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		clock.Reset(c.config.TryTimeout) // the answer is small, too
 	}
 	out.status, out.header = resp.StatusCode, resp.Header
-	out.body, err = readAnswer(resp)
+	out.body, err = readAnswer(resp, x.call.Method)
 	resp.Body = http.NoBody
 	switch {
 	case err != nil:
@@ -221,7 +230,10 @@ func (p *progress) trace() *httptrace.ClientTrace {
 func (p *progress) maybeSent() bool { return p == nil || p.wrote.Load() || !p.asked.Load() }
 
 // readAnswer reads up to the limit, counted after decompression.
-func readAnswer(resp *http.Response) ([]byte, error) {
+func readAnswer(resp *http.Response, method string) ([]byte, error) {
+	if method == http.MethodHead {
+		return nil, nil // it may announce the length of what it leaves out
+	}
 	limit := maxAnswer
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		limit = maxErrorAnswer

@@ -385,8 +385,8 @@ func TestOwnTransport(t *testing.T) {
 	require.EqualValues(t, tls.VersionTLS12, tr.TLSClientConfig.MinVersion)
 	require.False(t, tr.TLSClientConfig.InsecureSkipVerify)
 	require.Equal(t, DefaultStallTimeout+5*time.Second, tr.ResponseHeaderTimeout)
-	require.Equal(t, maxConnsPerHost, tr.MaxIdleConnsPerHost)
-	require.Equal(t, maxConnsPerHost, tr.MaxConnsPerHost)
+	require.Equal(t, maxInFlight, tr.MaxIdleConnsPerHost)
+	require.Equal(t, maxInFlight, cap(c.places))
 	require.NotNil(t, tr.Proxy)
 	require.NotZero(t, tr.IdleConnTimeout)
 }
