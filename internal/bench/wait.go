@@ -10,8 +10,8 @@ import (
 
 // waiters is what subject says about many waiters.
 type waiters struct {
-	Goroutines       int
-	Bytes, PeakBytes int64
+	Goroutines                   int
+	Bytes, StackBytes, PeakBytes int64
 }
 
 // sinkStats is what the server saw of them.
@@ -28,7 +28,7 @@ func (l *lab) wait() (*report, error) {
 	r := newReport("Waiting at scale")
 	r.add("That many `MachineImages.Wait` calls of one client, all begun at once, on upload requests that do not end, with the default intervals (1 s growing to 15 s), watched for %d s. "+
 		"Bytes are heap and stacks above those before the first, after a collection while the waiters wait; the peak includes garbage and the first moment, in which all of them ask.", seconds)
-	rows := [][]string{{"waiters", "bytes per waiter", "peak bytes per waiter", "goroutines per waiter", "connections opened", "requests/s, mean of the last 15 s", "most in 100 ms of these"}}
+	rows := [][]string{{"waiters", "bytes per waiter", "of these, stack", "peak bytes per waiter", "goroutines per waiter", "connections opened", "requests/s, mean of the last 15 s", "most in 100 ms of these"}}
 	for _, n := range counts {
 		if err := l.sinkStats(&sinkStats{}); err != nil { // forget what was before
 			return nil, err
@@ -48,7 +48,7 @@ func (l *lab) wait() (*report, error) {
 			most = max(most, countUntil(late[i:], late[i]+0.1))
 		}
 		rows = append(rows, []string{
-			strconv.Itoa(n), fmt.Sprint(found.Bytes / int64(n)), fmt.Sprint(found.PeakBytes / int64(n)),
+			strconv.Itoa(n), fmt.Sprint(found.Bytes / int64(n)), fmt.Sprint(found.StackBytes / int64(n)), fmt.Sprint(found.PeakBytes / int64(n)),
 			fmt.Sprintf("%.2f", float64(found.Goroutines)/float64(n)),
 			fmt.Sprint(seen.Connections - 1), // one is ours
 			fmt.Sprintf("%.1f", float64(len(late))/15), strconv.Itoa(most),

@@ -16,6 +16,7 @@ import (
 type waiters struct {
 	Goroutines int   // beside those of the connections and of main
 	Bytes      int64 // heap and stacks, above those before
+	StackBytes int64 // of these, the stacks
 	PeakBytes  int64 // the most between two looks, garbage included
 }
 
@@ -31,7 +32,8 @@ func wait(flags *flag.FlagSet) func(context.Context) (any, error) {
 		if _, err := client.MachineImages.Get(ctx, 1); err != nil { // what one pays once
 			return nil, err
 		}
-		before, goroutines := memory(true), runtime.NumGoroutine()
+		heapBefore, stackBefore := memory(true)
+		before, goroutines := heapBefore+stackBefore, runtime.NumGoroutine()
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(*seconds)*time.Second)
 		defer cancel()
 		var all sync.WaitGroup
@@ -45,10 +47,12 @@ func wait(flags *flag.FlagSet) func(context.Context) (any, error) {
 		}
 		found := &waiters{}
 		for ctx.Err() == nil {
-			found.PeakBytes = max(found.PeakBytes, memory(false)-before)
+			heap, stack := memory(false)
+			found.PeakBytes = max(found.PeakBytes, heap+stack-before)
 			found.Goroutines = runtime.NumGoroutine() - goroutines
-			if deadline, _ := ctx.Deadline(); time.Until(deadline) < time.Second {
-				found.Bytes = memory(true) - before
+			if deadline, _ := ctx.Deadline(); time.Until(deadline) < 8*time.Second {
+				heap, stack = memory(true)
+				found.Bytes, found.StackBytes = heap+stack-before, stack-stackBefore
 				break
 			}
 			time.Sleep(250 * time.Millisecond)
@@ -64,12 +68,12 @@ func wait(flags *flag.FlagSet) func(context.Context) (any, error) {
 }
 
 // memory is what heap and stacks take, garbage only if it is not collected.
-func memory(collect bool) int64 {
+func memory(collect bool) (heap, stack int64) {
 	if collect {
 		runtime.GC()
 		runtime.GC() // stacks shrink in the next one
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
+	return int64(m.HeapAlloc), int64(m.StackInuse)
 }
