@@ -31,6 +31,7 @@ type exchange struct {
 	answer  Response
 	accept  func(*Response) error
 	tries   int   // sent so far
+	paid    bool  // a retry took from the budget
 	renewed bool  // a refused token was replaced, which is done once a call
 	last    try   // the newest try
 	ended   error // why there was no other try although one was due, nil if none was
@@ -113,7 +114,7 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 	if x.last.err != nil {
 		return nil, c.fail(x, target)
 	}
-	c.budget.refund(x.tries > 1)
+	c.budget.refund(x.paid)
 	return x.response(), nil
 }
 
@@ -158,6 +159,7 @@ func (c *Client) checkRetry(ctx context.Context, _ *http.Response, _ error) (boo
 		x.stop = "the client's retry budget is used up"
 		return false, nil
 	}
+	x.paid = true
 	return true, nil
 }
 

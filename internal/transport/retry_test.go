@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/internal/auth"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
@@ -229,6 +230,21 @@ func TestBudgetRefund(t *testing.T) {
 	b.refund(false)
 	require.True(t, b.take())
 	require.Zero(t, b.tokens)
+}
+
+// A try with another token is no retry, takes nothing and gives nothing back.
+func TestRenewalLeavesTheBudget(t *testing.T) {
+	s := serveTCP(t, sequence(answer(reply("401 Unauthorized", "", "")), answer(okJSON("{}"))))
+	tokens := 0
+	c := newClient(t, Config{BaseURL: s.url(), Credentials: auth.Token(func(context.Context) (string, time.Time, error) {
+		tokens++
+		return fmt.Sprintf("token-%d", tokens), time.Time{}, nil
+	}, func(h http.Header, token string) { h.Set("X-Auth-Token", token) })})
+	c.budget.tokens = 100
+	_, _, err := Do[result](t.Context(), c, get(Safe))
+	require.NoError(t, err)
+	require.Equal(t, 2, tokens)
+	require.Equal(t, 100+successGain, c.budget.tokens)
 }
 
 // Between the tries, and not before the first or after the last.
