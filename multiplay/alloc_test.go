@@ -33,5 +33,5 @@ func TestStatusAllocations(t *testing.T) {
 		require.NoError(t, err)
 	})
 	t.Logf("%.0f allocations", count)
-	require.LessOrEqual(t, count, 62.0)
+	require.LessOrEqual(t, count, 55.0)
 }

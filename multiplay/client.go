@@ -2,6 +2,8 @@ package multiplay
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,6 +70,7 @@ func New(accountServiceID int64, accessKey, secretKey string, opts ...Option) (*
 		return nil, err
 	}
 	c := &caller{Client: t, account: account{accountServiceID}}
+	c.accountQuery = url.Values{"accountserviceid": {strconv.FormatInt(accountServiceID, 10)}}.Encode()
 	images := &ImagesService{client: c}
 	installs := &ImageInstallsService{client: c}
 	images.installs = installs
@@ -85,6 +88,8 @@ type caller struct {
 	*transport.Client
 
 	account account
+	// accountQuery is the same, encoded once, for calls without another one.
+	accountQuery string
 }
 
 // account is the query parameter that all calls but one have.
@@ -108,7 +113,7 @@ func newCall(operation string, repeat transport.Repeat, path []string, query any
 	return &transport.Call{
 		Operation: operation,
 		Method:    http.MethodGet,
-		Path:      append([]string{"cfp"}, path...),
+		Path:      slices.Concat([]string{"cfp"}, path),
 		Query:     query,
 		// The documents ask for it, although there is no body whose type it could be.
 		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},

@@ -149,7 +149,7 @@ func (s *ImageDiffsService) status(ctx context.Context, diffID int64, opts *Imag
 //
 // Source: "Image diff retry", GET /cfp/v1/imagediff/{diffid}/retry.
 func (s *ImageDiffsService) Retry(ctx context.Context, diffID int64) (*ImageDiffStatus, error) {
-	call := change("ImageDiffs.Retry", on("imagediff", diffID, "retry"), s.client.account)
+	call := change("ImageDiffs.Retry", on("imagediff", diffID, "retry"), s.client.accountQuery)
 	status, _, err := s.one(ctx, diffID, call)
 	return status, err
 }

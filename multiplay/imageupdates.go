@@ -115,7 +115,7 @@ func (s *ImageUpdatesService) Status(ctx context.Context, updateID int64) (*Imag
 }
 
 func (s *ImageUpdatesService) status(ctx context.Context, updateID int64) (*ImageUpdateStatus, time.Duration, error) {
-	call := read("ImageUpdates.Status", on("imageupdate", updateID, "status"), s.client.account)
+	call := read("ImageUpdates.Status", on("imageupdate", updateID, "status"), s.client.accountQuery)
 	call.Check = checkJob
 	return s.one(ctx, updateID, call)
 }
@@ -126,7 +126,7 @@ func (s *ImageUpdatesService) status(ctx context.Context, updateID int64) (*Imag
 // Source: "Image update retry", GET /cfp/v1/imageupdate/{updateid}/retry,
 // which does not say in which states an update may be retried.
 func (s *ImageUpdatesService) Retry(ctx context.Context, updateID int64) (*ImageUpdateStatus, error) {
-	call := change("ImageUpdates.Retry", on("imageupdate", updateID, "retry"), s.client.account)
+	call := change("ImageUpdates.Retry", on("imageupdate", updateID, "retry"), s.client.accountQuery)
 	status, _, err := s.one(ctx, updateID, call)
 	return status, err
 }

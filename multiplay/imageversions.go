@@ -147,7 +147,7 @@ func (s *ImageVersionsService) status(ctx context.Context, imageVersionID int64)
 	if err := checkID("ImageVersions.Status: imageVersionID", imageVersionID); err != nil {
 		return nil, 0, err
 	}
-	call := read("ImageVersions.Status", on("imageversion", imageVersionID, "status"), s.client.account)
+	call := read("ImageVersions.Status", on("imageversion", imageVersionID, "status"), s.client.accountQuery)
 	call.Check = checkJob
 	status, resp, err := transport.Do[ImageVersionStatus](ctx, s.client.Client, call)
 	if err != nil {

@@ -64,9 +64,10 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 		}
 		tokens = bound
 	}
+	userHeader, userValue := http.CanonicalHeaderKey("X-Oracle-UserId"), []string{user} // once for all requests
 	config.Credentials = auth.Token(source(tokens), func(h http.Header, token string) {
 		h.Set("Authorization", "Bearer "+token)
-		h.Set("X-Oracle-UserId", user)
+		h[userHeader] = userValue[:1:1]
 	})
 	t, err := transport.New(config.Config)
 	if err != nil {

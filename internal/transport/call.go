@@ -35,7 +35,7 @@ type Call struct {
 	Operation string      // service and method, as in "Jobs.Get"
 	Method    string      // HTTP method
 	Path      []string    // segments below the base URL, escaped here
-	Query     any         // go-querystring struct, url.Values or nil
+	Query     any         // go-querystring struct, url.Values, a string that is encoded already, or nil
 	Header    http.Header // beside those every call has
 	Body      *Body       // nil for none
 	Repeat    Repeat
@@ -189,6 +189,8 @@ func (c *Client) url(call *Call) (*url.URL, error) {
 	}
 	switch q := call.Query.(type) {
 	case nil:
+	case string:
+		u.RawQuery = q
 	case url.Values:
 		u.RawQuery = q.Encode()
 	default:
