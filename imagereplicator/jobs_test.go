@@ -133,16 +133,16 @@ func TestArguments(t *testing.T) {
 		return func() error { _, err := jobs.Create(ctx, req); return err }
 	}
 	for want, call := range map[string]func() error{
-		"imagereplicator: CreateJobRequest: must not be nil":                       create(nil),
-		"imagereplicator: CreateJobRequest.ImageID: must not be empty":             create(&imagereplicator.CreateJobRequest{DestinationTenantID: "t"}),
-		"imagereplicator: CreateJobRequest.ImageID: must be valid UTF-8":           create(&imagereplicator.CreateJobRequest{ImageID: "\xff", DestinationTenantID: "t"}),
-		"imagereplicator: CreateJobRequest.DestinationTenantID: must not be empty": create(&imagereplicator.CreateJobRequest{ImageID: "i"}),
-		"imagereplicator: Jobs.Get: jobID: must not be empty":                      func() error { _, err := jobs.Get(ctx, ""); return err },
-		"imagereplicator: Jobs.Get: jobID: must not contain a slash":               func() error { _, err := jobs.Get(ctx, "a/b"); return err },
-		"imagereplicator: Jobs.Cancel: jobID: must not be a dot segment":           func() error { return jobs.Cancel(ctx, "..") },
-		"imagereplicator: Jobs.Get: jobID: must not contain control characters":    func() error { _, err := jobs.Wait(ctx, "a\r\nb"); return err },
-		"imagereplicator: WithPollInterval: must not be negative":                  func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(-1, 0)); return err },
-		"imagereplicator: WithPollInterval: the longest interval must not be below the first":           func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(2, 1)); return err },
+		"imagereplicator: CreateJobRequest: must not be nil":                                  create(nil),
+		"imagereplicator: CreateJobRequest.ImageID: must not be empty":                        create(&imagereplicator.CreateJobRequest{DestinationTenantID: "t"}),
+		"imagereplicator: CreateJobRequest.ImageID: must be valid UTF-8":                      create(&imagereplicator.CreateJobRequest{ImageID: "\xff", DestinationTenantID: "t"}),
+		"imagereplicator: CreateJobRequest.DestinationTenantID: must not be empty":            create(&imagereplicator.CreateJobRequest{ImageID: "i"}),
+		"imagereplicator: Jobs.Get: jobID: must not be empty":                                 func() error { _, err := jobs.Get(ctx, ""); return err },
+		"imagereplicator: Jobs.Get: jobID: must not contain a slash":                          func() error { _, err := jobs.Get(ctx, "a/b"); return err },
+		"imagereplicator: Jobs.Cancel: jobID: must not be a dot segment":                      func() error { return jobs.Cancel(ctx, "..") },
+		"imagereplicator: Jobs.Get: jobID: must not contain control characters":               func() error { _, err := jobs.Wait(ctx, "a\r\nb"); return err },
+		"imagereplicator: WithPollInterval: must not be negative":                             func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(-1, 0)); return err },
+		"imagereplicator: WithPollInterval: the longest interval must not be below the first": func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(2, 1)); return err },
 	} {
 		err := call()
 		require.EqualError(t, err, want)

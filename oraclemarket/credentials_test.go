@@ -57,7 +57,7 @@ func TestOAMClientCredentials(t *testing.T) {
 	_, err = client.MachineImages.Get(t.Context(), 2797087)
 	require.NoError(t, err)
 	require.Equal(t, "Basic "+base64.StdEncoding.EncodeToString([]byte("the-id:the-secret")), login.Header.Get("Authorization"))
-	require.Equal(t, "usoracle30650", login.Header.Get("X-User-Identity-Domain-Name"))
+	require.Equal(t, "usoracle30650", login.Header.Get("X-USER-IDENTITY-DOMAIN-NAME"))
 	require.Equal(t, "application/x-www-form-urlencoded; charset=UTF-8", login.Header.Get("Content-Type"))
 	require.Equal(t, "grant_type=client_credentials", login.URL.RawQuery)
 	require.Empty(t, login.body)
@@ -67,7 +67,9 @@ func TestOAMClientCredentials(t *testing.T) {
 func TestTokenExpiry(t *testing.T) {
 	mock := httpmock.NewMockTransport()
 	mock.RegisterResponder(http.MethodGet, tokenURL, httpmock.NewStringResponder(200, `{"access_token":"abcd","expires_in":"3600"}`))
-	bound, err := ClientCredentials("id", "secret").(binder).bind(mockClient(t, mock).config(mock))
+	unbound, ok := ClientCredentials("id", "secret").(binder)
+	require.True(t, ok)
+	bound, err := unbound.bind(mockClient(t, mock).config(mock))
 	require.NoError(t, err)
 	token, err := bound.Token(t.Context())
 	require.NoError(t, err)
@@ -98,7 +100,7 @@ func TestLoginFails(t *testing.T) {
 			_, err = client.MachineImages.Initiate(t.Context(), &InitiateUploadRequest{
 				Application: "a", Version: "1", OperatingSystem: "Linux", FileName: "f", NumberOfChunks: 1,
 			})
-			requireError(t, err)
+			_ = requireError(t, err)
 			if test.sentinel != nil {
 				require.ErrorIs(t, err, test.sentinel)
 			}
@@ -123,8 +125,8 @@ func requireNoSecret(t *testing.T, secret string, v any) {
 			require.NotContains(t, string(data), secret)
 		}
 		var log strings.Builder
-		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "v", v)
-		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "v", v)
+		slog.New(slog.NewJSONHandler(&log, nil)).InfoContext(t.Context(), "x", "v", v)
+		slog.New(slog.NewTextHandler(&log, nil)).InfoContext(t.Context(), "x", "v", v)
 		require.NotContains(t, log.String(), secret)
 	}
 }

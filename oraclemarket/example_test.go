@@ -43,7 +43,8 @@ func ExampleMachineImagesService_Upload() {
 		},
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(image.FileName, image.StatusName)
 	// Output:
@@ -66,14 +67,17 @@ func ExampleMachineImagesService_Create() {
 		FileName: "wordpress.tar.gz", File: file, Size: file.Size(),
 	})
 	if errors.Is(err, oraclemarket.ErrAmbiguous) {
-		log.Fatal("the service may have the image: look with List before trying again: ", err)
+		fmt.Println("the service may have the image: look with List before trying again:", err)
+		return
 	}
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	image, err := client.MachineImages.Wait(ctx, ack.EntityID)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(image.StatusName)
 	// Output: Completed
@@ -86,7 +90,8 @@ func ExampleMachineImagesService_Watch() {
 
 	for image, err := range client.MachineImages.Watch(context.Background(), oraclemarkettest.SampleID) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		fmt.Println(image.StatusName)
 		for _, dc := range image.DataCenterImageUploadRequests {

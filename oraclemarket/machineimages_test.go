@@ -327,7 +327,8 @@ func TestAll(t *testing.T) {
 	require.Equal(t, &ListMachineImagesOptions{}, opts)
 	require.Equal(t, 2, seen.count)
 
-	for range client.MachineImages.All(t.Context(), opts) {
+	for _, err := range client.MachineImages.All(t.Context(), opts) {
+		require.NoError(t, err)
 		break
 	}
 	require.Equal(t, 3, seen.count, "a page that nobody wants is not asked for")

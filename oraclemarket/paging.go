@@ -110,7 +110,7 @@ func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequ
 				}
 			}
 			offset += len(items)
-			if !page.HasMore && !(page.silent && mayGoOn(page.Page, len(items), limit, offset)) {
+			if !page.HasMore && !mayGoOn(page.Page, len(items), limit, offset) {
 				return
 			}
 		}
@@ -120,6 +120,9 @@ func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequ
 // mayGoOn tells whether records may follow a page that does not say so: there
 // are more in all, or nothing is known and the page is full.
 func mayGoOn(page Page, items, limit, offset int) bool {
+	if !page.silent {
+		return false
+	}
 	if page.TotalResults > 0 {
 		return offset < page.TotalResults
 	}

@@ -207,7 +207,7 @@ func TestRedirectsGetNoCredentials(t *testing.T) {
 			})
 			require.ErrorContains(t, err, "redirects to", name)
 			require.NotErrorIs(t, err, oraclemarket.ErrAmbiguous)
-			require.Equal(t, 3, len(server.Requests()), "a login and two calls: %s", name)
+			require.Len(t, server.Requests(), 3, "a login and two calls: %s", name)
 			server.Close()
 		}
 	}

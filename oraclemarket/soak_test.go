@@ -84,7 +84,7 @@ func (s *soak) upload(t *testing.T, random *rand.Rand, size int64) {
 				_ = p.cmd.Process.Kill()
 			}()
 		}
-		for range p.lines { //nolint:revive // to its end
+		for range p.lines {
 		}
 		if p.cmd.Wait() == nil {
 			break

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -113,6 +114,6 @@ func TestBadFlags(t *testing.T) {
 		"no such file":                        {"-file", "/does/not/exist"},
 		"give -user":                          {"-user", ""},
 	} {
-		require.ErrorContains(t, run(t.Context(), append(args[:len(args):len(args)], more...), &out, &out), want)
+		require.ErrorContains(t, run(t.Context(), append(slices.Clip(args), more...), &out, &out), want)
 	}
 }

@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			}
 			return oraclemarkettest.Start(*oracleAddr, opts...)
 		}},
-		{"NTT image replicator and Keystone", func() (service, error) {
+		{"NTT image replicator and Keystone", func() (service, error) { //nolint:contextcheck // the server ends with Close
 			return imagereplicatortest.Start(*replicatorAddr, imagereplicatortest.WithSpeed(*speed))
 		}},
 		{"Multiplay Clanforge", func() (service, error) {

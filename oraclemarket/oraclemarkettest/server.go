@@ -176,7 +176,7 @@ func (s *Server) Curl() []string {
 	form := `-F 'json={"application":"My_Machine_Image","version":"1.0","operatingSystem":"linux"}'`
 	return []string{
 		fmt.Sprintf(`curl -X GET %s "%s/%d"`, auth, images, SampleID),
-		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" %s -F "file=@image.tar.gz" "%s"`, auth, form, images),
-		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" -H "X-Number-Of-Chunks: 3" %s -F "uploadType=Chunk" "%s"`, auth, form, images),
+		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" %s -F "file=@image.tar.gz" %s`, auth, form, images),
+		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" -H "X-Number-Of-Chunks: 3" %s -F "uploadType=Chunk" %s`, auth, form, images),
 	}
 }

@@ -60,7 +60,7 @@ func (o Output) Event(v any) {
 	if o.JSON {
 		line, err := json.Marshal(v)
 		if err != nil {
-			line, _ = json.Marshal(map[string]string{"error": err.Error()}) //nolint:errchkjson // a string always encodes
+			line, _ = json.Marshal(map[string]string{"error": err.Error()})
 		}
 		_, _ = fmt.Fprintf(o.W, "%s\n", line)
 	}
