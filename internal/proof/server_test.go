@@ -184,7 +184,7 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 // httpClient sends through d. Connections for https are pipes as well: what TLS does is tested elsewhere.
 func (d *dialer) httpClient(t *testing.T) *http.Client {
 	t.Helper()
-	tr := &http.Transport{DialContext: d.dial, DialTLSContext: d.dial, MaxConnsPerHost: 64, MaxIdleConnsPerHost: 64, ReadBufferSize: 64 << 10}
+	tr := &http.Transport{DialContext: d.dial, DialTLSContext: d.dial, MaxConnsPerHost: 64, MaxIdleConnsPerHost: 64}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
 }
