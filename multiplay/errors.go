@@ -142,6 +142,7 @@ func (e *StateError) Error() string {
 var lockedBy = regexp.MustCompile(`(?i)image (?:is )?locked by diff\s?id:?\s*(\d+)`)
 
 func wrapError(e *transport.Error) error {
+	e.Message, e.Body = withoutSources(e.Message), withoutSources(e.Body)
 	err := (*Error)(e)
 	found := lockedBy.FindStringSubmatch(e.Message)
 	if found == nil {

@@ -64,7 +64,8 @@ type Job struct {
 	// Progress is a percentage, 0 to 100. Programs have seen it stay 0 to the
 	// end: show it, but do not build on it.
 	Progress int64 `json:"jobprogress"`
-	// Error is why the job failed; empty when the service gives no reason.
+	// Error is why the job failed; empty when the service gives no reason. A
+	// source URL in it shows without credentials.
 	Error string `json:"joberror,omitempty"`
 	// Failures is a flag in one document and the number of failed runs in
 	// another, so that a job which completed after a retry may have some. Only
@@ -100,7 +101,7 @@ func (w *wireJob) job() Job {
 		State:    stateOf(int64(w.StateID), string(w.StateName)),
 		StateID:  int64(w.StateID),
 		Progress: int64(w.Progress),
-		Error:    string(w.Error),
+		Error:    withoutSources(string(w.Error)),
 		Failures: int64(w.Failures),
 		Created:  cmp.Or(w.Created.Time, w.Create.Time),
 		Started:  w.Started.Time,

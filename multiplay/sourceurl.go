@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -348,6 +349,16 @@ func allSecrets(s Source, url string) []string {
 		}
 	}
 	return all
+}
+
+// sourceInText finds source URLs in what the service says, in JSON too.
+var sourceInText = regexp.MustCompile(`(?i)\b(?:s3|steam|gs):\\?/\\?/[^\s"'<>]+`)
+
+// withoutSources is text without the credentials of the source URLs in it. The
+// call that gave them to the service redacts them itself, later calls do not
+// know them any more.
+func withoutSources(text string) string {
+	return sourceInText.ReplaceAllStringFunc(text, func(url string) string { return sourceURL(url).String() })
 }
 
 // escape percent-encodes everything but letters, digits and "-_.~", so that the

@@ -19,6 +19,7 @@ import (
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/keystone"
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
@@ -360,4 +361,32 @@ func errorsOf[E error](t *testing.T, pkgs ...string) []any {
 		})
 	}
 	return found
+}
+
+// A job says why it failed long after the call that gave its source to the service, which may repeat that source.
+func TestLaterAnswersHideSources(t *testing.T) {
+	for _, url := range []string{
+		"s3://" + mark + ":" + mark + "%2F@bucket/folder/?region=eu", "gs://bucket/folder?credentials=%7B" + mark + "%7D", "steam://" + mark + ":" + mark + "@install/1/?guardcode=" + mark,
+	} {
+		reason := "could not fetch " + url + ", twice"
+		failed := strings.NewReplacer("Completed", "Failed", `"jobstateid":5`, `"jobstateid":6,"joberror":"`+reason+`"`).Replace(good("ImageUpdates.Status"))
+		for _, f := range []emulator.Fault{
+			{Body: failed},
+			{Body: `{"success":false,"error_message":"` + reason + `"}`},
+			{Status: http.StatusForbidden, Body: reason},
+			{Status: http.StatusForbidden, Body: `{"error_message":"` + strings.ReplaceAll(reason, "/", `\/`) + `"}`},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				s, _, e := inMemory(t)
+				c, err := e.multiplayClient()
+				require.NoError(t, err)
+				f.Operation = "ImageUpdates.Status"
+				s.Inject(f)
+				status, err := c.ImageUpdates.Wait(t.Context(), 7)
+				require.ErrorContains(t, err, "could not fetch "+url[:strings.IndexByte(url, ':')])
+				requireNoSecret(t, err)
+				requireNoSecret(t, status)
+			})
+		}
+	}
 }
