@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,7 +143,11 @@ func TestUploadKilled(t *testing.T) {
 	for _, at := range moments {
 		t.Run(at.name, func(t *testing.T) {
 			t.Parallel()
-			r := overTCP(t, serverOptions{oraclemarkettest.WithJobTime(100 * time.Millisecond)}, nil)
+			// Time passes there as it is looked at, so that a slow machine sees
+			// all states of the job, too.
+			begin, looks := time.Now(), new(atomic.Int64)
+			clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * time.Millisecond) }
+			r := overTCP(t, serverOptions{oraclemarkettest.WithJobTime(100 * time.Millisecond), oraclemarkettest.WithClock(clock)}, nil)
 			r.Inject(at.fault)
 			task := r.task(path, t.TempDir())
 			p := startProcess(t, task)
