@@ -130,7 +130,7 @@ func TestBaseURLTricks(t *testing.T) {
 	refused := []string{
 		"", "host.example", "//host.example", "/path", "https:", "https://", "https:///path", "https:host.example", `https:\\host.example`,
 		"https://user@host.example", "https://user:" + mark + "@host.example", "https://host.example:443@evil.example", "https://@host.example",
-		`https://host.example\@evil.example`, `https://host.example\.evil.example`, `https://evil.example\`,
+		`https://host.example\@evil.example`, `https://host.example\.evil.example`, `https://evil.example\`, `https://host.example/a\..\b`,
 		"https://host.example//path", "https://host.example/../path", "https://host.example/a/./b", "https://host.example/%2e%2e/b",
 		"https://host.example?query", "https://host.example/?q=" + mark, "https://host.example#fragment", "https://host.example#",
 		"https://host.example:0", "https://host.example:65536", "https://host.example:-1", "https://host.example:x",
