@@ -1,6 +1,7 @@
 package imagereplicator
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -279,6 +280,12 @@ func (s *JobsService) Cancel(ctx context.Context, jobID string) error {
 		Method:    http.MethodDelete,
 		Path:      jobsPath(jobID),
 		Repeat:    transport.Repeatable,
+		Check: func(r *transport.Response) error {
+			if bytes.HasPrefix(bytes.TrimSpace(r.Body), []byte("<")) { // the page of a proxy
+				return transport.BadAnswer(r, errors.New("no content was expected"))
+			}
+			return nil
+		},
 	})
 	if e, ok := errors.AsType[*Error](err); ok && e.StatusCode == http.StatusConflict && e.Attempts > 1 {
 		// An earlier try may have been accepted and its answer lost.

@@ -126,6 +126,18 @@ func TestCreate(t *testing.T) {
 	require.Equal(t, token, got.Header.Get("X-Auth-Token"))
 }
 
+// The page of a proxy does not mean that the job is being canceled.
+func TestCancelPage(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterNoResponder(httpmock.NewStringResponder(200, "<html>Please log in</html>"))
+	client, err := imagereplicator.New("https://glance.example.com", imagereplicator.StaticToken("t0k3n"),
+		imagereplicator.WithHTTPClient(&http.Client{Transport: mock}), imagereplicator.WithRetry(2, 0, 0))
+	require.NoError(t, err)
+	err = client.Jobs.Cancel(t.Context(), "33911588-c299-4369-a240-7e5b741cdb6a")
+	require.ErrorContains(t, err, "no content was expected")
+	require.Equal(t, 2, mock.GetTotalCallCount())
+}
+
 func TestArguments(t *testing.T) {
 	client, mock := mocked(t)
 	jobs, ctx := client.Jobs, t.Context()

@@ -154,11 +154,11 @@ func unwrap(data []byte) []byte {
 		return data
 	}
 	var object map[string]json.RawMessage
-	if json.Unmarshal(data, &object) != nil || len(object) != 1 {
+	if json.Unmarshal(data, &object) != nil {
 		return data
 	}
-	for _, inner := range object {
-		if len(inner) > 0 && inner[0] == '{' {
+	for name, inner := range object {
+		if (len(object) == 1 || strings.EqualFold(name, "machineimage")) && len(inner) > 0 && inner[0] == '{' {
 			return inner
 		}
 	}
@@ -521,7 +521,7 @@ func (s *MachineImagesService) get(ctx context.Context, uploadRequestID int64) (
 	if err := s.checkID(uploadRequestID); err != nil {
 		return nil, 0, err
 	}
-	r, resp, err := transport.Do[MachineImageUploadRequest](ctx, s.client, &transport.Call{
+	r, resp, err := transport.Do[statusAnswer](ctx, s.client, &transport.Call{
 		Operation: "MachineImages.Get",
 		Method:    http.MethodGet,
 		Path:      machineImagesPath(strconv.FormatInt(uploadRequestID, 10)),
@@ -530,7 +530,21 @@ func (s *MachineImagesService) get(ctx context.Context, uploadRequestID int64) (
 	if err != nil {
 		return nil, 0, err
 	}
-	return r, transport.RetryAfter(resp.Header), nil
+	return &r.MachineImageUploadRequest, transport.RetryAfter(resp.Header), nil
+}
+
+// statusAnswer is a record that must be one, unlike the {} of a proxy: that
+// would make a resumed upload believe that the service lost its chunks.
+type statusAnswer struct{ MachineImageUploadRequest }
+
+func (a *statusAnswer) UnmarshalJSON(data []byte) error {
+	if err := a.MachineImageUploadRequest.UnmarshalJSON(data); err != nil {
+		return err
+	}
+	if a.UploadRequestID == 0 && a.StatusName == "" {
+		return errors.New("neither uploadRequestId nor statusName in it")
+	}
+	return nil
 }
 
 // Head is the short status of an upload request: HEAD
@@ -545,6 +559,12 @@ func (s *MachineImagesService) Head(ctx context.Context, uploadRequestID int64) 
 		Method:    http.MethodHead,
 		Path:      machineImagesPath(strconv.FormatInt(uploadRequestID, 10)),
 		Repeat:    transport.Safe,
+		Check: func(r *transport.Response) error {
+			if r.Header.Get("X-Upload-Status") == "" {
+				return transport.BadAnswer(r, errors.New("no X-Upload-Status"))
+			}
+			return nil
+		},
 	})
 	if err != nil {
 		return nil, err

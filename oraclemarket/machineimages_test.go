@@ -63,6 +63,7 @@ func TestUploadRequestVariants(t *testing.T) {
 		"nulls":             {`{"uploadRequestId":null,"statusName":null,"createdDate":null,"uploadedChunks":null,"overwriteStorageFile":null,"dataCenterImageUploadRequests":null}`, MachineImageUploadRequest{}},
 		"id as string":      {`{"uploadRequestId":"8089067"}`, MachineImageUploadRequest{UploadRequestID: 8089067}},
 		"wrapped":           {`{"machineimage":{"uploadRequestId":7}}`, MachineImageUploadRequest{UploadRequestID: 7}},
+		"wrapped and more":  {`{"machineimage":{"uploadRequestId":7},"links":[]}`, MachineImageUploadRequest{UploadRequestID: 7}},
 		"wrapped otherwise": {`{"MachineImage":{"uploadRequestId":7}}`, MachineImageUploadRequest{UploadRequestID: 7}},
 		"checkSum":          {`{"checkSum":"aa"}`, MachineImageUploadRequest{Checksum: "aa"}},
 		"checksum":          {`{"checksum":"aa"}`, MachineImageUploadRequest{Checksum: "aa"}},
@@ -259,6 +260,20 @@ func TestHead(t *testing.T) {
 		CreatedBy: "0a7d980d-2b06-400c-9b61-9892e0108afc", CreatedDate: time.Date(2016, 3, 23, 6, 13, 46, 0, time.UTC),
 		LastModifiedBy: "anonymous", LastModifiedDate: time.Date(2016, 3, 23, 6, 13, 57, 0, time.UTC),
 	}, got)
+}
+
+// A 2xx without a record or a status is the answer of something in between.
+func TestAnswersWithoutStatus(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterResponder(http.MethodGet, imageURL, httpmock.NewStringResponder(200, `{}`))
+	mock.RegisterResponder(http.MethodHead, imageURL, httpmock.NewStringResponder(200, ""))
+	client := mockClient(t, mock)
+	_, err := client.MachineImages.Get(t.Context(), 2797087)
+	require.ErrorContains(t, err, "neither uploadRequestId nor statusName")
+	require.Equal(t, 3, requireError(t, err).Attempts)
+	_, err = client.MachineImages.Head(t.Context(), 2797087)
+	require.ErrorContains(t, err, "no X-Upload-Status")
+	require.Equal(t, 3, requireError(t, err).Attempts)
 }
 
 func TestDelete(t *testing.T) {

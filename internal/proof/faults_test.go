@@ -31,6 +31,9 @@ const (
 	unchanged             // an answer that is as good as the usual one
 )
 
+// page is the fault of a proxy that answers 200 with a page of its own.
+const page = "HTML"
+
 // fault is one column of the matrix.
 type fault struct {
 	name      string
@@ -120,7 +123,7 @@ func faults() []fault {
 		{name: "truncated JSON", kind: garbage, processed: true, inBody: true, server: func(body string) emulator.Fault {
 			return emulator.Fault{Body: strings.TrimSpace(strings.TrimRight(body, "}]\n\t ")) + " ", ContentType: "application/json"}
 		}},
-		{name: "HTML", kind: garbage, processed: true, inBody: true, server: func(string) emulator.Fault {
+		{name: page, kind: garbage, processed: true, inBody: true, server: func(string) emulator.Fault {
 			return emulator.Fault{Body: "<html><h1>Sign in</h1></html>", ContentType: "text/html; charset=utf-8"}
 		}},
 		{name: "JSON under another content type", kind: unchanged, processed: true, inBody: true, server: func(body string) emulator.Fault {

@@ -37,7 +37,7 @@ type content int
 
 const (
 	decoded content = iota // JSON
-	ignored                // the status says it all
+	ignored                // the status says it all, unless a page of something in between comes with it
 	none                   // HEAD
 )
 
@@ -251,7 +251,7 @@ func oracleOperations() []*operation {
 		{name: "MachineImages.Merge", class: repeatable, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.Acknowledgement, error) {
 			return c.MachineImages.Merge(ctx, 7)
 		})},
-		{name: "MachineImages.Get", class: safe, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.MachineImageUploadRequest, error) {
+		{name: "MachineImages.Get", class: safe, nulls: unreadable, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.MachineImageUploadRequest, error) {
 			return c.MachineImages.Get(ctx, 7)
 		})},
 		{name: "MachineImages.Head", class: safe, content: none, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.UploadSummary, error) {
@@ -266,15 +266,15 @@ func oracleOperations() []*operation {
 		{name: "MachineImages.Delete", class: repeatable, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.Acknowledgement, error) {
 			return c.MachineImages.Delete(ctx, 7, "us2")
 		})},
-		{name: "MachineImages.Wait", target: "MachineImages.Get", class: safe, nulls: unfinished, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.MachineImageUploadRequest, error) {
+		{name: "MachineImages.Wait", target: "MachineImages.Get", class: safe, nulls: unreadable, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.MachineImageUploadRequest, error) {
 			return c.MachineImages.Wait(ctx, 7)
 		})},
-		{name: "MachineImages.Watch", target: "MachineImages.Get", class: safe, nulls: unfinished, run: oracle(func(ctx context.Context, c oc) ([]*oraclemarket.MachineImageUploadRequest, error) {
+		{name: "MachineImages.Watch", target: "MachineImages.Get", class: safe, nulls: unreadable, run: oracle(func(ctx context.Context, c oc) ([]*oraclemarket.MachineImageUploadRequest, error) {
 			return collect(c.MachineImages.Watch(ctx, 7))
 		})},
 		{name: "MachineImages.Upload", of: "initiate", target: "MachineImages.Initiate", class: adopted, nulls: unreadable, run: upload},
 		{name: "MachineImages.Upload", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, run: upload},
-		{name: "MachineImages.Upload", of: "wait", target: "MachineImages.Get", reuses: true, class: safe, nulls: unfinished, run: upload},
+		{name: "MachineImages.Upload", of: "wait", target: "MachineImages.Get", reuses: true, class: safe, nulls: unreadable, run: upload},
 		{name: "MachineImages.UploadFile", of: "initiate", target: "MachineImages.Initiate", class: adopted, nulls: unreadable, run: uploadFile},
 		{name: "MachineImages.UploadFile", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, run: uploadFile},
 		{name: "StorageImages.List", class: safe, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.MachineImagePage, error) {
