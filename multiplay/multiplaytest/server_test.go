@@ -65,6 +65,9 @@ func refused(text string) string { return strings.Replace(envelope, "%s", text, 
 
 // The curl command of "Image update status", with its placeholders filled in.
 func TestCommandOfTheDocument(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("there is no curl")
+	}
 	const command = `curl --location --request GET 'https://api.multiplay.co.uk/cfp/v1/imageupdate/<updateid>/status?accountserviceid=<accountserviceid>' \
 		--header 'Authorization: Basic YOUR_AUTH_CREDENTIALS'`
 	s := start(t, multiplaytest.WithJobTime(0))
@@ -87,6 +90,9 @@ func TestCommandOfTheDocument(t *testing.T) {
 }
 
 func TestPrintedCommands(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("there is no curl")
+	}
 	s := start(t)
 	for _, command := range s.Curl() {
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", command+" --silent --show-error --fail-with-body").CombinedOutput()
