@@ -116,7 +116,7 @@ func (p *link) carry(to, from net.Conn) {
 
 func (l *lab) lfn() (*report, error) {
 	const delay, rate = 25 * time.Millisecond, 8 << 20
-	rounds, perStream := 2, int64(4)
+	rounds, perStream := 3, int64(4)
 	if l.quick {
 		rounds, perStream = 1, 2
 	}
@@ -151,8 +151,8 @@ func (l *lab) lfn() (*report, error) {
 	}
 	with4, curl := []float64{}, []float64{}
 	if _, err := exec.LookPath("curl"); err == nil {
-		for range rounds {
-			const size = 4 * 4 * chunk
+		for range (rounds + 1) / 2 {
+			const size = 4 * chunk
 			file, err := l.image(size, true)
 			if err != nil {
 				return nil, err
@@ -169,11 +169,14 @@ func (l *lab) lfn() (*report, error) {
 			with4 = append(with4, speed/curl[len(curl)-1])
 		}
 	}
-	rows := [][]string{{"parallel chunks of 16 MiB", "throughput, ratio to 1", "of N", "MiB/s"}}
+	rows := [][]string{{"parallel chunks of 16 MiB", "throughput, ratio to 1", "of N", "MiB/s", "of the links' N × 8 MiB/s"}}
 	ideal, real := series{label: "N times one stream"}, series{label: "this SDK", ours: true}
 	for _, n := range streams {
 		ratio := median(scaling[n])
-		rows = append(rows, []string{strconv.Itoa(n), fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f", ratio/float64(n)), fmt.Sprintf("%.1f", median(speeds[n]))})
+		rows = append(rows, []string{
+			strconv.Itoa(n), fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f", ratio/float64(n)), fmt.Sprintf("%.1f", median(speeds[n])),
+			fmt.Sprintf("%.2f", median(speeds[n])*(1<<20)/(rate*float64(n))),
+		})
 		ideal.x, ideal.y = append(ideal.x, float64(n)), append(ideal.y, float64(n)*median(speeds[1]))
 		real.x, real.y = append(real.x, float64(n)), append(real.y, median(speeds[n]))
 	}
@@ -184,7 +187,7 @@ func (l *lab) lfn() (*report, error) {
 	r.plots["lfn"] = lines("Throughput over a long fat network", "parallel chunks", "MiB/s", true, []series{ideal, real})
 
 	far, near := map[int64][]float64{}, map[int64][]float64{}
-	for range rounds {
+	for range (rounds + 1) / 2 {
 		for _, chunk := range chunks {
 			speed, err := l.throughput(long.url(), 256<<20, 4, chunk)
 			if err != nil {
