@@ -501,6 +501,25 @@ func TestBadInput(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalidArgument)
 	_, err = images.Delete(ctx, 1, "")
 	require.ErrorIs(t, err, ErrInvalidArgument)
+	for _, err := range []error{
+		func() error { _, err := images.UploadChunk(ctx, 0, &Chunk{}); return err }(),
+		func() error { _, err := images.Merge(ctx, 0); return err }(),
+		func() error { _, err := images.Head(ctx, 0); return err }(),
+		func() error { _, err := images.Delete(ctx, 0); return err }(),
+	} {
+		require.ErrorContains(t, err, "oraclemarket: uploadRequestID: must be positive, not 0")
+	}
+	_, err = storage.List(ctx, &ListStorageImagesOptions{Limit: -1})
+	require.ErrorContains(t, err, "oraclemarket: ListStorageImagesOptions.Limit: must be 1 to 100")
+	_, err = storage.Copy(ctx, "", &CopyStorageImageRequest{})
+	require.ErrorContains(t, err, "oraclemarket: machineImagePath: must not be empty")
+	err = storageCopy(&CopyStorageImageRequest{SourceDataCenter: "a", OverwriteDataCenters: []string{""}})
+	require.ErrorContains(t, err, "oraclemarket: CopyStorageImageRequest.OverwriteDataCenters[0]: must not be empty")
+	require.ErrorContains(t, create(func(r *CreateMachineImageRequest) { r.Version = "1\xff" }), "CreateMachineImageRequest.Version: must be valid UTF-8")
+	_, err = images.UploadFile(ctx, t.TempDir(), &UploadRequest{})
+	require.ErrorContains(t, err, "oraclemarket: UploadFile: path: must be a regular file")
+	_, err = images.UploadFile(ctx, "x", nil)
+	require.ErrorContains(t, err, "oraclemarket: UploadRequest: must not be nil")
 	require.Zero(t, mock.GetTotalCallCount())
 }
 

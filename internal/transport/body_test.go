@@ -148,6 +148,26 @@ func TestUploadsQueue(t *testing.T) {
 	})
 }
 
+// A call that gives up while it waits for a place was not sent.
+func TestQueueIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := pipeClient(t, Config{}, answer(okJSON("{}")))
+		c.places = make(chan struct{}, 1)
+		c.places <- struct{}{}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, _, err := Do[result](ctx, c, get(Once))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotErrorIs(t, err, ErrAmbiguous)
+		require.Zero(t, failure(t, err).Attempts)
+		require.Zero(t, s.requests.Load())
+		<-c.places
+		_, _, err = Do[result](t.Context(), c, get(Once))
+		require.NoError(t, err)
+		require.Empty(t, c.places, "a place is given back")
+	})
+}
+
 // It is cut when none moves, and repeated by its class.
 func TestStalledUpload(t *testing.T) {
 	for class, requests := range map[Repeat]int64{Once: 1, Repeatable: 2} {
