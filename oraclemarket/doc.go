@@ -49,7 +49,8 @@
 // Retries cost from a budget that successes fill, so that a service in trouble
 // is not asked more and more often. A small call has 30 s a try, an upload ends
 // when no byte has moved for 60 s ([ErrStalled]). See [WithRetry] and
-// [WithTimeouts].
+// [WithTimeouts]. A client has at most 64 requests under way; others wait for
+// their turn, and their time starts with it.
 //
 // # Uploads
 //

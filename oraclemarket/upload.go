@@ -35,8 +35,8 @@ const (
 const (
 	// maxChunks keeps the checkpoint and the memory of an upload small.
 	maxChunks = 1 << 20
-	// maxConcurrency is how many connections a client opens to one host. A
-	// chunk that waits for one longer than the stall limit would be cut.
+	// maxConcurrency is how many requests a client has under way: more chunks
+	// at once would only queue.
 	maxConcurrency = 64
 )
 

@@ -16,6 +16,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/examples/internal/oracle"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
 func main() { cli.Main(run) }
@@ -33,7 +34,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	var client *oraclemarket.Client
 	switch {
 	case f.BuiltIn():
-		server := f.Start()
+		server := oraclemarkettest.NewServer()
 		defer server.Close()
 		client = server.Client()
 		out.Line("no endpoint given: using the built-in service at %s", server.URL)

@@ -18,6 +18,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/examples/internal/oracle"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
 func main() { cli.Main(run) }
@@ -50,7 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		p.out.W = stdout
 	}
 	if p.BuiltIn() {
-		server := p.Start()
+		server := oraclemarkettest.NewServer()
 		defer server.Close()
 		p.client = server.Client()
 		p.out.Line("no endpoint given: using the built-in service at %s", server.URL)

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
-	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
 // Flags are those that every Oracle example has.
@@ -27,10 +26,6 @@ func (f *Flags) Add(flags *flag.FlagSet) {
 
 // BuiltIn tells whether the example runs against a service of its own.
 func (f *Flags) BuiltIn() bool { return f.Endpoint == "" }
-
-// Start starts the built-in service; the client's options that go with it are
-// in the server.
-func (f *Flags) Start() *oraclemarkettest.Server { return oraclemarkettest.NewServer() }
 
 // Connect makes a client of the flags and of ORACLE_MARKETPLACE_TOKEN, or
 // _CLIENT_ID and _CLIENT_SECRET.
