@@ -3,15 +3,12 @@ package transport
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -333,7 +330,7 @@ func TestTokenEndsInAnUpload(t *testing.T) {
 }
 
 func TestEarlyAnswerOverTLS(t *testing.T) {
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := overTLS(t, Config{Credentials: auth.Basic("user", "password")}, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.CopyN(io.Discard, r.Body, 10_000)
 		conn, buf, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -342,16 +339,7 @@ func TestEarlyAnswerOverTLS(t *testing.T) {
 		_, _ = buf.WriteString(reply("401 Unauthorized", "Connection: close\r\n", ""))
 		_ = buf.Flush()
 		_ = conn.Close()
-	}))
-	t.Cleanup(s.Close)
-	c := newClient(t, Config{BaseURL: s.URL, Credentials: auth.Basic("user", "password")})
-	layer, ok := c.loop.HTTPClient.Transport.(*tries)
-	require.True(t, ok)
-	tr, ok := layer.next.(*http.Transport)
-	require.True(t, ok)
-	pool := x509.NewCertPool()
-	pool.AddCert(s.Certificate())
-	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+	}, nil)
 	for range 5 {
 		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, 1<<30)))
 		require.ErrorIs(t, err, ErrUnauthorized)

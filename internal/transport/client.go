@@ -149,7 +149,6 @@ func (c *Client) BaseURL() string { return c.base.String() }
 
 func newTransport(config *Config) *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
-	t.DialContext = patient(t.DialContext)
 	// Behind the limits of a try, which say more; in case one is missed.
 	t.ResponseHeaderTimeout = max(config.TryTimeout, config.StallTimeout) + 5*time.Second
 	t.MaxIdleConnsPerHost = maxInFlight
@@ -159,6 +158,7 @@ func newTransport(config *Config) *http.Transport {
 	t.ForceAttemptHTTP2 = false
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
+	dialing(t)
 	return t
 }
 

@@ -2,14 +2,51 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"io"
 	"net"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// answerGrace is how long a failed write waits for the answer. It has arrived
-// by then and needs only to be read.
-const answerGrace = 250 * time.Millisecond
+const (
+	// answerGrace is how long a failed write waits for the answer. It has
+	// arrived by then and needs only to be read.
+	answerGrace = 250 * time.Millisecond
+	// stride is how much of a body is read and sent at once: less is slower,
+	// and each connection has the memory of two. Where the connection is slow it
+	// is step, so that bytes that move are seen to move.
+	stride = 256 << 10
+	step   = 32 << 10
+	// maxRecord is the most that TLS puts into one record.
+	maxRecord = 16 << 10
+)
+
+// dialing makes t open connections of ours.
+func dialing(t *http.Transport) {
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return dialPlain(ctx, dial, network, addr)
+	}
+	t.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dialPlain(ctx, dial, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return handshake(ctx, t, conn, addr)
+	}
+}
+
+func dialPlain(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error), network, addr string) (*patientConn, error) {
+	conn, err := dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &patientConn{Conn: conn, closed: make(chan struct{})}, nil
+}
 
 // patientConn holds a failed write back until the answer was read. A service
 // that refuses an upload may answer and close the connection while the body is
@@ -21,20 +58,35 @@ type patientConn struct {
 
 	once   sync.Once
 	closed chan struct{}
-}
 
-// patient makes dial give such connections.
-func patient(dial func(ctx context.Context, network, addr string) (net.Conn, error)) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return &patientConn{Conn: conn, closed: make(chan struct{})}, nil
-	}
+	// With TLS: while hold is true more records follow at once, and those in
+	// held wait for the last. Only Write touches held, and crypto/tls has one
+	// Write at a time.
+	hold atomic.Bool
+	held []byte
 }
 
 func (c *patientConn) Write(p []byte) (int, error) {
+	hold := c.hold.Load()
+	if !hold && len(c.held) == 0 {
+		return c.send(p)
+	}
+	if c.held == nil {
+		c.held = make([]byte, 0, stride+stride/32) // and what records add
+	}
+	c.held = append(c.held, p...)
+	if hold {
+		return len(p), nil
+	}
+	_, err := c.send(c.held)
+	c.held = c.held[:0]
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (c *patientConn) send(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if err != nil {
 		grace := time.NewTimer(answerGrace)
@@ -47,7 +99,90 @@ func (c *patientConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// ReadFrom is what net/http sends a body with.
+func (c *patientConn) ReadFrom(r io.Reader) (int64, error) { return sendFrom(c, r) }
+
 func (c *patientConn) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	return c.Conn.Close()
+}
+
+// tlsConn sends the records of one Write together, which saves most of the
+// system calls of an upload.
+type tlsConn struct {
+	*tls.Conn
+
+	below *patientConn
+}
+
+// handshake does what http.Transport would.
+func handshake(ctx context.Context, t *http.Transport, below *patientConn, addr string) (net.Conn, error) {
+	config := t.TLSClientConfig.Clone()
+	if config.ServerName == "" {
+		config.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, t.TLSHandshakeTimeout, errHandshake)
+	defer cancel()
+	conn := tls.Client(below, config)
+	if err := conn.HandshakeContext(limited); err != nil {
+		_ = below.Close()
+		if errors.Is(context.Cause(limited), errHandshake) {
+			err = errHandshake
+		}
+		return nil, err
+	}
+	return &tlsConn{Conn: conn, below: below}, nil
+}
+
+// Write holds back all records but the last.
+func (c *tlsConn) Write(p []byte) (int, error) {
+	most := len(p) - maxRecord
+	if most <= 0 {
+		return c.Conn.Write(p)
+	}
+	c.below.hold.Store(true)
+	n, err := c.Conn.Write(p[:most])
+	c.below.hold.Store(false)
+	if err != nil {
+		return n, err
+	}
+	last, err := c.Conn.Write(p[most:])
+	return n + last, err
+}
+
+// ReadFrom is what net/http sends a body with.
+func (c *tlsConn) ReadFrom(r io.Reader) (int64, error) { return sendFrom(c, r) }
+
+var strides = sync.Pool{New: func() any { return new([stride]byte) }}
+
+// sendFrom is io.Copy that takes more at once when steps that fill a stride, and
+// more, were taken at once.
+func sendFrom(c io.Writer, r io.Reader) (sent int64, err error) {
+	const quick, enough = 100 * time.Millisecond, 2 * stride / step
+	buf := strides.Get().(*[stride]byte)
+	defer strides.Put(buf)
+	for run := 0; ; {
+		size := step
+		if run >= enough {
+			size = stride
+		}
+		n, readErr := r.Read(buf[:size])
+		if n > 0 {
+			start := time.Now()
+			written, err := c.Write(buf[:n])
+			sent += int64(written)
+			if err != nil {
+				return sent, err
+			}
+			if run++; time.Since(start) > quick {
+				run = 0
+			}
+		}
+		if readErr == io.EOF { //nolint:errorlint // io.EOF comes bare from a Reader
+			return sent, nil
+		}
+		if readErr != nil {
+			return sent, readErr
+		}
+	}
 }

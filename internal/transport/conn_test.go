@@ -1,8 +1,17 @@
 package transport
 
 import (
+	"bytes"
 	"context"
+	"crypto/md5"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -10,6 +19,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
 // halfDead is a connection that can be written to until it breaks.
@@ -37,11 +48,12 @@ func (h *halfDead) Close() error {
 func TestPatientConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &halfDead{}
-		dial := patient(func(_ context.Context, network, addr string) (net.Conn, error) {
+		tr := &http.Transport{DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 			require.Equal(t, "tcp h.example:443", network+" "+addr)
 			return inner, nil
-		})
-		c, err := dial(t.Context(), "tcp", "h.example:443")
+		}}
+		dialing(tr)
+		c, err := tr.DialContext(t.Context(), "tcp", "h.example:443")
 		require.NoError(t, err)
 
 		start := time.Now()
@@ -66,9 +78,193 @@ func TestPatientConn(t *testing.T) {
 	})
 }
 
-func TestPatientDialFails(t *testing.T) {
-	dial := patient(func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED })
-	c, err := dial(t.Context(), "tcp", "h.example:443")
-	require.Equal(t, syscall.ECONNREFUSED, err)
-	require.Nil(t, c)
+func TestDialFails(t *testing.T) {
+	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }}
+	dialing(tr)
+	for _, dial := range []func(ctx context.Context, network, addr string) (net.Conn, error){tr.DialContext, tr.DialTLSContext} {
+		c, err := dial(t.Context(), "tcp", "h.example:443")
+		require.Equal(t, syscall.ECONNREFUSED, err)
+		require.Nil(t, c)
+	}
+}
+
+// counting counts what is written to a connection.
+type counting struct {
+	net.Conn
+
+	writes *atomic.Int64
+}
+
+func (c counting) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// overTLS is a client of a server that speaks TLS, on our own transport; dial
+// may be nil.
+func overTLS(t *testing.T, config Config, handle http.HandlerFunc, wrap func(net.Conn) net.Conn) *Client {
+	t.Helper()
+	s := httptest.NewTLSServer(handle)
+	t.Cleanup(s.Close)
+	config.BaseURL = s.URL
+	c := dialingClient(t, config, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil || wrap == nil {
+			return conn, err
+		}
+		return wrap(conn), nil
+	})
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	ownTransport(t, c).TLSClientConfig.RootCAs = pool
+	return c
+}
+
+// A body arrives whole, whatever its size is next to that of a record and of a
+// stride, and in few writes.
+func TestStrides(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		for _, size := range []int64{1, maxRecord - 1, maxRecord, maxRecord + 1, stride - 1, stride, stride + 1, stride + maxRecord, 5*stride + 3*maxRecord + 7, 64 * stride} {
+			t.Run(fmt.Sprintf("%s/%d", scheme, size), func(t *testing.T) {
+				var writes atomic.Int64
+				sum := func(w http.ResponseWriter, r *http.Request) {
+					h := md5.New()
+					n, err := io.Copy(h, r.Body)
+					w.Header().Set("Content-Type", "application/json")
+					_, _ = fmt.Fprintf(w, `{"name":"%d %x %v %d"}`, n, h.Sum(nil), err, r.ContentLength)
+				}
+				count := func(conn net.Conn) net.Conn { return counting{conn, &writes} }
+				var c *Client
+				if scheme == "https" {
+					c = overTLS(t, Config{}, sum, count)
+				} else {
+					s := httptest.NewServer(http.HandlerFunc(sum))
+					t.Cleanup(s.Close)
+					c = dialingClient(t, Config{BaseURL: s.URL}, func(ctx context.Context, network, addr string) (net.Conn, error) {
+						conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+						return count(conn), err
+					})
+				}
+				content := make([]byte, size)
+				_, _ = bits{}.ReadAt(content, 0)
+				want := md5.Sum(content)
+				for range 2 { // the second on the same connection
+					body := &Body{ContentType: "application/octet-stream", Size: size, Open: func() io.Reader { return bytes.NewReader(content) }}
+					got, _, err := Do[result](t.Context(), c, upload(Repeatable, body))
+					require.NoError(t, err)
+					require.Equal(t, fmt.Sprintf("%d %s <nil> %d", size, hex.EncodeToString(want[:]), size), got.Name)
+				}
+				// A write for each stride, or for each step in the beginning;
+				// beside them the heads of two requests with what of the body
+				// goes with them, and the handshake.
+				const steps = 2 * stride / step
+				require.LessOrEqual(t, writes.Load(), 2*(size/stride+1+steps+2)+3)
+			})
+		}
+	}
+}
+
+// A call whose connection takes no more bytes ends at once when it is told to,
+// with TLS, too, which would like to say goodbye first.
+func TestCancelBlockedUpload(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			certificate := testCertificate()
+			synctest.Test(t, func(t *testing.T) {
+				l := emulator.NewPipeListener()
+				served := net.Listener(l)
+				if scheme == "https" {
+					served = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*certificate}})
+				}
+				s := serve(t, served, func(_ net.Conn, r *http.Request) bool {
+					_, _ = io.CopyN(io.Discard, r.Body, 1<<20)
+					<-t.Context().Done() // reads no more
+					return false
+				})
+				c := dialingClient(t, Config{BaseURL: scheme + "://127.0.0.1"}, l.DialContext)
+				pool := x509.NewCertPool()
+				pool.AddCert(certificate.Leaf)
+				ownTransport(t, c).TLSClientConfig.RootCAs = pool
+				ctx, cancel := context.WithCancel(t.Context())
+				start := time.Now()
+				go func() {
+					synctest.Wait() // until it is blocked
+					cancel()
+				}()
+				_, _, err := Do[result](ctx, c, upload(Once, sourceBody(bits{}, 1<<30)))
+				require.ErrorIs(t, err, context.Canceled)
+				require.ErrorIs(t, err, ErrAmbiguous)
+				require.EqualValues(t, 1, s.requests.Load())
+				require.Zero(t, time.Since(start))
+				synctest.Wait()
+				require.Zero(t, time.Since(start))
+			})
+		})
+	}
+}
+
+// A server that accepts and then says nothing is a connection that could not
+// be made: nothing was sent.
+func TestHandshakeTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := emulator.NewPipeListener()
+		defer l.Close()
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					_, _ = io.Copy(io.Discard, conn)
+					_ = conn.Close()
+				}()
+			}
+		}()
+		c := dialingClient(t, Config{BaseURL: "https://h.example", Retry: noWait(2)}, l.DialContext)
+		start := time.Now()
+		_, _, err := Do[result](t.Context(), c, get(Once))
+		require.ErrorContains(t, err, "TLS handshake")
+		require.NotErrorIs(t, err, ErrAmbiguous)
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "which would be the caller's")
+		require.Equal(t, 2, failure(t, err).Attempts)
+		require.Equal(t, 2*ownTransport(t, c).TLSHandshakeTimeout, time.Since(start))
+	})
+}
+
+// noting notes that it was closed.
+type noting struct {
+	net.Conn
+
+	closed *atomic.Int64
+}
+
+func (n noting) Close() error {
+	n.closed.Add(1)
+	return n.Conn.Close()
+}
+
+// What is checked is the name that was dialed, and a connection to another is
+// not left open.
+func TestServerName(t *testing.T) {
+	var name atomic.Value
+	var closed atomic.Int64
+	s := httptest.NewUnstartedServer(nil)
+	s.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		name.Store(hello.ServerName)
+		return nil, nil
+	}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	c := dialingClient(t, Config{BaseURL: "https://h.example", Retry: noWait(1)}, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		require.Equal(t, "h.example:443", addr)
+		conn, err := new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
+		return noting{conn, &closed}, err
+	})
+	_, _, err := Do[result](t.Context(), c, get(Safe))
+	var wrong *tls.CertificateVerificationError
+	require.ErrorAs(t, err, &wrong)
+	require.Equal(t, 1, failure(t, err).Attempts)
+	require.Equal(t, "h.example", name.Load())
+	require.EqualValues(t, 1, closed.Load())
 }

@@ -186,13 +186,21 @@ func dialingClient(t *testing.T, config Config, dial func(ctx context.Context, n
 		config.BaseURL = pipeURL
 	}
 	c := newClient(t, config)
+	tr := ownTransport(t, c)
+	tr.DialContext = dial
+	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	dialing(tr)
+	return c
+}
+
+// ownTransport is what c sends with when it was given nothing.
+func ownTransport(t *testing.T, c *Client) *http.Transport {
+	t.Helper()
 	layer, ok := c.loop.HTTPClient.Transport.(*tries)
 	require.True(t, ok)
 	tr, ok := layer.next.(*http.Transport)
 	require.True(t, ok)
-	tr.DialContext = dial
-	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	return c
+	return tr
 }
 
 // noWait is a retry loop that does not keep a test waiting.

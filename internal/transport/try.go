@@ -158,12 +158,15 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 // errStatus stands for a status that says it all.
 var errStatus = errors.New("bad status")
 
-var errTryTimeout error = timeoutError{}
+var (
+	errTryTimeout error = timeoutError("no complete answer within the time limit of one try")
+	errHandshake  error = timeoutError("no end of the TLS handshake within its time limit")
+)
 
-type timeoutError struct{}
+type timeoutError string
 
-func (timeoutError) Error() string { return "no complete answer within the time limit of one try" }
-func (timeoutError) Timeout() bool { return true }
+func (e timeoutError) Error() string { return string(e) }
+func (timeoutError) Timeout() bool   { return true }
 
 // reason is the cause of a failure below us, without what may hold secrets:
 // *url.Error repeats the whole URL.

@@ -378,10 +378,7 @@ func TestLimitsFromTheConfig(t *testing.T) {
 // Our own transport speaks TLS 1.2 at least, and checks certificates.
 func TestOwnTransport(t *testing.T) {
 	c := newClient(t, Config{BaseURL: "https://h.example"})
-	layer, ok := c.loop.HTTPClient.Transport.(*tries)
-	require.True(t, ok)
-	tr, ok := layer.next.(*http.Transport)
-	require.True(t, ok)
+	tr := ownTransport(t, c)
 	require.EqualValues(t, tls.VersionTLS12, tr.TLSClientConfig.MinVersion)
 	require.False(t, tr.TLSClientConfig.InsecureSkipVerify)
 	require.Equal(t, DefaultStallTimeout+5*time.Second, tr.ResponseHeaderTimeout)
