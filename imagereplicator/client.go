@@ -1,7 +1,6 @@
 package imagereplicator
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
@@ -40,9 +39,7 @@ func New(endpoint string, tokens TokenSource, opts ...Option) (*Client, error) {
 	for _, opt := range opts {
 		opt(config)
 	}
-	config.Credentials = auth.Token(source(tokens), func(h http.Header, token string) {
-		h.Set("X-Auth-Token", token)
-	})
+	config.Credentials = auth.Token(source(tokens), "X-Auth-Token", "")
 	t, err := transport.New(config.Config)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package multiplay
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -54,6 +53,8 @@ func New(accountServiceID int64, accessKey, secretKey string, opts ...Option) (*
 			Package:     pkg,
 			BaseURL:     DefaultBaseURL,
 			Credentials: auth.Basic(accessKey, secretKey),
+			// The documents ask for it, although there is no body whose type it could be.
+			Header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
 			// Never url, whose value holds credentials, nor desc, which is free text.
 			PublicQuery: []string{
 				"accountserviceid", "imageid", "machineid", "diffid", "gameid", "diff_info", "reinstall",
@@ -113,18 +114,16 @@ func newCall(operation string, repeat transport.Repeat, path []string, query any
 	return &transport.Call{
 		Operation: operation,
 		Method:    http.MethodGet,
-		Path:      slices.Concat([]string{"cfp"}, path),
+		Path:      path,
 		Query:     query,
-		// The documents ask for it, although there is no body whose type it could be.
-		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
-		Repeat: repeat,
-		Check:  checkEnvelope,
+		Repeat:    repeat,
+		Check:     checkEnvelope,
 	}
 }
 
 // on is the path of an action on one thing, as in v1/imageupdate/4711/status.
 func on(resource string, id int64, action string) []string {
-	return []string{"v1", resource, strconv.FormatInt(id, 10), action}
+	return []string{"cfp", "v1", resource, strconv.FormatInt(id, 10), action}
 }
 
 // checkID refuses an id that the service cannot have given.

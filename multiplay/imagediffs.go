@@ -102,7 +102,7 @@ func (s *ImageDiffsService) Create(ctx context.Context, req *CreateImageDiffRequ
 	if req.DiffID < 0 {
 		return nil, transport.Invalid(pkg, field+".DiffID", "must not be negative")
 	}
-	call := change("ImageDiffs.Create", []string{"v1", "imagediff", "create"}, createImageDiffQuery{
+	call := change("ImageDiffs.Create", []string{"cfp", "v1", "imagediff", "create"}, createImageDiffQuery{
 		account:   s.client.account,
 		ImageID:   req.ImageID,
 		MachineID: req.MachineID,

@@ -66,7 +66,7 @@ func (i *ImageInstall) UnmarshalJSON(data []byte) error {
 //
 // Source: "Image install status", GET /cfp/v1/imageinstall/status.
 func (s *ImageInstallsService) List(ctx context.Context) ([]ImageInstall, error) {
-	call := read("ImageInstalls.List", []string{"v1", "imageinstall", "status"}, s.client.accountQuery)
+	call := read("ImageInstalls.List", []string{"cfp", "v1", "imageinstall", "status"}, s.client.accountQuery)
 	answer, _, err := transport.Do[struct {
 		Installs []ImageInstall `json:"installs"`
 	}](ctx, s.client.Client, call)

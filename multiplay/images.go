@@ -132,7 +132,7 @@ func (s *ImagesService) Options(ctx context.Context, req *ImageOptionsRequest) (
 		}
 		query.GameID, query.ImageID, query.GameVersionIdentifier = req.GameID, req.ImageID, req.GameVersionIdentifier
 	}
-	call := read("Images.Options", []string{"v1", "image", "options"}, query)
+	call := read("Images.Options", []string{"cfp", "v1", "image", "options"}, query)
 	call.Secret = true // update_url
 	options, _, err := transport.Do[ImageOptions](ctx, s.client.Client, call)
 	return options, err
@@ -311,7 +311,7 @@ func (s *ImagesService) rolloutStatus(ctx context.Context, imageID int64, opts *
 	}
 	project := strconv.FormatInt(s.client.account.AccountServiceID, 10)
 	call := read("Images.RolloutStatus",
-		[]string{"v2", "project", project, "image", strconv.FormatInt(imageID, 10), "status"}, query)
+		[]string{"cfp", "v2", "project", project, "image", strconv.FormatInt(imageID, 10), "status"}, query)
 	status, resp, err := transport.Do[RolloutStatus](ctx, s.client.Client, call)
 	if err != nil {
 		return nil, 0, err

@@ -99,7 +99,7 @@ func (s *ImageUpdatesService) Create(ctx context.Context, req *CreateImageUpdate
 		}
 		query.URL, secrets = url, allSecrets(req.Source, url)
 	}
-	call := change("ImageUpdates.Create", []string{"v1", "imageupdate", "create"}, query)
+	call := change("ImageUpdates.Create", []string{"cfp", "v1", "imageupdate", "create"}, query)
 	call.Secrets = secrets
 	call.Check = checkCreated("updateid")
 	status, _, err := transport.Do[ImageUpdateStatus](ctx, s.client.Client, call)

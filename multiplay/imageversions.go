@@ -129,7 +129,7 @@ func (s *ImageVersionsService) Create(ctx context.Context, req *CreateImageVersi
 	if err != nil {
 		return nil, err
 	}
-	call := change("ImageVersions.Create", []string{"v1", "imageversion", "create"}, query)
+	call := change("ImageVersions.Create", []string{"cfp", "v1", "imageversion", "create"}, query)
 	call.Check = checkCreated("imageversionid")
 	status, _, err := transport.Do[ImageVersionStatus](ctx, s.client.Client, call)
 	return status, err

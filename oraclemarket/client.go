@@ -1,8 +1,6 @@
 package oraclemarket
 
 import (
-	"net/http"
-
 	"github.com/imagejobs/imagejobs-go/internal/auth"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
@@ -64,11 +62,8 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 		}
 		tokens = bound
 	}
-	userHeader, userValue := http.CanonicalHeaderKey("X-Oracle-UserId"), []string{user} // once for all requests
-	config.Credentials = auth.Token(source(tokens), func(h http.Header, token string) {
-		h.Set("Authorization", "Bearer "+token)
-		h[userHeader] = userValue[:1:1]
-	})
+	config.Header = map[string]string{"X-Oracle-UserId": user}
+	config.Credentials = auth.Token(source(tokens), "Authorization", "Bearer ")
 	t, err := transport.New(config.Config)
 	if err != nil {
 		return nil, err

@@ -21,10 +21,10 @@ func TestBasic(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := Basic(tt.user, tt.password)
 			for range 2 {
-				r := &http.Request{Header: http.Header{"Authorization": {"stale"}}}
-				grant, err := c.Apply(t.Context(), r.Header)
+				grant, err := c.Grant(t.Context())
 				require.NoError(t, err)
-				require.Len(t, r.Header["Authorization"], 1)
+				require.Equal(t, "Authorization", grant.Header)
+				r := &http.Request{Header: http.Header{"Authorization": {grant.Value}}}
 				user, password, ok := r.BasicAuth()
 				require.True(t, ok)
 				require.Equal(t, tt.user, user)
@@ -40,12 +40,12 @@ func TestBasic(t *testing.T) {
 	// Nothing to wait for, so an ended context changes nothing.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Basic("user", "password").Apply(ctx, http.Header{})
+	_, err := Basic("user", "password").Grant(ctx)
 	require.NoError(t, err)
 }
 
 func TestGrantKeepsItsSecrets(t *testing.T) {
-	grant, err := Basic("user", "password").Apply(t.Context(), http.Header{})
+	grant, err := Basic("user", "password").Grant(t.Context())
 	require.NoError(t, err)
 	grant.Secrets()[0] = "overwritten"
 	require.Equal(t, "password", grant.Secrets()[0])

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -26,15 +25,14 @@ type Source func(ctx context.Context) (value string, expiry time.Time, err error
 
 // tokens is the cache of one client.
 type tokens struct {
-	source Source
-	set    func(h http.Header, token string)
+	source         Source
+	header, prefix string
 
-	mu         sync.Mutex
-	value      string
-	expiry     time.Time
-	early      time.Time // refresh from here on, zero for never
-	generation uint64    // counts the answers of source
-	flight     *flight   // the refresh under way
+	mu     sync.Mutex
+	grant  Grant // its generation counts the answers of source
+	expiry time.Time
+	early  time.Time // refresh from here on, zero for never
+	flight *flight   // the refresh under way
 }
 
 // flight is one request to the source that any number of calls wait for.
@@ -43,12 +41,12 @@ type flight struct {
 	err  error
 }
 
-// Token is a token from source, put on requests by set.
-func Token(source Source, set func(h http.Header, token string)) Credentials {
-	return &tokens{source: source, set: set}
+// Token is a token from source that goes out in that header, after the prefix.
+func Token(source Source, header, prefix string) Credentials {
+	return &tokens{source: source, header: header, prefix: prefix}
 }
 
-func (t *tokens) Apply(ctx context.Context, h http.Header) (Grant, error) {
+func (t *tokens) Grant(ctx context.Context) (Grant, error) {
 	t.mu.Lock()
 	if !t.usable(time.Now()) {
 		f := t.refresh(ctx)
@@ -64,17 +62,15 @@ func (t *tokens) Apply(ctx context.Context, h http.Header) (Grant, error) {
 		t.early = time.Now().Add(earlyRetry)
 		t.refresh(ctx)
 	}
-	value, generation := t.value, t.generation
-	t.mu.Unlock()
-	t.set(h, value)
-	return Grant{generation: generation, secret: value}, nil
+	defer t.mu.Unlock()
+	return t.grant, nil
 }
 
 // Renew refreshes unless somebody has done so since used was handed out, so
 // that calls refused together cause one refresh.
 func (t *tokens) Renew(ctx context.Context, used Grant) (bool, error) {
 	t.mu.Lock()
-	if t.generation == used.generation {
+	if t.grant.generation == used.generation {
 		f := t.refresh(ctx)
 		t.mu.Unlock()
 		if err := f.wait(ctx); err != nil {
@@ -83,11 +79,11 @@ func (t *tokens) Renew(ctx context.Context, used Grant) (bool, error) {
 		t.mu.Lock()
 	}
 	defer t.mu.Unlock()
-	return t.value != used.secret, nil
+	return t.grant.secret != used.secret, nil
 }
 
 func (t *tokens) usable(now time.Time) bool {
-	return t.value != "" && (t.expiry.IsZero() || now.Before(t.expiry))
+	return t.grant.secret != "" && (t.expiry.IsZero() || now.Before(t.expiry))
 }
 
 // refresh joins or starts the flight. t.mu is held.
@@ -116,8 +112,8 @@ func (t *tokens) refresh(ctx context.Context) *flight {
 }
 
 func (t *tokens) keep(value string, expiry, now time.Time) {
-	t.value, t.expiry, t.early = value, expiry, time.Time{}
-	t.generation++
+	t.grant = Grant{Header: t.header, Value: t.prefix + value, generation: t.grant.generation + 1, secret: value}
+	t.expiry, t.early = expiry, time.Time{}
 	if life := expiry.Sub(now); !expiry.IsZero() && life > 0 {
 		t.early = expiry.Add(-min(life/10, maxEarly))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,18 +48,16 @@ func (s *issuer) fail(err error) { s.err.Store(&err) }
 
 func (s *issuer) recover() { s.err.Store(nil) }
 
-func (s *issuer) credentials() Credentials { return Token(s.token, setToken) }
-
-func setToken(h http.Header, token string) { h.Set("X-Auth-Token", token) }
+func (s *issuer) credentials() Credentials { return Token(s.token, "X-Auth-Token", "") }
 
 // apply gives the token that a request would carry.
 func apply(t *testing.T, c Credentials) (string, Grant) {
 	t.Helper()
-	h := http.Header{}
-	grant, err := c.Apply(t.Context(), h)
+	grant, err := c.Grant(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []string{h.Get("X-Auth-Token")}, grant.Secrets())
-	return h.Get("X-Auth-Token"), grant
+	require.Equal(t, "X-Auth-Token", grant.Header)
+	require.Equal(t, []string{grant.Value}, grant.Secrets())
+	return grant.Value, grant
 }
 
 func TestTokenIsCached(t *testing.T) {
@@ -84,10 +81,9 @@ func TestFirstTokenOneFlight(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 200 {
 			wg.Go(func() {
-				h := http.Header{}
-				_, err := c.Apply(t.Context(), h)
+				grant, err := c.Grant(t.Context())
 				if assert.NoError(t, err) {
-					assert.Equal(t, "token-1", h.Get("X-Auth-Token"))
+					assert.Equal(t, "token-1", grant.Value)
 				}
 			})
 		}
@@ -110,10 +106,9 @@ func TestRefusedTogetherOneFlight(t *testing.T) {
 				if assert.NoError(t, err) {
 					assert.True(t, newer)
 				}
-				h := http.Header{}
-				_, err = c.Apply(t.Context(), h)
+				grant, err := c.Grant(t.Context())
 				if assert.NoError(t, err) {
-					assert.Equal(t, "token-2", h.Get("X-Auth-Token"))
+					assert.Equal(t, "token-2", grant.Value)
 				}
 			})
 		}
@@ -142,7 +137,7 @@ func TestStaticTokenRefused(t *testing.T) {
 	c := Token(func(context.Context) (string, time.Time, error) {
 		asked++
 		return "constant", time.Time{}, nil
-	}, setToken)
+	}, "X-Auth-Token", "")
 	_, grant := apply(t, c)
 	newer, err := c.Renew(t.Context(), grant)
 	require.NoError(t, err)
@@ -159,10 +154,9 @@ func TestSourceFails(t *testing.T) {
 	s := &issuer{}
 	s.fail(errSource)
 	c := s.credentials()
-	h := http.Header{}
-	grant, err := c.Apply(t.Context(), h)
+	grant, err := c.Grant(t.Context())
 	require.Equal(t, errSource, err)
-	require.Empty(t, h)
+	require.Empty(t, grant.Header)
 	require.Equal(t, []string{""}, grant.Secrets())
 
 	s.recover()
@@ -193,14 +187,16 @@ func TestUnusableTokens(t *testing.T) {
 		"tökën":         "the token source gave a token that no header can carry",
 		"a\xff":         "the token source gave a token that no header can carry",
 	} {
-		c := Token(func(context.Context) (string, time.Time, error) { return value, time.Time{}, nil }, setToken)
-		h := http.Header{}
-		_, err := c.Apply(t.Context(), h)
+		c := Token(func(context.Context) (string, time.Time, error) { return value, time.Time{}, nil }, "X-Auth-Token", "")
+		grant, err := c.Grant(t.Context())
 		require.EqualError(t, err, want, "%q", value)
-		require.Empty(t, h)
+		require.Empty(t, grant.Header)
 	}
-	c := Token(func(context.Context) (string, time.Time, error) { return "aZ09-._~+/=!#", time.Time{}, nil }, setToken)
-	apply(t, c)
+	c := Token(func(context.Context) (string, time.Time, error) { return "aZ09-._~+/=!#", time.Time{}, nil }, "Authorization", "Bearer ")
+	grant, err := c.Grant(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "Authorization: Bearer aZ09-._~+/=!#", grant.Header+": "+grant.Value)
+	require.Equal(t, []string{"aZ09-._~+/=!#"}, grant.Secrets())
 }
 
 // Who waits leaves when the own context ends, and the others get the token.
@@ -213,7 +209,7 @@ func TestWaitersLeaveAtOnce(t *testing.T) {
 		// The call that starts the refresh is the first to leave.
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, err := c.Apply(ctx, http.Header{})
+		_, err := c.Grant(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 5*time.Second, time.Since(start))
 
@@ -239,7 +235,7 @@ func TestRefreshIsLimited(t *testing.T) {
 		s := &issuer{takes: time.Hour}
 		c := s.credentials()
 		start := time.Now()
-		_, err := c.Apply(t.Context(), http.Header{})
+		_, err := c.Grant(t.Context())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, flightTimeout, time.Since(start))
 		s.takes = 0
@@ -260,8 +256,8 @@ func TestSourceContext(t *testing.T) {
 		assert.Equal(t, "trace 7", ctx.Value(key{}))
 		assert.NoError(t, ctx.Err())
 		return "token", time.Time{}, nil
-	}, setToken)
-	_, _ = c.Apply(ctx, http.Header{})
+	}, "X-Auth-Token", "")
+	_, _ = c.Grant(ctx)
 	token, _ := apply(t, c)
 	require.Equal(t, "token", token)
 }
@@ -324,7 +320,7 @@ func TestEarlyRefreshFails(t *testing.T) {
 
 		// When it has ended, the failure counts.
 		<-time.After(time.Minute)
-		_, err := c.Apply(t.Context(), http.Header{})
+		_, err := c.Grant(t.Context())
 		require.Equal(t, errSource, err)
 		s.recover()
 		token, _ := apply(t, c)
@@ -355,7 +351,7 @@ func TestTokenBornExpired(t *testing.T) {
 		c := Token(func(ctx context.Context) (string, time.Time, error) {
 			value, _, err := s.token(ctx)
 			return value, time.Now().Add(s.life), err
-		}, setToken)
+		}, "X-Auth-Token", "")
 		for n := range 3 {
 			token, _ := apply(t, c)
 			require.Equal(t, fmt.Sprintf("token-%d", n+1), token)

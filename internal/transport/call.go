@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 
 	"github.com/google/go-querystring/query"
@@ -93,25 +94,10 @@ type RefusalError struct {
 
 func (r *RefusalError) Error() string { return r.Message }
 
-// Do sends the call and decodes its JSON answer into a T. Each try decodes
-// into a new one, so that a broken answer leaves nothing behind in the next.
+// Do sends the call and decodes its JSON answer into a T.
 func Do[T any](ctx context.Context, c *Client, call *Call) (*T, *Response, error) {
-	var out *T
-	resp, err := c.do(ctx, call, func(r *Response) error {
-		if call.Check != nil {
-			if err := call.Check(r); err != nil {
-				return err
-			}
-		}
-		v := new(T)
-		if len(r.Body) > 0 || !call.EmptyOK {
-			if err := decodeJSON(r, v, call.Secret); err != nil {
-				return err
-			}
-		}
-		out = v
-		return nil
-	})
+	out := new(T)
+	resp, err := c.do(ctx, call, out)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,7 +106,25 @@ func Do[T any](ctx context.Context, c *Client, call *Call) (*T, *Response, error
 
 // DoEmpty sends a call whose answer has nothing to decode, HEAD say.
 func DoEmpty(ctx context.Context, c *Client, call *Call) (*Response, error) {
-	return c.do(ctx, call, call.Check)
+	return c.do(ctx, call, nil)
+}
+
+// accept looks at a complete 2xx answer and decodes it.
+func (x *exchange) accept(r *Response) error {
+	if x.call.Check != nil {
+		if err := x.call.Check(r); err != nil {
+			return err
+		}
+	}
+	if x.into == nil {
+		return nil
+	}
+	// A broken answer leaves nothing behind in the next.
+	reflect.ValueOf(x.into).Elem().SetZero()
+	if len(r.Body) == 0 && x.call.EmptyOK {
+		return nil
+	}
+	return decodeJSON(r, x.into, x.call.Secret)
 }
 
 // badAnswerError is a 2xx that does not hold what it should. A proxy or a cut
@@ -169,19 +173,19 @@ func firstBytes(r *Response) string {
 	return text[:min(len(text), most)]
 }
 
-// url is the target of the call below the base URL.
-func (c *Client) url(call *Call) (*url.URL, error) {
+// url makes u the target of the call below the base URL.
+func (c *Client) url(u *url.URL, call *Call) error {
 	var raw strings.Builder
 	raw.Grow(80)
 	raw.WriteString(c.base.EscapedPath())
 	for _, segment := range call.Path {
 		if reason := badSegment(segment); reason != "" {
-			return nil, Invalid(c.config.Package, call.Operation, "path segment %q %s", segment, reason)
+			return Invalid(c.config.Package, call.Operation, "path segment %q %s", segment, reason)
 		}
 		raw.WriteByte('/')
 		raw.WriteString(url.PathEscape(segment))
 	}
-	u := *c.base
+	*u = *c.base
 	u.RawPath = raw.String()
 	u.Path = u.RawPath
 	if strings.Contains(u.RawPath, "%") {
@@ -196,11 +200,11 @@ func (c *Client) url(call *Call) (*url.URL, error) {
 	default:
 		values, err := query.Values(q)
 		if err != nil {
-			return nil, Invalid(c.config.Package, call.Operation, "encode query: %v", err)
+			return Invalid(c.config.Package, call.Operation, "encode query: %v", err)
 		}
 		u.RawQuery = values.Encode()
 	}
-	return &u, nil
+	return nil
 }
 
 // publicURL is u as errors and the log may show it: without user info, and

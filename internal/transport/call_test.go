@@ -44,8 +44,8 @@ func TestURL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, Config{BaseURL: tt.base})
-			u, err := c.url(&Call{Operation: "Jobs.Get", Path: tt.path, Query: tt.query})
-			require.NoError(t, err)
+			var u url.URL
+			require.NoError(t, c.url(&u, &Call{Operation: "Jobs.Get", Path: tt.path, Query: tt.query}))
 			require.Equal(t, tt.want, u.String())
 		})
 	}
@@ -83,7 +83,7 @@ func TestURLRefused(t *testing.T) {
 	}
 	require.NoError(t, CheckID("jobs", "GetRequest.ID", "0a-b.c"))
 
-	_, err := c.url(&Call{Operation: "Jobs.List", Query: 7})
+	err := c.url(&url.URL{}, &Call{Operation: "Jobs.List", Query: 7})
 	require.ErrorIs(t, err, ErrInvalidArgument)
 	require.ErrorContains(t, err, "jobs: Jobs.List: encode query")
 }
@@ -100,7 +100,8 @@ func FuzzURL(f *testing.F) {
 	c, err := New(Config{Package: "jobs", BaseURL: "https://h.example:8443/pre/fix"})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, first, second, value string) {
-		u, err := c.url(&Call{Operation: "Jobs.Get", Path: []string{first, second}, Query: url.Values{"q": {value}}})
+		var u url.URL
+		err := c.url(&u, &Call{Operation: "Jobs.Get", Path: []string{first, second}, Query: url.Values{"q": {value}}})
 		if err != nil {
 			require.ErrorIs(t, err, ErrInvalidArgument)
 			return

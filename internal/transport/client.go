@@ -48,7 +48,10 @@ type Config struct {
 	BaseURL     string           // absolute
 	BaseURLName string           // what an error about it names, "WithBaseURL" if empty
 	Credentials auth.Credentials // nil for none
-	PublicQuery []string         // query names whose values errors and the log may show
+	// Header is what each request carries, beside what a call has, but nothing
+	// that goes to another origin.
+	Header      map[string]string
+	PublicQuery []string // query names whose values errors and the log may show
 	// WrapError makes the package's own error of what Do returns.
 	WrapError func(*Error) error
 

@@ -25,14 +25,14 @@ var requestIDHeaders = []string{
 }
 
 // fail makes the error of a call out of its newest try.
-func (c *Client) fail(x *exchange, target *url.URL) error {
+func (c *Client) fail(x *exchange) error {
 	t, redact := &x.last, x.redactor()
 	// Before anything is cut off: half a secret would not be found.
 	body := redact(string(t.body[:min(len(t.body), maxErrorAnswer)]))
 	e := &Error{
 		Operation:  c.config.Package + "." + x.call.Operation,
 		Method:     x.call.Method,
-		URL:        c.publicURL(target),
+		URL:        c.publicURL(&x.url),
 		StatusCode: t.status,
 		RequestID:  tidy(redact(requestID(t.header))),
 		Attempts:   x.tries,
@@ -45,7 +45,7 @@ func (c *Client) fail(x *exchange, target *url.URL) error {
 		e.Code, e.Message = tidy(redact(refusal.Code)), tidy(redact(refusal.Message))
 	case t.status >= 300 && t.status < 400:
 		e.Message = "redirects are not followed"
-		if to := redirectTarget(target, t.header); to != "" {
+		if to := redirectTarget(&x.url, t.header); to != "" {
 			e.Message = "redirects to " + redact(to) + ", which is not followed"
 		}
 	case t.status < 200 || t.status >= 400:

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -55,8 +54,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	)
 	pad := strings.Repeat("x", 60)
 	basic := auth.Basic("user", password)
-	header := http.Header{}
-	_, err := basic.Apply(t.Context(), header)
+	grant, err := basic.Grant(t.Context())
 	require.NoError(t, err)
 	for name, tt := range map[string]struct {
 		credentials auth.Credentials
@@ -65,7 +63,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		"token":    {bearer(token), token},
 		"link":     {bearer(token), link},
 		"password": {basic, password},
-		"Basic":    {basic, strings.TrimPrefix(header.Get("Authorization"), "Basic ")},
+		"Basic":    {basic, strings.TrimPrefix(grant.Value, "Basic ")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			secret := tt.secret
@@ -156,7 +154,7 @@ func TestRedactor(t *testing.T) {
 		"escaped repeatedly": {[]string{"a/b+c"}, "a%252Fb%25252bc", "REDACTED"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			x := &exchange{call: &Call{Secrets: tt.secrets}}
+			x := &exchange{call: Call{Secrets: tt.secrets}}
 			require.Equal(t, tt.want, x.redactor()(tt.text))
 		})
 	}
@@ -176,7 +174,7 @@ func TestDecodedMessage(t *testing.T) {
 // Of an error that shows a secret only the text can be cleaned, but for the
 // errors that callers steer by.
 func TestClean(t *testing.T) {
-	x := &exchange{call: &Call{Secrets: []string{"hush-hush"}}}
+	x := &exchange{call: Call{Secrets: []string{"hush-hush"}}}
 	redact := x.redactor()
 	require.Equal(t, io.EOF, clean(io.EOF, redact))
 	for keep, kept := range map[error]bool{io.EOF: false, context.Canceled: true, context.DeadlineExceeded: true} {

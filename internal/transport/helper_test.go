@@ -232,7 +232,7 @@ func failure(t *testing.T, err error) *Error {
 func bearer(token string) auth.Credentials {
 	return auth.Token(
 		func(context.Context) (string, time.Time, error) { return token, time.Time{}, nil },
-		func(h http.Header, token string) { h.Set("Authorization", "Bearer "+token) })
+		"Authorization", "Bearer ")
 }
 
 // records is a slog handler that keeps each record as text.

@@ -122,7 +122,7 @@ func TestNothingSentIsNoAttempt(t *testing.T) {
 			asked++
 			return "", time.Time{}, errSource
 		},
-		func(http.Header, string) {})})
+		"Authorization", "Bearer ")})
 	for i, class := range []Repeat{Once, Repeatable, Safe} {
 		_, _, err := Do[result](t.Context(), c, get(class))
 		e := failure(t, err)

@@ -26,10 +26,11 @@ import (
 type exchange struct {
 	context.Context // the caller's
 
-	call    *Call
-	url     url.URL // of the request
+	call    Call
+	url     url.URL
+	sent    url.URL // the same for the requests: a caller's transport may change it
+	into    any     // what to decode the answer into, nil for nothing
 	answer  Response
-	accept  func(*Response) error
 	tries   int   // sent so far
 	paid    bool  // a retry took from the budget
 	renewed bool  // a refused token was replaced, which is done once a call
@@ -65,11 +66,12 @@ func exchangeOf(ctx context.Context) *exchange {
 }
 
 // do runs the retry loop over one call.
-func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) error) (*Response, error) {
-	target, err := c.url(call)
-	if err != nil {
+func (c *Client) do(ctx context.Context, call *Call, into any) (*Response, error) {
+	x := &exchange{Context: ctx, call: *call, into: into}
+	if err := c.url(&x.url, call); err != nil {
 		return nil, err
 	}
+	x.sent = x.url
 	for name, values := range call.Header {
 		for _, v := range values {
 			if err := CheckHeader(c.config.Package, call.Operation+": header "+name, v); err != nil {
@@ -77,19 +79,16 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 			}
 		}
 	}
-	x := &exchange{Context: ctx, call: call, accept: accept, url: *target} // a caller's transport may change the url
 	if ctx.Err() != nil {
 		x.last.err = ContextErr(ctx)
-		return nil, c.fail(x, target)
+		return nil, c.fail(x)
 	}
-	//nolint:contextcheck,gocritic // x is ctx, and http.NoBody would be a body to the tries
-	plain, err := http.NewRequestWithContext(x, call.Method, "", nil)
-	if err != nil {
-		return nil, Invalid(c.config.Package, call.Operation, "cannot be made into a request")
+	plain := &http.Request{
+		Method: call.Method, URL: &x.sent, Host: x.sent.Host, Header: noHeader,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	plain.URL, plain.Host = &x.url, x.url.Host
-	req := &retryablehttp.Request{Request: plain}
-	if err := req.SetBody(bodyFunc(call)); err != nil {
+	req := &retryablehttp.Request{Request: plain.WithContext(x)}
+	if err := req.SetBody(bodyFunc(&x.call)); err != nil {
 		return nil, Invalid(c.config.Package, call.Operation, "cannot be made into a request")
 	}
 	if call.hasBody() {
@@ -112,11 +111,14 @@ func (c *Client) do(ctx context.Context, call *Call, accept func(*Response) erro
 		x.ended = ContextErr(ctx)
 	}
 	if x.last.err != nil {
-		return nil, c.fail(x, target)
+		return nil, c.fail(x)
 	}
 	c.budget.refund(x.paid)
 	return x.response(), nil
 }
+
+// noHeader stays empty: each try has a header of its own.
+var noHeader = http.Header{}
 
 func (x *exchange) response() *Response {
 	x.answer = Response{StatusCode: x.last.status, Header: x.last.header, Body: x.last.body, exchange: x}

@@ -239,7 +239,7 @@ func TestRenewalLeavesTheBudget(t *testing.T) {
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: auth.Token(func(context.Context) (string, time.Time, error) {
 		tokens++
 		return fmt.Sprintf("token-%d", tokens), time.Time{}, nil
-	}, func(h http.Header, token string) { h.Set("X-Auth-Token", token) })})
+	}, "X-Auth-Token", "")})
 	c.budget.tokens = 100
 	_, _, err := Do[result](t.Context(), c, get(Safe))
 	require.NoError(t, err)

@@ -75,11 +75,11 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		out.err = ContextErr(parent)
 		return nil, auth.Grant{}
 	}
-	header := c.header(x.call)
 	var used auth.Grant
-	if c.config.Credentials != nil && c.sameOrigin(req.URL) {
+	own := c.sameOrigin(req.URL)
+	if own && c.config.Credentials != nil {
 		var err error
-		if used, err = c.config.Credentials.Apply(parent, header); err != nil {
+		if used, err = c.config.Credentials.Grant(parent); err != nil {
 			out.local = true
 			out.err = fmt.Errorf("no credentials to send: %w", ended(parent, err))
 			return nil, used
@@ -103,7 +103,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		sending = httptrace.WithClientTrace(ctx, seen.trace())
 	}
 	r := req.WithContext(sending)
-	r.Header = header
+	r.Header = c.header(&x.call, own, &used)
 	if t.jar != nil {
 		for _, cookie := range t.jar.Cookies(r.URL) {
 			r.AddCookie(cookie)
@@ -149,7 +149,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		out.err = fmt.Errorf("read the answer: %w", reason(parent, ctx, err))
 	case out.status < 200 || out.status > 299:
 		out.err = errStatus
-	case x.accept != nil:
+	default:
 		out.err = x.accept(x.response())
 	}
 	return resp, used
@@ -200,15 +200,26 @@ func ContextErr(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// header is what each request carries, beside credentials.
-func (c *Client) header(call *Call) http.Header {
-	h := make(http.Header, len(call.Header)+5)
-	values := []string{"application/json", c.userAgent, ""}
-	h["Accept"] = values[0:1:1]
-	h["User-Agent"] = values[1:2:2]
+// header is what a request carries; own tells that it goes to the service.
+func (c *Client) header(call *Call, own bool, grant *auth.Grant) http.Header {
+	h := make(http.Header, len(call.Header)+len(c.config.Header)+4)
+	values := make([]string, 0, len(c.config.Header)+4) // of all single ones
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	set("Accept", "application/json")
+	set("User-Agent", c.userAgent)
+	if own {
+		for name, value := range c.config.Header {
+			set(http.CanonicalHeaderKey(name), value)
+		}
+	}
+	if grant.Header != "" {
+		set(grant.Header, grant.Value)
+	}
 	if call.Body != nil {
-		values[2] = call.Body.ContentType
-		h["Content-Type"] = values[2:3:3]
+		set("Content-Type", call.Body.ContentType)
 	}
 	for name, values := range call.Header {
 		h[http.CanonicalHeaderKey(name)] = values

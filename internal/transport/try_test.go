@@ -165,9 +165,9 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	other := serveTCP(t, elsewhere.by(answer(okJSON("{}"))))
 	var own noted
 	s := serveTCP(t, own.by(answer(okJSON("{}"))))
-	c := newClient(t, Config{BaseURL: s.url(), Credentials: bearer("token-1")})
+	c := newClient(t, Config{BaseURL: s.url(), Credentials: bearer("token-1"), Header: map[string]string{"x-user": "me"}})
 	for _, target := range []string{s.url() + "/jobs/7", other.url() + "/jobs/7"} {
-		x := &exchange{call: get(Safe)}
+		x := &exchange{call: *get(Safe)}
 		req, err := http.NewRequestWithContext(context.WithValue(t.Context(), exchangeKey{}, x), http.MethodGet, target, http.NoBody)
 		require.NoError(t, err)
 		resp, err := c.loop.HTTPClient.Transport.RoundTrip(req)
@@ -176,6 +176,8 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	}
 	require.Equal(t, []string{"Bearer token-1"}, own.get("Authorization"))
 	require.Equal(t, []string{""}, elsewhere.get("Authorization"))
+	require.Equal(t, []string{"me"}, own.get("X-User"))
+	require.Equal(t, []string{""}, elsewhere.get("X-User"))
 }
 
 // counted is credentials whose source counts how often it is asked.
@@ -185,7 +187,7 @@ func counted(asked *atomic.Int64, token func(n int64) (string, error)) auth.Cred
 			value, err := token(asked.Add(1))
 			return value, time.Time{}, err
 		},
-		func(h http.Header, token string) { h.Set("Authorization", "Bearer "+token) })
+		"Authorization", "Bearer ")
 }
 
 func numbered(n int64) (string, error) { return fmt.Sprintf("token-%d", n), nil }
