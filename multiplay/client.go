@@ -90,7 +90,7 @@ type caller struct {
 
 	account account
 	// accountQuery is the same, encoded once, for calls without another one.
-	accountQuery string
+	accountQuery any
 }
 
 // account is the query parameter that all calls but one have.

@@ -3,7 +3,6 @@ package multiplay
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -157,47 +156,33 @@ func wrapError(e *transport.Error) error {
 }
 
 // envelope is what stands around the fields of an answer, or instead of them.
-// Nothing in it is decoded strictly: a message of an unforeseen form must not
-// make a refusal look like a success.
+// Nothing in it fails to decode: a message of an unforeseen form must not make
+// a refusal look like a success, nor a success like a bad answer.
 type envelope struct {
-	Success      json.RawMessage `json:"success"`
-	Error        json.RawMessage `json:"error"`
-	ErrorCode    loose           `json:"error_code"`
-	ErrorMessage loose           `json:"error_message"`
-	Messages     []loose         `json:"messages"`
+	Success      verdict `json:"success"`
+	Error        verdict `json:"error"`
+	ErrorCode    loose   `json:"error_code"`
+	ErrorMessage loose   `json:"error_message"`
+	Messages     texts   `json:"messages"`
 }
 
 // checkEnvelope finds the refusal in a 2xx answer. What is not JSON is left to
 // the decoder, which describes it.
 func checkEnvelope(r *transport.Response) error {
 	var e envelope
-	var wrongType *json.UnmarshalTypeError
-	if err := json.Unmarshal(r.Body, &e); err != nil && !errors.As(err, &wrongType) {
-		return nil // decoding the same bytes fails as well, and says more
+	if json.Unmarshal(r.Body, &e) != nil {
+		return nil //nolint:nilerr // a list, or nothing that could be decoded
 	}
 	return e.refusal()
 }
 
-// checkJob is checkEnvelope for the status of a job. Programs have taken
-// success there for that of the job, against its documented meaning, so that a
-// job which ended badly may carry "success": false: that is no refusal.
-func checkJob(r *transport.Response) error {
-	err := checkEnvelope(r)
-	if err == nil {
-		return nil
+// checkStatus is checkEnvelope for the status of a job, which has its envelope
+// in it: programs ask for it again and again.
+func checkStatus(r *transport.Response) error {
+	if status, ok := r.Value.(interface{ refusal() error }); ok {
+		return status.refusal()
 	}
-	var answer struct {
-		envelope
-		wireJob
-	}
-	if json.Unmarshal(r.Body, &answer) != nil {
-		return err
-	}
-	state := stateOf(int64(answer.StateID), string(answer.StateName))
-	if failed, _ := answer.failed(); !failed && answer.ErrorMessage == "" && (state == JobFailed || state == JobSquashed) {
-		return nil
-	}
-	return err
+	return checkEnvelope(r)
 }
 
 // checkCreated is checkEnvelope for a new job, whose id must be there: without
@@ -222,40 +207,68 @@ func checkCreated(idField string) func(*transport.Response) error {
 // refusal is nil unless the answer says that the request failed. Not all
 // answers have success, so that its absence says nothing.
 func (e *envelope) refusal() error {
-	failed, message := e.failed()
-	success := lenient.Bool(true)
-	if success.UnmarshalJSON(e.Success) != nil {
-		success = true // absent, or of an unknown form
-	}
-	if !failed && bool(success) {
+	if !e.failed() && e.Success != no {
 		return nil
 	}
-	texts := make([]string, 0, len(e.Messages))
-	for _, m := range e.Messages {
-		if m != "" {
-			texts = append(texts, string(m))
-		}
+	var message string
+	if e.Error != no && e.Error != yes {
+		message = string(e.Error)
 	}
 	return &transport.RefusalError{
 		Code:    string(e.ErrorCode),
-		Message: cmp.Or(string(e.ErrorMessage), message, strings.Join(texts, "; "), "the service refused without a message"),
+		Message: cmp.Or(string(e.ErrorMessage), message, string(e.Messages), "the service refused without a message"),
 	}
 }
 
-// failed reads "error": a boolean as far as is known, a message perhaps.
-func (e *envelope) failed() (failed bool, message string) {
-	if len(e.Error) == 0 {
-		return false, ""
+func (e *envelope) failed() bool { return e.Error != "" && e.Error != no }
+
+// verdict is a boolean as far as is known, perhaps a text; "" for none, and
+// for what has another form.
+type verdict string
+
+const (
+	no  verdict = "false"
+	yes verdict = "true"
+)
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (v *verdict) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
 	}
 	var flag lenient.Bool
-	if flag.UnmarshalJSON(e.Error) == nil {
-		return bool(flag), ""
+	if flag.UnmarshalJSON(data) == nil {
+		if *v = no; flag {
+			*v = yes
+		}
+		return nil
 	}
 	var text string
-	if json.Unmarshal(e.Error, &text) == nil {
-		return true, text
+	if json.Unmarshal(data, &text) == nil {
+		*v = verdict(text)
 	}
-	return false, ""
+	return nil
+}
+
+// texts is a list of texts in one, or what stands in its place.
+type texts string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *texts) UnmarshalJSON(data []byte) error {
+	var list []loose
+	if json.Unmarshal(data, &list) != nil {
+		var one loose
+		_ = one.UnmarshalJSON(data) // never fails
+		list = []loose{one}
+	}
+	var all []string
+	for _, text := range list {
+		if text != "" {
+			all = append(all, string(text))
+		}
+	}
+	*t = texts(strings.Join(all, "; "))
+	return nil
 }
 
 // loose is a string where nothing says what the service sends: the text of a

@@ -41,28 +41,35 @@ func (s *ImageDiffStatus) Empty() bool {
 	return len(s.Added) == 0 && len(s.Modified) == 0 && len(s.Removed) == 0
 }
 
-// UnmarshalJSON accepts the job's fields in every form of the documents, and
-// an empty array for no files.
-func (s *ImageDiffStatus) UnmarshalJSON(data []byte) error {
-	type files = lenient.Map[json.RawMessage]
-	var w struct {
-		DiffID lenient.Int `json:"diffid"`
-		wireJob
-		Added    files           `json:"added"`
-		Modified files           `json:"modified"`
-		Removed  files           `json:"removed"`
-		Game     json.RawMessage `json:"game"`
-		Machine  json.RawMessage `json:"machine"`
-		Image    json.RawMessage `json:"image"`
-	}
-	if err := json.Unmarshal(data, &w); err != nil {
-		return err
-	}
-	*s = ImageDiffStatus{
+type wireDiffStatus struct {
+	DiffID lenient.Int `json:"diffid"`
+	wireStatus
+	Added    wireFiles       `json:"added"`
+	Modified wireFiles       `json:"modified"`
+	Removed  wireFiles       `json:"removed"`
+	Game     json.RawMessage `json:"game"`
+	Machine  json.RawMessage `json:"machine"`
+	Image    json.RawMessage `json:"image"`
+}
+
+type wireFiles = lenient.Map[json.RawMessage]
+
+func (w *wireDiffStatus) status() *ImageDiffStatus {
+	return &ImageDiffStatus{
 		DiffID: int64(w.DiffID), Job: w.job(),
 		Added: w.Added, Modified: w.Modified, Removed: w.Removed,
 		Game: w.Game, Machine: w.Machine, Image: w.Image,
 	}
+}
+
+// UnmarshalJSON accepts the job's fields in every form of the documents, and
+// an empty array for no files.
+func (s *ImageDiffStatus) UnmarshalJSON(data []byte) error {
+	var w wireDiffStatus
+	if err := json.Unmarshal(data, &w); err != nil {
+		return err
+	}
+	*s = *w.status()
 	return nil
 }
 
@@ -139,7 +146,7 @@ func (s *ImageDiffsService) status(ctx context.Context, diffID int64, opts *Imag
 		query.Info = opts.Info
 	}
 	call := read("ImageDiffs.Status", on("imagediff", diffID, "status"), query)
-	call.Check = checkJob
+	call.Check = checkStatus
 	return s.one(ctx, diffID, call)
 }
 
@@ -159,10 +166,11 @@ func (s *ImageDiffsService) one(ctx context.Context, diffID int64, call *transpo
 	if err := checkID(call.Operation+": diffID", diffID); err != nil {
 		return nil, 0, err
 	}
-	status, resp, err := transport.Do[ImageDiffStatus](ctx, s.client.Client, call)
+	answer, resp, err := transport.Do[wireDiffStatus](ctx, s.client.Client, call)
 	if err != nil {
 		return nil, 0, err
 	}
+	status := answer.status()
 	status.DiffID = cmp.Or(status.DiffID, diffID)
 	return status, transport.RetryAfter(resp.Header), nil
 }

@@ -24,16 +24,22 @@ type ImageUpdateStatus struct {
 	Job
 }
 
+type wireUpdateStatus struct {
+	UpdateID lenient.Int `json:"updateid"`
+	wireStatus
+}
+
+func (w *wireUpdateStatus) status() *ImageUpdateStatus {
+	return &ImageUpdateStatus{UpdateID: int64(w.UpdateID), Job: w.job()}
+}
+
 // UnmarshalJSON accepts the job's fields in every form of the documents.
 func (s *ImageUpdateStatus) UnmarshalJSON(data []byte) error {
-	var w struct {
-		UpdateID lenient.Int `json:"updateid"`
-		wireJob
-	}
+	var w wireUpdateStatus
 	if err := json.Unmarshal(data, &w); err != nil {
 		return err
 	}
-	*s = ImageUpdateStatus{UpdateID: int64(w.UpdateID), Job: w.job()}
+	*s = *w.status()
 	return nil
 }
 
@@ -116,7 +122,7 @@ func (s *ImageUpdatesService) Status(ctx context.Context, updateID int64) (*Imag
 
 func (s *ImageUpdatesService) status(ctx context.Context, updateID int64) (*ImageUpdateStatus, time.Duration, error) {
 	call := read("ImageUpdates.Status", on("imageupdate", updateID, "status"), s.client.accountQuery)
-	call.Check = checkJob
+	call.Check = checkStatus
 	return s.one(ctx, updateID, call)
 }
 
@@ -136,10 +142,11 @@ func (s *ImageUpdatesService) one(ctx context.Context, updateID int64, call *tra
 	if err := checkID(call.Operation+": updateID", updateID); err != nil {
 		return nil, 0, err
 	}
-	status, resp, err := transport.Do[ImageUpdateStatus](ctx, s.client.Client, call)
+	answer, resp, err := transport.Do[wireUpdateStatus](ctx, s.client.Client, call)
 	if err != nil {
 		return nil, 0, err
 	}
+	status := answer.status()
 	// In the example of the answer, but not in its field table.
 	status.UpdateID = cmp.Or(status.UpdateID, updateID)
 	return status, transport.RetryAfter(resp.Header), nil

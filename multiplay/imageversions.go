@@ -24,16 +24,22 @@ type ImageVersionStatus struct {
 	Job
 }
 
+type wireVersionStatus struct {
+	ImageVersionID lenient.Int `json:"imageversionid"`
+	wireStatus
+}
+
+func (w *wireVersionStatus) status() *ImageVersionStatus {
+	return &ImageVersionStatus{ImageVersionID: int64(w.ImageVersionID), Job: w.job()}
+}
+
 // UnmarshalJSON accepts the job's fields in every form of the documents.
 func (s *ImageVersionStatus) UnmarshalJSON(data []byte) error {
-	var w struct {
-		ImageVersionID lenient.Int `json:"imageversionid"`
-		wireJob
-	}
+	var w wireVersionStatus
 	if err := json.Unmarshal(data, &w); err != nil {
 		return err
 	}
-	*s = ImageVersionStatus{ImageVersionID: int64(w.ImageVersionID), Job: w.job()}
+	*s = *w.status()
 	return nil
 }
 
@@ -148,11 +154,12 @@ func (s *ImageVersionsService) status(ctx context.Context, imageVersionID int64)
 		return nil, 0, err
 	}
 	call := read("ImageVersions.Status", on("imageversion", imageVersionID, "status"), s.client.accountQuery)
-	call.Check = checkJob
-	status, resp, err := transport.Do[ImageVersionStatus](ctx, s.client.Client, call)
+	call.Check = checkStatus
+	answer, resp, err := transport.Do[wireVersionStatus](ctx, s.client.Client, call)
 	if err != nil {
 		return nil, 0, err
 	}
+	status := answer.status()
 	status.ImageVersionID = cmp.Or(status.ImageVersionID, imageVersionID)
 	return status, transport.RetryAfter(resp.Header), nil
 }

@@ -96,6 +96,23 @@ type wireJob struct {
 	ETA       lenient.Time `json:"jobeta"`
 }
 
+// wireStatus is the status of a job with what stands around it.
+type wireStatus struct {
+	envelope
+	wireJob
+}
+
+// refusal is nil for a job that ended badly: programs have taken success for
+// that of the job, against its documented meaning, so that the status of such a
+// job may carry "success": false.
+func (w *wireStatus) refusal() error {
+	state := stateOf(int64(w.StateID), string(w.StateName))
+	if w.failed() || w.ErrorMessage != "" || state != JobFailed && state != JobSquashed {
+		return w.envelope.refusal()
+	}
+	return nil
+}
+
 func (w *wireJob) job() Job {
 	return Job{
 		State:    stateOf(int64(w.StateID), string(w.StateName)),

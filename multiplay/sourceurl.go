@@ -358,6 +358,9 @@ var sourceInText = regexp.MustCompile(`(?i)\b(?:s3|steam|gs):\\?/\\?/[^\s"'<>]+`
 // call that gave them to the service redacts them itself, later calls do not
 // know them any more.
 func withoutSources(text string) string {
+	if text == "" { // as for most jobs
+		return ""
+	}
 	return sourceInText.ReplaceAllStringFunc(text, func(url string) string { return sourceURL(url).String() })
 }
 

@@ -45,9 +45,9 @@ type Call struct {
 	Secret    bool     // the answer is a secret itself: a token
 	EmptyOK   bool     // a 2xx without a body is good, too
 
-	// Check looks at a 2xx answer before it is decoded. An error of type
-	// *RefusalError is the service's own "no"; any other means that the answer is
-	// not what the service sends.
+	// Check looks at a 2xx answer, also at one that did not decode. An error of
+	// type *RefusalError is the service's own "no"; any other means that the
+	// answer is not what the service sends.
 	Check func(*Response) error
 }
 
@@ -82,6 +82,7 @@ type Response struct {
 	StatusCode int
 	Header     http.Header
 	Body       []byte
+	Value      any // what it decoded into, nil where it did not
 
 	exchange *exchange // knows the secrets that an error must not repeat
 }
@@ -109,22 +110,30 @@ func DoEmpty(ctx context.Context, c *Client, call *Call) (*Response, error) {
 	return c.do(ctx, call, nil)
 }
 
-// accept looks at a complete 2xx answer and decodes it.
+// accept decodes a complete 2xx answer and has it checked.
 func (x *exchange) accept(r *Response) error {
+	decodeErr := x.decode(r)
 	if x.call.Check != nil {
 		if err := x.call.Check(r); err != nil {
 			return err
 		}
 	}
+	return decodeErr
+}
+
+func (x *exchange) decode(r *Response) error {
 	if x.into == nil {
 		return nil
 	}
 	// A broken answer leaves nothing behind in the next.
 	reflect.ValueOf(x.into).Elem().SetZero()
-	if len(r.Body) == 0 && x.call.EmptyOK {
-		return nil
+	if len(r.Body) > 0 || !x.call.EmptyOK {
+		if err := decodeJSON(r, x.into, x.call.Secret); err != nil {
+			return err
+		}
 	}
-	return decodeJSON(r, x.into, x.call.Secret)
+	r.Value = x.into
+	return nil
 }
 
 // badAnswerError is a 2xx that does not hold what it should. A proxy or a cut

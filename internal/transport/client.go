@@ -155,6 +155,9 @@ func newTransport(config *Config) *http.Transport {
 	// Behind the limits of a try, which say more; in case one is missed.
 	t.ResponseHeaderTimeout = max(config.TryTimeout, config.StallTimeout) + 5*time.Second
 	t.MaxIdleConnsPerHost = maxInFlight
+	// No request waits for this: as many are under way at most. But net/http
+	// dials ahead, for requests that then get a connection which became free.
+	t.MaxConnsPerHost = maxInFlight
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	// Parallel chunks want parallel connections; HTTP/2 would put all of them
 	// through one, under one congestion window.

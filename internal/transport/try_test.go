@@ -385,6 +385,7 @@ func TestOwnTransport(t *testing.T) {
 	require.False(t, tr.TLSClientConfig.InsecureSkipVerify)
 	require.Equal(t, DefaultStallTimeout+5*time.Second, tr.ResponseHeaderTimeout)
 	require.Equal(t, maxInFlight, tr.MaxIdleConnsPerHost)
+	require.Equal(t, maxInFlight, tr.MaxConnsPerHost)
 	require.Equal(t, maxInFlight, cap(c.places))
 	require.NotNil(t, tr.Proxy)
 	require.NotZero(t, tr.IdleConnTimeout)
