@@ -104,7 +104,7 @@ func Watch[T any, O ~func(*Options)](ctx context.Context, j *Job[T], opts []O) i
 				}
 				return
 			}
-			if err := sleep(ctx, max(after, spread(interval))); err != nil {
+			if err := sleep(ctx, spread(interval, after, o.Max)); err != nil {
 				yield(last, j.early(last, seen, err))
 				return
 			}
@@ -137,10 +137,11 @@ func (j *Job[T]) early(last T, seen bool, err error) error {
 	}
 }
 
-// spread keeps many waiters from asking in step: between three quarters of the
-// interval and all of it.
-func spread(interval time.Duration) time.Duration {
-	return interval - rand.N(interval/4+1)
+// spread keeps many waiters from asking in step: it is between half the interval
+// and all of it. Where the service asks for more it is that, and up to half as
+// much on top, but no more than half the longest interval.
+func spread(interval, after, longest time.Duration) time.Duration {
+	return max(interval/2, after) + rand.N(max(interval, min(after, longest))/2+1)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -3,6 +3,8 @@ package poll
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,7 +125,7 @@ func TestOptions(t *testing.T) {
 }
 
 // The time between two looks grows by half from the first interval to the
-// longest, each shortened by up to a quarter so that waiters drift apart.
+// longest, each shortened by up to half so that waiters drift apart.
 func TestIntervals(t *testing.T) {
 	firsts := map[time.Duration]bool{}
 	for range 20 {
@@ -138,13 +140,50 @@ func TestIntervals(t *testing.T) {
 			interval := float64(time.Second)
 			for i, gap := range gaps {
 				require.LessOrEqual(t, float64(gap), interval+1, "gap %d", i)
-				require.GreaterOrEqual(t, float64(gap), interval*3/4-10, "gap %d", i)
+				require.GreaterOrEqual(t, float64(gap), interval/2-10, "gap %d", i)
 				interval = min(interval*3/2, float64(15*time.Second))
 			}
 			firsts[gaps[0]] = true
 		})
 	}
 	require.Greater(t, len(firsts), 10, "jitter")
+}
+
+// Waiters that began together, and that were all told to wait as long, do not
+// come together again.
+func TestNoHerd(t *testing.T) {
+	const waiters = 2_000
+	for told, most := range map[time.Duration]float64{0: 1.5, 20 * time.Second: 4} {
+		t.Run(told.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				var looks [241]atomic.Int64 // in half a second each
+				start := time.Now()
+				var wg sync.WaitGroup
+				for range waiters {
+					wg.Go(func() {
+						j := (&script{}).job()
+						j.Get = func(context.Context) (state, time.Duration, error) {
+							looks[time.Since(start)/(time.Second/2)].Add(1)
+							return state{status: "running"}, told, nil
+						}
+						_, _ = Wait(ctx, j, []option(nil))
+					})
+				}
+				wg.Wait()
+				var worst, sum int64
+				later := looks[120:240] // the second minute
+				for i := range later {
+					n := later[i].Load()
+					worst, sum = max(worst, n), sum+n
+				}
+				ratio := float64(worst) * float64(len(later)) / float64(sum)
+				t.Logf("%.2f", ratio)
+				require.Less(t, ratio, most, "the worst half second against the mean")
+			})
+		})
+	}
 }
 
 func TestFirstLookIsAtOnce(t *testing.T) {
@@ -165,13 +204,17 @@ func TestRetryAfter(t *testing.T) {
 		s := &script{states: []state{{status: "running"}, {status: "running"}, {status: "done"}}, after: time.Minute}
 		_, err := Wait(t.Context(), s.job(), []option(nil))
 		require.NoError(t, err)
-		require.Equal(t, []time.Duration{time.Minute, time.Minute}, s.gaps())
+		for _, gap := range s.gaps() {
+			require.GreaterOrEqual(t, gap, time.Minute)
+			require.LessOrEqual(t, gap, time.Minute+DefaultMax/2)
+		}
+		require.Len(t, s.looks, 3)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{states: []state{{status: "running"}, {status: "done"}}, after: time.Millisecond}
 		_, err := Wait(t.Context(), s.job(), []option(nil))
 		require.NoError(t, err)
-		require.GreaterOrEqual(t, s.gaps()[0], 750*time.Millisecond)
+		require.GreaterOrEqual(t, s.gaps()[0], 500*time.Millisecond)
 	})
 }
 

@@ -159,7 +159,7 @@ var strides = sync.Pool{New: func() any { return new([stride]byte) }}
 // more, were taken at once.
 func sendFrom(c io.Writer, r io.Reader) (sent int64, err error) {
 	const quick, enough = 100 * time.Millisecond, 2 * stride / step
-	buf := strides.Get().(*[stride]byte)
+	buf := strides.Get().(*[stride]byte) //nolint:errcheck // nothing else is in there
 	defer strides.Put(buf)
 	for run := 0; ; {
 		size := step
@@ -174,11 +174,12 @@ func sendFrom(c io.Writer, r io.Reader) (sent int64, err error) {
 			if err != nil {
 				return sent, err
 			}
-			if run++; time.Since(start) > quick {
+			run++
+			if time.Since(start) > quick {
 				run = 0
 			}
 		}
-		if readErr == io.EOF { //nolint:errorlint // io.EOF comes bare from a Reader
+		if readErr == io.EOF {
 			return sent, nil
 		}
 		if readErr != nil {

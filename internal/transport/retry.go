@@ -87,7 +87,7 @@ func (c *Client) do(ctx context.Context, call *Call, into any) (*Response, error
 		Method: call.Method, URL: &x.sent, Host: x.sent.Host, Header: noHeader,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	req := &retryablehttp.Request{Request: plain.WithContext(x)}
+	req := &retryablehttp.Request{Request: plain.WithContext(x)} //nolint:contextcheck // x is ctx
 	if err := req.SetBody(bodyFunc(&x.call)); err != nil {
 		return nil, Invalid(c.config.Package, call.Operation, "cannot be made into a request")
 	}
