@@ -1,7 +1,7 @@
 // Command bench measures this SDK beside its peers, on this machine, over
 // loopback, and nothing it does leaves it:
 //
-//	go run . [-only status,upload,lfn,wait,resume] [-quick]
+//	go run . [-only status,upload,lfn,wait,resume,profile] [-quick]
 //
 // It prints tables, and writes them and plots to the folder results. The
 // contenders of a table take turns, so that whatever else the machine does
@@ -39,7 +39,7 @@ func main() {
 }
 
 func run() error {
-	only := flag.String("only", "status,upload,lfn,wait,resume", "what to measure")
+	only := flag.String("only", "status,upload,lfn,wait,resume,profile", "what to measure")
 	quick := flag.Bool("quick", false, "less of everything, in under two minutes")
 	results := flag.String("results", "results", "folder for tables and plots")
 	flag.Parse()
@@ -67,12 +67,12 @@ func run() error {
 		return err
 	}
 	measure := map[string]func() (*report, error){
-		"status": l.status, "upload": l.upload, "lfn": l.lfn, "wait": l.wait, "resume": l.resume,
+		"status": l.status, "upload": l.upload, "lfn": l.lfn, "wait": l.wait, "resume": l.resume, "profile": l.profile,
 	}
 	for name := range strings.SplitSeq(*only, ",") {
 		f, ok := measure[name]
 		if !ok {
-			return fmt.Errorf("-only: %q is none of status, upload, lfn, wait, resume", name)
+			return fmt.Errorf("-only: %q is none of status, upload, lfn, wait, resume, profile", name)
 		}
 		start := time.Now()
 		r, err := f()

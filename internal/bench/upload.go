@@ -14,7 +14,7 @@ type uploader struct {
 	name    string
 	against string // which floor its CPU time is measured with
 	ours    bool
-	limit   int64 // largest image, 0 for none
+	memory  int64 // bytes it takes for each byte of the image, about, 0 for hardly any
 	program string
 	args    func(url, file string) []string
 }
@@ -54,12 +54,14 @@ func (l *lab) uploaders(secure bool) []uploader {
 		{name: "this SDK, 8 chunks, MD5", against: floorSum, ours: true, program: "subject", args: sdk(8, "md5")},
 		{name: "minio-go FPutObject, 4 parts, MD5", against: floorSum, program: "peers", args: peer("minio", "md5")},
 		{name: "this SDK, 4 chunks, md5-simd", against: floorSum, ours: true, program: "subject", args: sdk(4, "simd")},
+		{name: "this SDK, 8 chunks, md5-simd", against: floorSum, ours: true, program: "subject", args: sdk(8, "simd")},
 		{name: "this SDK, 4 chunks, no checksum", against: floorNone, ours: true, program: "subject", args: sdk(4, "none")},
+		{name: "this SDK, 8 chunks, no checksum", against: floorNone, ours: true, program: "subject", args: sdk(8, "none")},
 		{name: floorNone, against: floorNone, program: "subject", args: subjectArgs("raw", 4, "none")},
 		{name: "minio-go FPutObject, 4 parts, no checksum", against: floorNone, program: "peers", args: peer("minio", "none")},
 		{name: "transfermanager, 4 parts, no checksum", against: floorNone, program: "peers", args: peer("aws", "none")},
 		{name: "transfermanager, 4 parts, CRC32", against: floorNone, program: "peers", args: peer("aws", "crc32")},
-		{name: "naive Go, form in a buffer, 1 stream", against: floorNone, limit: 1 << 30, program: "subject", args: subjectArgs("naive", 1, "none")},
+		{name: "naive Go, form in a buffer, 1 stream", against: floorNone, memory: 4, program: "subject", args: subjectArgs("naive", 1, "none")},
 	}
 	if _, err := exec.LookPath("curl"); err == nil {
 		list = append(list, uploader{name: withCurl, against: floorNone, program: "curl", args: func(url, file string) []string {
@@ -97,9 +99,6 @@ func (l *lab) upload() (*report, error) {
 		strings.Join(counts, ", "))
 	for _, scheme := range []struct{ name, url string }{{"plain", l.plain}, {"TLS", l.tls}} {
 		for _, size := range sizes {
-			if size > 1<<30 && scheme.url == l.tls {
-				continue // is there for the memory, and takes its time
-			}
 			if err := l.uploadTable(r, scheme.name, scheme.url, size, rounds[size]); err != nil {
 				return nil, err
 			}
@@ -114,13 +113,17 @@ func (l *lab) uploadTable(r *report, scheme, url string, size int64, rounds int)
 		return err
 	}
 	defer os.Remove(file)
+	available, err := freeMemory()
+	if err != nil {
+		return err
+	}
 	gib := float64(size) / (1 << 30)
 	list := l.uploaders(scheme == "TLS")
 	found := map[string]*runs{}
 	for range rounds {
 		cpu, wall := map[string]float64{}, map[string]float64{}
 		for _, u := range list {
-			if u.limit > 0 && size > u.limit {
+			if u.memory*size > available {
 				continue
 			}
 			took, err := l.child(u.program, u.args(url, file)...)
@@ -148,7 +151,7 @@ func (l *lab) uploadTable(r *report, scheme, url string, size int64, rounds int)
 	for _, u := range list {
 		run := found[u.name]
 		if run == nil {
-			rows = append(rows, []string{u.name, "", "", "", "", "", "not run: holds the image in memory"})
+			rows = append(rows, []string{u.name, "", "", "", "", "", "not run: holds the image in memory, several times"})
 			continue
 		}
 		wall, peak := median(run.wall), median(run.peak)

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/pprof"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,7 @@ type job struct {
 	chunk          int64
 	sum            string // md5, simd or none
 	checkpoints    string
-	profile        string
+	profile, block string
 }
 
 // saves is what the checkpoints of an upload cost.
@@ -52,6 +53,7 @@ func upload(flags *flag.FlagSet) func(context.Context) (any, error) {
 	flags.StringVar(&j.sum, "sum", "md5", "md5, simd or none")
 	flags.StringVar(&j.checkpoints, "checkpoints", "", "folder for checkpoints, none without")
 	flags.StringVar(&j.profile, "cpuprofile", "", "where to write a CPU profile")
+	flags.StringVar(&j.block, "blockprofile", "", "where to write a profile of blocked goroutines")
 	return func(ctx context.Context) (any, error) {
 		if j.profile != "" {
 			f, err := os.Create(j.profile)
@@ -63,6 +65,15 @@ func upload(flags *flag.FlagSet) func(context.Context) (any, error) {
 				return nil, err
 			}
 			defer pprof.StopCPUProfile()
+		}
+		if j.block != "" {
+			f, err := os.Create(j.block)
+			if err != nil {
+				return nil, err
+			}
+			defer f.Close()
+			runtime.SetBlockProfileRate(1)
+			defer func() { _ = pprof.Lookup("block").WriteTo(f, 0) }()
 		}
 		start := time.Now()
 		found := &saves{}
