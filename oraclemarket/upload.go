@@ -591,6 +591,10 @@ func (u *upload) chunkError(ctx context.Context, chunk *Chunk, section *io.Secti
 	return fmt.Errorf("%s: chunk %d of upload request %d: %w", pkg, chunk.Number, u.state.UploadRequestID, err)
 }
 
+// hashBuffers are used again, or an upload of many chunks would leave that much
+// garbage for each.
+var hashBuffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
+
 // checksum is the MD5 of a chunk, or nothing when checksums are off.
 func (u *upload) checksum(ctx context.Context, section *io.SectionReader) (string, error) {
 	if u.req.DisableChecksum {
@@ -605,7 +609,9 @@ func (u *upload) checksum(ctx context.Context, section *io.SectionReader) (strin
 		}
 	}
 	h := u.req.NewMD5()
-	buf := make([]byte, min(128<<10, section.Size()))
+	kept := hashBuffers.Get().(*[128 << 10]byte) //nolint:errcheck // nothing else is in there
+	defer hashBuffers.Put(kept)
+	buf := kept[:min(int64(len(kept)), section.Size())]
 	for offset := int64(0); offset < section.Size(); {
 		if ctx.Err() != nil {
 			return "", transport.ContextErr(ctx)

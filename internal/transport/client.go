@@ -44,14 +44,12 @@ const maxInFlight = 64
 
 // Config is what a client package's options fill in; New checks it.
 type Config struct {
-	Package     string           // prefix of argument errors, as in "oraclemarket"
-	BaseURL     string           // absolute
-	BaseURLName string           // what an error about it names, "WithBaseURL" if empty
-	Credentials auth.Credentials // nil for none
-	// Header is what each request carries, beside what a call has, but nothing
-	// that goes to another origin.
-	Header      map[string]string
-	PublicQuery []string // query names whose values errors and the log may show
+	Package     string            // prefix of argument errors, as in "oraclemarket"
+	BaseURL     string            // absolute
+	BaseURLName string            // what an error about it names, "WithBaseURL" if empty
+	Credentials auth.Credentials  // nil for none
+	Header      map[string]string // of each request to the service's own origin
+	PublicQuery []string          // query names whose values errors and the log may show
 	// WrapError makes the package's own error of what Do returns.
 	WrapError func(*Error) error
 

@@ -103,9 +103,12 @@ func (c *patientConn) send(p []byte) (int, error) {
 func (c *patientConn) ReadFrom(r io.Reader) (int64, error) { return sendFrom(c, r) }
 
 func (c *patientConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
+	c.hurry()
 	return c.Conn.Close()
 }
+
+// hurry ends the patience: what the answer was is decided.
+func (c *patientConn) hurry() { c.once.Do(func() { close(c.closed) }) }
 
 // tlsConn sends the records of one Write together, which saves most of the
 // system calls of an upload.
@@ -148,6 +151,12 @@ func (c *tlsConn) Write(p []byte) (int, error) {
 	}
 	last, err := c.Conn.Write(p[most:])
 	return n + last, err
+}
+
+// Close says goodbye first, which a broken connection does not take.
+func (c *tlsConn) Close() error {
+	c.below.hurry()
+	return c.Conn.Close()
 }
 
 // ReadFrom is what net/http sends a body with.

@@ -115,10 +115,16 @@ func overTLS(t *testing.T, config Config, handle http.HandlerFunc, wrap func(net
 		}
 		return wrap(conn), nil
 	})
-	pool := x509.NewCertPool()
-	pool.AddCert(s.Certificate())
-	ownTransport(t, c).TLSClientConfig.RootCAs = pool
+	trust(t, c, &s.TLS.Certificates[0])
 	return c
+}
+
+// trust has the client take that certificate.
+func trust(t *testing.T, c *Client, certificate *tls.Certificate) {
+	t.Helper()
+	pool := x509.NewCertPool()
+	pool.AddCert(certificate.Leaf)
+	ownTransport(t, c).TLSClientConfig.RootCAs = pool
 }
 
 // A body arrives whole, whatever its size is next to that of a record and of a
@@ -183,9 +189,7 @@ func TestCancelBlockedUpload(t *testing.T) {
 					return false
 				})
 				c := dialingClient(t, Config{BaseURL: scheme + "://127.0.0.1"}, l.DialContext)
-				pool := x509.NewCertPool()
-				pool.AddCert(certificate.Leaf)
-				ownTransport(t, c).TLSClientConfig.RootCAs = pool
+				trust(t, c, certificate)
 				ctx, cancel := context.WithCancel(t.Context())
 				start := time.Now()
 				go func() {
@@ -202,6 +206,23 @@ func TestCancelBlockedUpload(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nobody waits for the answer of a connection that is closed with it, though
+// TLS writes once more then.
+func TestBrokenTLSConnection(t *testing.T) {
+	certificate := testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		l := emulator.NewPipeListener()
+		s := serve(t, tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*certificate}}), drop)
+		c := dialingClient(t, Config{BaseURL: "https://127.0.0.1", Retry: noWait(3)}, l.DialContext)
+		trust(t, c, certificate)
+		start := time.Now()
+		_, _, err := Do[result](t.Context(), c, get(Safe))
+		require.Equal(t, 3, failure(t, err).Attempts)
+		require.EqualValues(t, 3, s.requests.Load())
+		require.Zero(t, time.Since(start))
+	})
 }
 
 // A server that accepts and then says nothing is a connection that could not
