@@ -40,7 +40,7 @@ func main() {
 
 func run() error {
 	only := flag.String("only", "status,upload,lfn,wait,resume,profile", "what to measure")
-	quick := flag.Bool("quick", false, "less of everything, in under two minutes")
+	quick := flag.Bool("quick", false, "less of everything, in under three minutes")
 	results := flag.String("results", "results", "folder for tables and plots")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
