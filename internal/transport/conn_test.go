@@ -13,6 +13,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -269,12 +271,12 @@ func (n noting) Close() error {
 // What is checked is the name that was dialed, and a connection to another is
 // not left open.
 func TestServerName(t *testing.T) {
-	var name atomic.Value
+	var hello atomic.Pointer[tls.ClientHelloInfo]
 	var closed atomic.Int64
 	s := httptest.NewUnstartedServer(nil)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		name.Store(hello.ServerName)
+	s.TLS = &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		hello.Store(h)
 		return nil, nil
 	}}
 	s.StartTLS()
@@ -288,6 +290,54 @@ func TestServerName(t *testing.T) {
 	var wrong *tls.CertificateVerificationError
 	require.ErrorAs(t, err, &wrong)
 	require.Equal(t, 1, failure(t, err).Attempts)
-	require.Equal(t, "h.example", name.Load())
+	require.Equal(t, "h.example", hello.Load().ServerName)
 	require.EqualValues(t, 1, closed.Load())
+}
+
+// tunnel is a proxy that joins its clients with whom they ask for.
+func tunnel(tunnels *atomic.Int64) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		far, err := new(net.Dialer).DialContext(r.Context(), "tcp", r.Host)
+		if r.Method != http.MethodConnect || err != nil {
+			http.Error(w, "no tunnel", http.StatusBadGateway)
+			return
+		}
+		defer far.Close()
+		near, buf, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer near.Close()
+		tunnels.Add(1)
+		_, _ = io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() {
+			_, _ = io.Copy(far, buf)
+			_ = far.Close()
+		}()
+		_, _ = io.Copy(near, far)
+	}
+}
+
+// The way may lead through a proxy, with or without TLS to it.
+func TestProxies(t *testing.T) {
+	for _, start := range map[string]func(http.Handler) *httptest.Server{"http": httptest.NewServer, "https": httptest.NewTLSServer} {
+		var tunnels atomic.Int64
+		proxy := start(tunnel(&tunnels))
+		t.Cleanup(proxy.Close)
+		c := overTLS(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+			n, _ := io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(w, `{"name":"%d"}`, n)
+		}, nil)
+		to, err := url.Parse(proxy.URL)
+		require.NoError(t, err)
+		ownTransport(t, c).Proxy = http.ProxyURL(to)
+		for range 2 {
+			got, _, err := Do[result](t.Context(), c, upload(Repeatable, sourceBody(bits{}, 4<<20)))
+			require.NoError(t, err)
+			require.Equal(t, strconv.Itoa(4<<20), got.Name)
+		}
+		require.EqualValues(t, 1, tunnels.Load(), "through the proxy, on one connection")
+		closeIdle(c)
+	}
 }
