@@ -28,7 +28,7 @@ type exchange struct {
 
 	call    Call
 	url     url.URL
-	sent    url.URL // the same for the requests: a caller's transport may change it
+	first   url.URL // the same for the first try: a caller's transport may change it
 	into    any     // what to decode the answer into, nil for nothing
 	answer  Response
 	tries   int   // sent so far
@@ -71,7 +71,7 @@ func (c *Client) do(ctx context.Context, call *Call, into any) (*Response, error
 	if err := c.url(&x.url, call); err != nil {
 		return nil, err
 	}
-	x.sent = x.url
+	x.first = x.url
 	for name, values := range call.Header {
 		for _, v := range values {
 			if err := CheckHeader(c.config.Package, call.Operation+": header "+name, v); err != nil {
@@ -84,7 +84,7 @@ func (c *Client) do(ctx context.Context, call *Call, into any) (*Response, error
 		return nil, c.fail(x)
 	}
 	plain := &http.Request{
-		Method: call.Method, URL: &x.sent, Host: x.sent.Host, Header: noHeader,
+		Method: call.Method, URL: &x.first, Host: x.url.Host, Header: noHeader,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	req := &retryablehttp.Request{Request: plain.WithContext(x)} //nolint:contextcheck // x is ctx

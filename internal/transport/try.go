@@ -60,7 +60,7 @@ func (t *tries) try(x *exchange, req *http.Request, body io.ReadCloser) (*http.R
 		sent = &guardedBody{body: body, size: req.ContentLength}
 	}
 	resp, used := t.send(x, req, sent)
-	t.client.log(req.Context(), x, req.URL, sent, time.Since(start))
+	t.client.log(req.Context(), x, sent, time.Since(start))
 	return resp, used
 }
 
@@ -75,8 +75,13 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		out.err = ContextErr(parent)
 		return nil, auth.Grant{}
 	}
+	target := req.URL
+	if x.tries > 0 { // the last try may have changed it
+		again := x.url
+		target = &again
+	}
 	var used auth.Grant
-	own := c.sameOrigin(req.URL)
+	own := c.sameOrigin(target)
 	if own && c.config.Credentials != nil {
 		var err error
 		if used, err = c.config.Credentials.Grant(parent); err != nil {
@@ -103,6 +108,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		sending = httptrace.WithClientTrace(ctx, seen.trace())
 	}
 	r := req.WithContext(sending)
+	r.URL = target
 	r.Header = c.header(&x.call, own, &used)
 	if t.jar != nil {
 		for _, cookie := range t.jar.Cookies(r.URL) {
@@ -276,22 +282,22 @@ func readAnswer(resp *http.Response, method string) ([]byte, error) {
 
 // log writes one record for a try. No header, no body, and of the query only
 // what the service's allow-list names.
-func (c *Client) log(ctx context.Context, x *exchange, u *url.URL, sent *guardedBody, took time.Duration) {
+func (c *Client) log(ctx context.Context, x *exchange, sent *guardedBody, took time.Duration) {
 	if c.config.Logger == nil || !c.config.Logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	attrs := []slog.Attr{
 		slog.String("operation", c.config.Package+"."+x.call.Operation),
 		slog.String("method", x.call.Method),
-		slog.String("host", u.Host),
-		slog.String("path", u.EscapedPath()),
+		slog.String("host", x.url.Host),
+		slog.String("path", x.url.EscapedPath()),
 		slog.Int("status", x.last.status),
 		slog.Duration("duration", took),
 		slog.Int("try", x.tries),
 		slog.Int64("bytes_sent", sent.count()),
 		slog.Int("bytes_received", len(x.last.body)),
 	}
-	if q := c.publicQuery(u); q != "" {
+	if q := c.publicQuery(&x.url); q != "" {
 		attrs = append(attrs, slog.String("query", q))
 	}
 	if err := x.last.err; err != nil && !errors.Is(err, errStatus) {

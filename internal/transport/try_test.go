@@ -391,6 +391,56 @@ func TestOwnTransport(t *testing.T) {
 	require.NotZero(t, tr.IdleConnTimeout)
 }
 
+// rerouting is a round tripper that changes the requests it is given, which it
+// should not.
+type rerouting struct {
+	http.RoundTripper
+
+	host string
+}
+
+func (r rerouting) RoundTrip(req *http.Request) (*http.Response, error) {
+	req.URL.Host, req.URL.Path = r.host, "/elsewhere"
+	req.Header.Del("Authorization")
+	return r.RoundTripper.RoundTrip(req)
+}
+
+// What a caller's round tripper does to a request is not there in the next try,
+// nor in the error.
+func TestRequestIsNewInEachTry(t *testing.T) {
+	var seen noted
+	s := serveTCP(t, seen.by(answer(reply("503 Service Unavailable", "", ""))))
+	var asked atomic.Int64
+	log := &records{}
+	c := newClient(t, Config{
+		BaseURL: "http://127.0.0.1:1/api", Credentials: counted(&asked, numbered), Retry: noWait(3), Logger: log.logger(),
+		HTTPClient: &http.Client{Transport: rerouting{http.DefaultTransport, s.listener.Addr().String()}},
+	})
+	var granted []bool
+	layer, ok := c.loop.HTTPClient.Transport.(*tries)
+	require.True(t, ok)
+	layer.next = before{layer.next, func(r *http.Request) {
+		granted = append(granted, r.Header.Get("Authorization") == "Bearer token-1" && r.URL.String() == "http://127.0.0.1:1/api/jobs/7")
+	}}
+	_, _, err := Do[result](t.Context(), c, get(Safe))
+	require.Equal(t, []bool{true, true, true}, granted)
+	require.Equal(t, "http://127.0.0.1:1/api/jobs/7", failure(t, err).URL)
+	require.Equal(t, 3, strings.Count(log.String(), "host=127.0.0.1:1 path=/api/jobs/7"))
+	require.EqualValues(t, 3, s.requests.Load())
+}
+
+// before looks at each request.
+type before struct {
+	http.RoundTripper
+
+	look func(*http.Request)
+}
+
+func (b before) RoundTrip(req *http.Request) (*http.Response, error) {
+	b.look(req)
+	return b.RoundTripper.RoundTrip(req)
+}
+
 // A round tripper that tells nothing about its progress may have sent it all.
 func TestRoundTripperWithoutTrace(t *testing.T) {
 	errOffline := errors.New("offline")
