@@ -414,7 +414,7 @@ func TestRequestIsNewInEachTry(t *testing.T) {
 	log := &records{}
 	c := newClient(t, Config{
 		BaseURL: "http://127.0.0.1:1/api", Credentials: counted(&asked, numbered), Retry: noWait(3), Logger: log.logger(),
-		HTTPClient: &http.Client{Transport: rerouting{http.DefaultTransport, s.listener.Addr().String()}},
+		HTTPClient: &http.Client{Transport: rerouting{&http.Transport{DisableKeepAlives: true}, s.listener.Addr().String()}},
 	})
 	var granted []bool
 	layer, ok := c.loop.HTTPClient.Transport.(*tries)
