@@ -64,12 +64,12 @@
 // # Waiting
 //
 // [JobsService.Wait] returns when a job has ended; [JobsService.Watch] yields
-// each change on the way. Both ask after one second first and then less and less
-// often, up to every 15 seconds; see [WithPollInterval]. They have no time limit
-// of their own, because the service has none: in its documented example a
-// cancellation has not begun after two minutes. Any number of jobs can be waited
-// for at once; a waiter costs about 12 KiB, and all share the client's
-// connections.
+// each change on the way. Both look at once, again within a second and then less
+// and less often, down to every 7.5 to 15 seconds; see [WithPollInterval]. They
+// have no time limit of their own, because the service has none: in its
+// documented example a cancellation has not begun after two minutes. Any number
+// of jobs can be waited for at once; a waiter costs about 8 KB, and all share
+// the client's connections.
 //
 // A job that ends canceled or in error is a [*StateError]. After Cancel the job
 // can also end replicated, when the copy was complete first. A status that is

@@ -43,8 +43,8 @@
 // # Waiting
 //
 // Wait polls a job until it has ended, and Watch yields each change meanwhile.
-// They look after 1 s and then ever less often, down to each 15 s; see
-// WithPollInterval. The context is the only limit on how long. A job that
+// They look at once, again within a second and then less and less often, down to
+// every 7.5 to 15 seconds; see WithPollInterval. The context is the only limit on how long. A job that
 // failed or was squashed is a *StateError.
 //
 // # Errors

@@ -104,6 +104,16 @@ func TestOtherMessagesAreNoLock(t *testing.T) {
 	}
 }
 
+// What cannot be read around a good answer does not make it a bad one.
+func TestOddEnvelopeOfAGoodAnswer(t *testing.T) {
+	client, mock := mockClient(t, multiplay.WithRetry(1, 0, 0))
+	mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/5/status", answerWith(
+		`{"success":{},"error":[{}],"error_code":[],"error_message":{"a":1},"messages":{"a":1},"jobstatename":"Running","updateid":5}`))
+	status, err := client.ImageUpdates.Status(t.Context(), 5)
+	require.NoError(t, err)
+	require.Equal(t, multiplay.JobRunning, status.State)
+}
+
 // A failed job is an answer about the job, whatever the service puts into success.
 func TestFailedJobIsNoRefusal(t *testing.T) {
 	for _, state := range []multiplay.JobState{multiplay.JobFailed, multiplay.JobSquashed} {

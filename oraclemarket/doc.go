@@ -74,9 +74,9 @@
 // # Waiting
 //
 // [MachineImagesService.Wait] returns when an upload request has ended;
-// [MachineImagesService.Watch] yields each change on the way. Both ask after one
-// second first and then less and less often, up to every 15 seconds; see
-// [WithPollInterval]. A request that ended badly is a [*StateError].
+// [MachineImagesService.Watch] yields each change on the way. Both look at once,
+// again within a second and then less and less often, down to every 7.5 to 15
+// seconds; see [WithPollInterval]. A request that ended badly is a [*StateError].
 //
 // # Errors
 //

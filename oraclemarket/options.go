@@ -81,7 +81,7 @@ type WaitOption func(*poll.Options)
 // WithPollInterval sets the time between the first two looks, default 1 s, and
 // the most it grows to, default 15 s. Each is shortened by up to half, so that
 // many waiters do not ask in step. Zero keeps a default. A Retry-After of the
-// service goes before both.
+// service goes before both, and up to half the longest interval comes on top.
 func WithPollInterval(first, most time.Duration) WaitOption {
 	return func(o *poll.Options) { o.First, o.Max = first, most }
 }

@@ -28,6 +28,7 @@ func (p *program) copyAll(ctx context.Context) error {
 	for i, tenant := range p.tenants {
 		transfers[i] = &transfer{tenant: tenant}
 	}
+	p.out.Line("copying image %s", p.image)
 	atOnce(transfers, func(t *transfer) {
 		t.id, t.err = p.client.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{ImageID: p.image, DestinationTenantID: t.tenant})
 	})

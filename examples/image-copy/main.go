@@ -120,6 +120,7 @@ func (p *program) connect(ctx context.Context) error {
 			return err
 		}
 		options.UserAgent = application
+		p.out.Line("logging in")
 		if tokens, endpoint, err = keystone.New(ctx, options); err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ func TestCopy(t *testing.T) {
 	require.Len(t, jobs, 2)
 	lines := strings.Split(out.String(), "\n")
 	for _, job := range jobs {
-		require.Contains(t, lines[0]+lines[1], "job "+job.ID+": image "+image+" to tenant "+job.DestinationTenantID)
+		require.Contains(t, lines[2]+lines[3], "job "+job.ID+": image "+image+" to tenant "+job.DestinationTenantID)
 		require.Contains(t, out.String(), job.DestinationTenantID+": 100% replicated")
 		require.Regexp(t, job.DestinationTenantID+` +`+job.DestinationRegionID+` +`+job.ID+` +replicated +`+job.DestinationImageID, out.String())
 	}

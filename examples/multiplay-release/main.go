@@ -60,8 +60,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer service.Close()
 	*sourceURL = cmp.Or(*sourceURL, os.Getenv("MULTIPLAY_SOURCE_URL"))
-	if service.BuiltIn != nil {
+	switch {
+	case service.BuiltIn != nil:
 		sample(&req, sourceURL)
+	case req.ImageID == 0:
+		return errors.New("-image is required with an endpoint")
+	case req.MachineID == 0:
+		return errors.New("-machine is required with an endpoint")
 	}
 	if *sourceURL != "" {
 		if req.Source, err = multiplay.ParseSourceURL(*sourceURL); err != nil {
@@ -70,6 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 
 	req.OnEvent = p.event
+	p.out.Line("releasing image %d", req.ImageID)
 	result, err := service.Client.Release(ctx, &req)
 	if stopped, ok := errors.AsType[*multiplay.ReleaseError](err); ok {
 		p.stopped(&req, stopped)
@@ -138,7 +144,7 @@ func (p *printer) stopped(req *multiplay.ReleaseRequest, stopped *multiplay.Rele
 		p.out.Line("it is not known whether the service carried out the last call: look before going on")
 	}
 	if stopped.ReleaseIDs == (multiplay.ReleaseIDs{}) {
-		p.out.Line("stopped before there was an update: to go on, start it again")
+		p.out.Line("stopped before there was an update")
 		return
 	}
 	line := fmt.Sprintf("to go on: multiplay-release -image %d -machine %d -update %d -diff %d -version %d",

@@ -50,7 +50,7 @@ func TestRelease(t *testing.T) {
 	var out, errs bytes.Buffer
 	require.NoError(t, run(t.Context(), args("-restart", "-full", "-reject-locking"), &out, &errs))
 	require.Empty(t, errs.String())
-	require.True(t, strings.HasPrefix(out.String(), "rejected diff 4711, which locked the image\nupdate : 100% Completed (4712)\n"), out.String())
+	require.True(t, strings.HasPrefix(out.String(), "releasing image 1249\nrejected diff 4711, which locked the image\nupdate : 100% Completed (4712)\n"), out.String())
 	require.Contains(t, out.String(), "rollout: 100% 3 of 3 machines\nreleased version 4714 of image 1249 to 3 machines\n")
 	require.Equal(t, "s3://key:"+secret+"@builds/server/42/", server.Updates()[0].SourceURL)
 	require.True(t, server.Versions()[0].Full && server.Versions()[0].Restart)
@@ -124,11 +124,12 @@ func TestFailures(t *testing.T) {
 	require.Contains(t, out.String(), "Failed (4711): no such bucket\nto go on: multiplay-release ")
 	server.LockImage(multiplaytest.ImageID)
 	require.ErrorContains(t, run(t.Context(), args(), &out, &out), "image locked by diffid: ")
-	require.Contains(t, out.String(), "stopped before there was an update: to go on, start it again\n")
+	require.Contains(t, out.String(), "stopped before there was an update\n")
 
 	err := run(t.Context(), args("-source-url", "s3://key:"+"se/cret@builds"), &out, &out)
 	require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
-	require.ErrorContains(t, run(t.Context(), nil, &out, &out), "ImageID: must be positive")
+	require.ErrorContains(t, run(t.Context(), nil, &out, &out), "-image is required with an endpoint")
+	require.ErrorContains(t, run(t.Context(), []string{"-image", "1249"}, &out, &out), "-machine is required with an endpoint")
 	require.ErrorContains(t, run(t.Context(), []string{"x"}, &out, &out), "unexpected argument")
 	require.NotContains(t, out.String()+err.Error(), "cret")
 

@@ -24,6 +24,7 @@ func (p *program) upload(ctx context.Context) (*oraclemarket.MachineImageUploadR
 	if !p.BuiltIn() { // the built-in service forgets all uploads with this process
 		req.Checkpoints = oraclemarket.FileCheckpoints(p.checkpointDir)
 	}
+	p.out.Line("uploading %s", filepath.Base(p.file))
 	return p.client.MachineImages.UploadFile(ctx, p.file, req)
 }
 
@@ -103,7 +104,7 @@ func (p *program) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%w (checkpoints are in %s)", err, p.checkpointDir)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w; the state is in %s: run the same command again to go on", err, p.checkpointDir)
-	case !isEnded(err):
+	case (p.id != 0 || errors.Is(err, oraclemarket.ErrAmbiguous)) && !isEnded(err):
 		return fmt.Errorf("%w; what is uploaded is kept: run the same command again to go on", err)
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"strings"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
@@ -73,6 +74,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			out.Line("export %s", line)
 		}
 		for _, line := range s.Curl() {
+			if strings.Contains(line, "@image.tar.gz") {
+				out.Line("head -c 1000000 /dev/urandom > image.tar.gz")
+			}
 			out.Line("%s", line)
 		}
 		out.Line("")

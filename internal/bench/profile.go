@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// profile shows where time and allocations go, for the goals that depend on it.
+// profile shows where time and allocations go.
 func (l *lab) profile() (*report, error) {
 	r := newReport("Profiles")
 	if err := l.profileUploads(r); err != nil {
@@ -75,9 +75,9 @@ func (l *lab) profileUploads(r *report) error {
 	if l.quick {
 		rounds = 1
 	}
-	r.add("CPU of an upload of 1 GiB, 4 chunks at once: the functions that take the most themselves, in percent of all, %d uploads together. "+
+	r.add("CPU of an upload of 1 GiB, 4 chunks at once: the functions that take the most themselves, in percent of all, %s together. "+
 		"Syscalls are reading the image and writing to the sockets, gcmAesEnc is TLS. The MD5 of a chunk has to be known before its header goes: "+
-		"whoever sends it spends that much on it, and who sends none, like curl, does not.", rounds)
+		"whoever sends it spends that much on it, and who sends none, like curl, does not.", times(rounds, "upload"))
 	rows := [][]string{{"upload", "first", "second", "third", "all others"}}
 	for _, scheme := range []struct{ name, url string }{{"plain", l.plain}, {"TLS", l.tls}} {
 		for _, kind := range []string{"md5", "none"} {

@@ -90,7 +90,7 @@ func (l *lab) upload() (*report, error) {
 	}
 	var counts []string
 	for _, size := range sizes {
-		counts = append(counts, fmt.Sprintf("%d rounds of %s", rounds[size], sizeName(size)))
+		counts = append(counts, fmt.Sprintf("%s of %s", times(rounds[size], "round"), sizeName(size)))
 	}
 	r := newReport("Uploads")
 	r.add("Whole processes, from start to end, to a server in another process that drops what it gets; parts of 64 MiB; sparse images in the page cache. "+
@@ -169,6 +169,14 @@ func (l *lab) uploadTable(r *report, scheme, url string, size int64, rounds int)
 		r.plots[name+"-memory"] = bars("Upload of 1 GiB, "+scheme+": peak memory", "MiB", memory)
 	}
 	return nil
+}
+
+// times is a count with its noun.
+func times(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func sizeName(size int64) string {

@@ -137,10 +137,13 @@ func (j *Job[T]) early(last T, seen bool, err error) error {
 	}
 }
 
-// spread keeps many waiters from asking in step: it is between half the interval
-// and all of it. Where the service asks for more it is that, and up to half as
-// much on top, but no more than half the longest interval.
+// spread keeps many waiters from asking in step. Half the interval, or what the
+// service asks for, is the least; up to half the interval comes on top, or half
+// of what the service asks for, of which no more than the longest interval
+// counts.
 func spread(interval, after, longest time.Duration) time.Duration {
+	const forever = 1 << 60 // so that the sum is not too large
+	after = min(after, forever)
 	return max(interval/2, after) + rand.N(max(interval, min(after, longest))/2+1)
 }
 

@@ -3,6 +3,7 @@ package poll
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -216,6 +217,20 @@ func TestRetryAfter(t *testing.T) {
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, s.gaps()[0], 500*time.Millisecond)
 	})
+}
+
+// However long the service asks for, that is no reason to ask at once.
+func TestRetryAfterForEver(t *testing.T) {
+	for _, after := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, math.MaxInt64 / 2} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{states: []state{{status: "running"}}, after: after}
+			ctx, cancel := context.WithTimeout(t.Context(), 365*24*time.Hour)
+			defer cancel()
+			_, err := Wait(ctx, s.job(), []option{func(o *Options) { *o = Options{First: 1, Max: math.MaxInt64} }})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Len(t, s.looks, 1)
+		})
+	}
 }
 
 // Watch tells changes and nothing else, the first state and the last included.

@@ -258,6 +258,7 @@ func TestDialRefused(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	require.NotErrorIs(t, err, ErrAmbiguous)
 	require.Equal(t, 3, failure(t, err).Attempts)
+	require.Equal(t, "check the address and the network", failure(t, err).Hint)
 }
 
 // Every kind of failure in every class: how often it reaches the server, what

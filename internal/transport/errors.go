@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -110,6 +111,9 @@ func (e *Error) Is(target error) bool {
 
 // hint says what to do next about a failed call.
 func (e *Error) hint() string {
+	if op, ok := errors.AsType[*net.OpError](e.Err); ok && op.Op == "dial" {
+		return "check the address and the network"
+	}
 	switch {
 	case e.Ambiguous:
 		return "the service may have carried it out: look before repeating it"

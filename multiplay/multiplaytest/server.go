@@ -99,6 +99,7 @@ func (s *Server) Env() []string {
 		"MULTIPLAY_ACCESS_KEY=" + s.AccessKey,
 		"MULTIPLAY_SECRET_KEY=" + s.SecretKey,
 		"MULTIPLAY_ACCOUNT_SERVICE_ID=" + strconv.FormatInt(s.AccountServiceID, 10),
+		"MULTIPLAY_SOURCE_URL=steam://anonymous:@install/740/",
 	}
 }
 

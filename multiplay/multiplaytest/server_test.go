@@ -102,6 +102,7 @@ func TestPrintedCommands(t *testing.T) {
 	require.Equal(t, "s3://myuser:mypassword@bucket/key", s.Updates()[0].SourceURL)
 	require.Equal(t, []string{
 		"MULTIPLAY_ENDPOINT=" + s.URL, "MULTIPLAY_ACCESS_KEY=test-access-key", "MULTIPLAY_SECRET_KEY=test-secret-key", "MULTIPLAY_ACCOUNT_SERVICE_ID=1337",
+		"MULTIPLAY_SOURCE_URL=steam://anonymous:@install/740/",
 	}, s.Env())
 }
 
