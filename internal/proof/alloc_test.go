@@ -85,17 +85,17 @@ func TestAllocations(t *testing.T) {
 		most float64
 		call func(t *testing.T) func(context.Context) error
 	}{
-		"MachineImages.Get": {49, func(t *testing.T) func(context.Context) error {
+		"MachineImages.Get": {50, func(t *testing.T) func(context.Context) error {
 			t.Helper()
 			c := allocOracle(t, "status.json")
 			return func(ctx context.Context) error { _, err := c.MachineImages.Get(ctx, 2797087); return err }
 		}},
-		"MachineImages.UploadChunk": {100, func(t *testing.T) func(context.Context) error {
+		"MachineImages.UploadChunk": {104, func(t *testing.T) func(context.Context) error {
 			t.Helper()
 			c := allocOracle(t, "chunk.json")
 			return func(ctx context.Context) error { return sendChunk(ctx, c, 64<<10) }
 		}},
-		"Jobs.Get": {39, func(t *testing.T) func(context.Context) error {
+		"Jobs.Get": {40, func(t *testing.T) func(context.Context) error {
 			t.Helper()
 			c, err := imagereplicator.New(allocServer, imagereplicator.StaticToken("token"),
 				imagereplicator.WithHTTPClient(newTaker(t, "../../imagereplicator/testdata/job_execution_example.json")))
@@ -105,7 +105,7 @@ func TestAllocations(t *testing.T) {
 				return err
 			}
 		}},
-		"ImageUpdates.Status": {35, func(t *testing.T) func(context.Context) error {
+		"ImageUpdates.Status": {36, func(t *testing.T) func(context.Context) error {
 			t.Helper()
 			c, err := multiplay.New(1, "access", "secret", multiplay.WithBaseURL(allocServer),
 				multiplay.WithHTTPClient(newTaker(t, "../../multiplay/testdata/update_status.json")))

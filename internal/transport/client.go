@@ -38,8 +38,10 @@ const (
 	DefaultStallTimeout = 60 * time.Second
 )
 
-// maxInFlight bounds the requests, and with HTTP/1 the sockets, of one client,
-// however many goroutines wait with it: past it they queue.
+// maxInFlight bounds the requests of one client, however many goroutines wait
+// with it: past it they queue. Of sockets there may be twice as many, since
+// net/http dials ahead for requests that then get a connection which became
+// free. A limit in there would count dials whose request is long over.
 const maxInFlight = 64
 
 // Config is what a client package's options fill in; New checks it.
@@ -153,9 +155,6 @@ func newTransport(config *Config) *http.Transport {
 	// Behind the limits of a try, which say more; in case one is missed.
 	t.ResponseHeaderTimeout = max(config.TryTimeout, config.StallTimeout) + 5*time.Second
 	t.MaxIdleConnsPerHost = maxInFlight
-	// No request waits for this: as many are under way at most. But net/http
-	// dials ahead, for requests that then get a connection which became free.
-	t.MaxConnsPerHost = maxInFlight
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	// Parallel chunks want parallel connections; HTTP/2 would put all of them
 	// through one, under one congestion window.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +18,8 @@ const (
 	// arrived by then and needs only to be read.
 	answerGrace = 250 * time.Millisecond
 	// stride is how much of a body is read and sent at once: less is slower,
-	// and each connection has the memory of two. Where the connection is slow it
-	// is step, so that bytes that move are seen to move.
+	// and each connection has the memory of two. Where the source or the
+	// connection is slow it is step, so that the bytes are seen to move.
 	stride = 256 << 10
 	step   = 32 << 10
 	// maxRecord is the most that TLS puts into one record.
@@ -107,6 +108,13 @@ func (c *patientConn) Close() error {
 	return c.Conn.Close()
 }
 
+// SetWriteDeadline is what crypto/tls begins to close a connection with, before
+// it says goodbye. A broken one does not take that.
+func (c *patientConn) SetWriteDeadline(t time.Time) error {
+	c.hurry()
+	return c.Conn.SetWriteDeadline(t)
+}
+
 // hurry ends the patience: what the answer was is decided.
 func (c *patientConn) hurry() { c.once.Do(func() { close(c.closed) }) }
 
@@ -126,12 +134,20 @@ func handshake(ctx context.Context, t *http.Transport, below *patientConn, addr 
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, t.TLSHandshakeTimeout, errHandshake)
 	defer cancel()
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
 	conn := tls.Client(below, config)
-	if err := conn.HandshakeContext(limited); err != nil {
+	err := conn.HandshakeContext(limited)
+	if err != nil && errors.Is(context.Cause(limited), errHandshake) {
+		err = errHandshake
+	}
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(conn.ConnectionState(), err)
+	}
+	if err != nil {
 		_ = below.Close()
-		if errors.Is(context.Cause(limited), errHandshake) {
-			err = errHandshake
-		}
 		return nil, err
 	}
 	return &tlsConn{Conn: conn, below: below}, nil
@@ -153,19 +169,12 @@ func (c *tlsConn) Write(p []byte) (int, error) {
 	return n + last, err
 }
 
-// Close says goodbye first, which a broken connection does not take.
-func (c *tlsConn) Close() error {
-	c.below.hurry()
-	return c.Conn.Close()
-}
-
 // ReadFrom is what net/http sends a body with.
 func (c *tlsConn) ReadFrom(r io.Reader) (int64, error) { return sendFrom(c, r) }
 
 var strides = sync.Pool{New: func() any { return new([stride]byte) }}
 
-// sendFrom is io.Copy that takes more at once when steps that fill a stride, and
-// more, were taken at once.
+// sendFrom is io.Copy that takes a stride at once after a run of quick steps.
 func sendFrom(c io.Writer, r io.Reader) (sent int64, err error) {
 	const quick, enough = 100 * time.Millisecond, 2 * stride / step
 	buf := strides.Get().(*[stride]byte) //nolint:errcheck // nothing else is in there
@@ -175,9 +184,9 @@ func sendFrom(c io.Writer, r io.Reader) (sent int64, err error) {
 		if run >= enough {
 			size = stride
 		}
+		start := time.Now()
 		n, readErr := r.Read(buf[:size])
 		if n > 0 {
-			start := time.Now()
 			written, err := c.Write(buf[:n])
 			sent += int64(written)
 			if err != nil {

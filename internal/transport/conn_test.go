@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"sync/atomic"
@@ -253,6 +254,9 @@ func TestHandshakeTimesOut(t *testing.T) {
 		require.ErrorContains(t, err, "TLS handshake")
 		require.NotErrorIs(t, err, ErrAmbiguous)
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "which would be the caller's")
+		var timeout net.Error
+		require.ErrorAs(t, err, &timeout)
+		require.True(t, timeout.Timeout())
 		require.Equal(t, 2, failure(t, err).Attempts)
 		require.Equal(t, 2*ownTransport(t, c).TLSHandshakeTimeout, time.Since(start))
 	})
@@ -294,6 +298,89 @@ func TestServerName(t *testing.T) {
 	require.Equal(t, 1, failure(t, err).Attempts)
 	require.Equal(t, "h.example", hello.Load().ServerName)
 	require.EqualValues(t, 1, closed.Load())
+}
+
+// A trace that the caller's context has sees the handshake.
+func TestHandshakeIsTraced(t *testing.T) {
+	for _, class := range []Repeat{Once, Safe} {
+		c := overTLS(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, "{}")
+		}, nil)
+		var started, done atomic.Int64
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			TLSHandshakeStart: func() { started.Add(1) },
+			TLSHandshakeDone: func(state tls.ConnectionState, err error) {
+				if err == nil && state.HandshakeComplete {
+					done.Add(1)
+				}
+			},
+		})
+		_, _, err := Do[result](ctx, c, get(class))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, started.Load())
+		require.EqualValues(t, 1, done.Load())
+	}
+}
+
+// slow is a source that takes its time for each piece, and fills what it is given.
+type slow struct{ bits }
+
+func (s slow) ReadAt(p []byte, off int64) (int, error) {
+	for range (len(p) + 4095) / 4096 {
+		<-time.After(time.Second)
+	}
+	return s.bits.ReadAt(p, off)
+}
+
+// A slow source is no stall, and holds up a call that is told to end no longer
+// than a step takes.
+func TestSlowSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := pipeClient(t, Config{Retry: noWait(1)}, answer(okJSON("{}")))
+		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(slow{}, 4<<20)))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, s.requests.Load())
+
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_, _, err = Do[result](ctx, c, upload(Once, sourceBody(slow{}, 4<<20)))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Less(t, time.Since(start), 5*time.Minute+step/4096*time.Second+time.Second)
+	})
+}
+
+// Calls that gave up while they dialed keep no later call waiting.
+func TestDialsThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := emulator.NewPipeListener()
+		serve(t, l, answer(okJSON("{}")))
+		var hang atomic.Bool
+		hang.Store(true)
+		c := dialingClient(t, Config{Retry: noWait(1)}, func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if hang.Load() {
+				select {
+				case <-time.After(30 * time.Second):
+				case <-ctx.Done():
+				}
+				return nil, syscall.ETIMEDOUT
+			}
+			return l.DialContext(ctx, network, addr)
+		})
+		for range 2 * maxInFlight {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			_, _, err := Do[result](ctx, c, get(Safe))
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		hang.Store(false)
+		start := time.Now()
+		_, _, err := Do[result](t.Context(), c, get(Safe))
+		require.NoError(t, err)
+		require.Zero(t, time.Since(start))
+		<-time.After(time.Minute) // until the dials have ended
+	})
 }
 
 // tunnel is a proxy that joins its clients with whom they ask for.

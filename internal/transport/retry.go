@@ -28,8 +28,7 @@ type exchange struct {
 
 	call    Call
 	url     url.URL
-	first   url.URL // the same for the first try: a caller's transport may change it
-	into    any     // what to decode the answer into, nil for nothing
+	into    any // what to decode the answer into, nil for nothing
 	answer  Response
 	tries   int   // sent so far
 	paid    bool  // a retry took from the budget
@@ -71,7 +70,6 @@ func (c *Client) do(ctx context.Context, call *Call, into any) (*Response, error
 	if err := c.url(&x.url, call); err != nil {
 		return nil, err
 	}
-	x.first = x.url
 	for name, values := range call.Header {
 		for _, v := range values {
 			if err := CheckHeader(c.config.Package, call.Operation+": header "+name, v); err != nil {
@@ -84,7 +82,7 @@ func (c *Client) do(ctx context.Context, call *Call, into any) (*Response, error
 		return nil, c.fail(x)
 	}
 	plain := &http.Request{
-		Method: call.Method, URL: &x.first, Host: x.url.Host, Header: noHeader,
+		Method: call.Method, URL: &x.url, Host: x.url.Host, Header: noHeader,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	req := &retryablehttp.Request{Request: plain.WithContext(x)} //nolint:contextcheck // x is ctx
@@ -114,7 +112,7 @@ func (c *Client) do(ctx context.Context, call *Call, into any) (*Response, error
 		return nil, c.fail(x)
 	}
 	c.budget.refund(x.paid)
-	return x.response(), nil
+	return &x.answer, nil
 }
 
 // noHeader stays empty: each try has a header of its own.

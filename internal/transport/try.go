@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -75,13 +76,9 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		out.err = ContextErr(parent)
 		return nil, auth.Grant{}
 	}
-	target := req.URL
-	if x.tries > 0 { // the last try may have changed it
-		again := x.url
-		target = &again
-	}
+	target := *req.URL // a caller's transport may change it
 	var used auth.Grant
-	own := c.sameOrigin(target)
+	own := c.sameOrigin(&target)
 	if own && c.config.Credentials != nil {
 		var err error
 		if used, err = c.config.Credentials.Grant(parent); err != nil {
@@ -108,7 +105,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		sending = httptrace.WithClientTrace(ctx, seen.trace())
 	}
 	r := req.WithContext(sending)
-	r.URL = target
+	r.URL = &target
 	r.Header = c.header(&x.call, own, &used)
 	if t.jar != nil {
 		for _, cookie := range t.jar.Cookies(r.URL) {
@@ -173,6 +170,7 @@ type timeoutError string
 
 func (e timeoutError) Error() string { return string(e) }
 func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true } // so that it is a net.Error
 
 // reason is the cause of a failure below us, without what may hold secrets:
 // *url.Error repeats the whole URL.
@@ -228,7 +226,7 @@ func (c *Client) header(call *Call, own bool, grant *auth.Grant) http.Header {
 		set("Content-Type", call.Body.ContentType)
 	}
 	for name, values := range call.Header {
-		h[http.CanonicalHeaderKey(name)] = values
+		h[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
 	return h
 }

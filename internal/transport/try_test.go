@@ -385,7 +385,6 @@ func TestOwnTransport(t *testing.T) {
 	require.False(t, tr.TLSClientConfig.InsecureSkipVerify)
 	require.Equal(t, DefaultStallTimeout+5*time.Second, tr.ResponseHeaderTimeout)
 	require.Equal(t, maxInFlight, tr.MaxIdleConnsPerHost)
-	require.Equal(t, maxInFlight, tr.MaxConnsPerHost)
 	require.Equal(t, maxInFlight, cap(c.places))
 	require.NotNil(t, tr.Proxy)
 	require.NotZero(t, tr.IdleConnTimeout)
@@ -402,6 +401,7 @@ type rerouting struct {
 func (r rerouting) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.URL.Host, req.URL.Path = r.host, "/elsewhere"
 	req.Header.Del("Authorization")
+	req.Header["X-Mark"][0] += "!"
 	return r.RoundTripper.RoundTrip(req)
 }
 
@@ -420,10 +420,13 @@ func TestRequestIsNewInEachTry(t *testing.T) {
 	layer, ok := c.loop.HTTPClient.Transport.(*tries)
 	require.True(t, ok)
 	layer.next = before{layer.next, func(r *http.Request) {
-		granted = append(granted, r.Header.Get("Authorization") == "Bearer token-1" && r.URL.String() == "http://127.0.0.1:1/api/jobs/7")
+		granted = append(granted, r.Header.Get("Authorization") == "Bearer token-1" && r.URL.String() == "http://127.0.0.1:1/api/jobs/7" && r.Header.Get("X-Mark") == "mark")
 	}}
-	_, _, err := Do[result](t.Context(), c, get(Safe))
+	call := get(Safe)
+	call.Header = http.Header{"X-Mark": {"mark"}}
+	_, _, err := Do[result](t.Context(), c, call)
 	require.Equal(t, []bool{true, true, true}, granted)
+	require.Equal(t, http.Header{"X-Mark": {"mark"}}, call.Header)
 	require.Equal(t, "http://127.0.0.1:1/api/jobs/7", failure(t, err).URL)
 	require.Equal(t, 3, strings.Count(log.String(), "host=127.0.0.1:1 path=/api/jobs/7"))
 	require.EqualValues(t, 3, s.requests.Load())
