@@ -29,7 +29,7 @@ func (l *lab) wait() (*report, error) {
 	r := newReport("Waiting at scale")
 	r.add("That many `MachineImages.Wait` calls of one client, all begun at once, on upload requests that do not end, with the default intervals (1 s growing to 15 s), watched for %d s. "+
 		"Bytes are heap and stacks above those before the first, after a collection while the waiters wait; the peak includes garbage and the first moment, in which all of them ask. "+
-		"With few waiters the connections show, up to 64, each with two goroutines and two buffers of net/http.", seconds)
+		"With few waiters the connections show, each with two goroutines and two buffers of net/http.", seconds)
 	rows := [][]string{{"waiters", "bytes per waiter", "of these, stack", "peak bytes per waiter", "goroutines per waiter", "connections opened", fmt.Sprintf("requests/s, mean of the last %d s", window), "most in 100 ms of these"}}
 	for _, n := range counts {
 		if err := l.sinkStats(&sinkStats{}); err != nil { // forget what was before
