@@ -153,7 +153,7 @@ func handshake(ctx context.Context, t *http.Transport, below *patientConn, addr 
 	return &tlsConn{Conn: conn, below: below}, nil
 }
 
-// Write holds back all records but the last.
+// Write holds back the records of all but the last 16 KiB.
 func (c *tlsConn) Write(p []byte) (int, error) {
 	most := len(p) - maxRecord
 	if most <= 0 {
