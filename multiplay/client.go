@@ -121,7 +121,7 @@ func newCall(operation string, repeat transport.Repeat, path []string, query any
 	}
 }
 
-// on is the path of an action on one thing, as in v1/imageupdate/4711/status.
+// on is the path of an action on one thing, as in cfp/v1/imageupdate/4711/status.
 func on(resource string, id int64, action string) []string {
 	return []string{"cfp", "v1", resource, strconv.FormatInt(id, 10), action}
 }

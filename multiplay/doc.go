@@ -44,8 +44,8 @@
 //
 // Wait polls a job until it has ended, and Watch yields each change meanwhile.
 // They look at once, again within a second and then less and less often, down to
-// every 7.5 to 15 seconds; see WithPollInterval. The context is the only limit on how long. A job that
-// failed or was squashed is a *StateError.
+// every 7.5 to 15 seconds; see WithPollInterval. The context is the only limit on
+// how long. A job that failed or was squashed is a *StateError.
 //
 // # Errors
 //

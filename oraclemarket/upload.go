@@ -605,7 +605,7 @@ func (u *upload) checksum(ctx context.Context, section *io.SectionReader) (strin
 		case u.hashing <- struct{}{}:
 			defer func() { <-u.hashing }()
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return "", transport.ContextErr(ctx)
 		}
 	}
 	h := u.req.NewMD5()

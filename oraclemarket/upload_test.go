@@ -1,6 +1,7 @@
 package oraclemarket_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"errors"
@@ -352,6 +353,45 @@ func TestUploadCancel(t *testing.T) {
 		for number, times := range u.Receipts {
 			require.Equal(t, 1, times, "chunk %d", number)
 		}
+	})
+}
+
+// waitingSource is one that gives nothing while it is held.
+type waitingSource struct {
+	io.ReaderAt
+
+	held func() bool
+	free <-chan struct{}
+}
+
+func (w waitingSource) ReadAt(p []byte, off int64) (int, error) {
+	if w.held() {
+		<-w.free
+	}
+	return w.ReaderAt.ReadAt(p, off)
+}
+
+// Why the context ended is known to the chunks, too, that only wait to be hashed.
+func TestUploadCancelledWhileHashing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		data := randomBytes(64 * testChunk)
+		free := make(chan struct{})
+		req := imageOf(data, nil)
+		req.File = waitingSource{bytes.NewReader(data), func() bool { return r.Count(oraclemarkettest.OpInitiate) > 0 }, free}
+		req.Concurrency = 64
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := errors.New("enough")
+		go func() {
+			synctest.Wait() // some are being hashed, the others wait
+			cancel(stop)
+			synctest.Wait()
+			close(free)
+		}()
+		_, err := r.images.Upload(ctx, req)
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, err, stop)
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
@@ -98,6 +99,17 @@ func TestInterruptAndGoOn(t *testing.T) {
 	require.Contains(t, again.String(), "going on with upload request 7934470\n3 of 8 chunks are there already\n")
 	require.Contains(t, again.String(), "Completed: 1048576 bytes")
 	require.Len(t, server.Uploads(), 1)
+}
+
+// Nothing was uploaded, so nothing is said to be kept.
+func TestWrongSecret(t *testing.T) {
+	server, args := start(t)
+	t.Setenv("ORACLE_MARKETPLACE_CLIENT_SECRET", "wrong")
+	var out bytes.Buffer
+	err := run(t.Context(), args, &out, &out)
+	require.ErrorIs(t, err, oraclemarket.ErrUnauthorized)
+	require.NotContains(t, err.Error(), "kept")
+	require.Empty(t, server.Uploads())
 }
 
 func TestBadFlags(t *testing.T) {

@@ -151,7 +151,7 @@ const (
 func transport() *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
 	t.ResponseHeaderTimeout = 65 * time.Second
-	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = 64, 64
+	t.MaxIdleConnsPerHost = 64
 	return t
 }
 

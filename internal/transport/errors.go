@@ -111,12 +111,12 @@ func (e *Error) Is(target error) bool {
 
 // hint says what to do next about a failed call.
 func (e *Error) hint() string {
-	if op, ok := errors.AsType[*net.OpError](e.Err); ok && op.Op == "dial" {
-		return "check the address and the network"
-	}
+	op, _ := errors.AsType[*net.OpError](e.Err)
 	switch {
 	case e.Ambiguous:
 		return "the service may have carried it out: look before repeating it"
+	case op != nil && op.Op == "dial":
+		return "check the address and the network"
 	case e.RetryAfter > maxRetryAfter:
 		return fmt.Sprintf("the service asks to wait %s: try again then", e.RetryAfter)
 	case e.StatusCode == http.StatusUnauthorized:

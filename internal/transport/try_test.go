@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -442,6 +443,19 @@ type before struct {
 func (b before) RoundTrip(req *http.Request) (*http.Response, error) {
 	b.look(req)
 	return b.RoundTripper.RoundTrip(req)
+}
+
+// What may have been carried out is to be looked at, whatever the failure looks
+// like.
+func TestHintOfAnAmbiguousDial(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterNoResponder(httpmock.NewErrorResponder(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}))
+	c := newClient(t, Config{BaseURL: "https://h.example", HTTPClient: &http.Client{Transport: mock}, Retry: noWait(2)})
+	_, _, err := Do[result](t.Context(), c, get(Once))
+	require.ErrorIs(t, err, ErrAmbiguous) // this round tripper does not tell what it sent
+	require.Contains(t, failure(t, err).Hint, "look before repeating it")
+	_, _, err = Do[result](t.Context(), c, get(Safe))
+	require.Equal(t, "check the address and the network", failure(t, err).Hint)
 }
 
 // A round tripper that tells nothing about its progress may have sent it all.
