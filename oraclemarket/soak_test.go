@@ -79,10 +79,9 @@ func (s *soak) upload(t *testing.T, random *rand.Rand, size int64) {
 		s.runs++
 		p := startProcess(t, task)
 		if run < 4 && random.IntN(3) > 0 {
-			go func() {
-				<-time.After(time.Duration(random.Int64N(int64(200 * time.Millisecond))))
-				_ = p.cmd.Process.Kill()
-			}()
+			// Drawn here: the seed repeats it, and one goroutine draws.
+			moment := time.Duration(random.Int64N(int64(200 * time.Millisecond)))
+			time.AfterFunc(moment, func() { _ = p.cmd.Process.Kill() })
 		}
 		for range p.lines {
 		}
