@@ -23,6 +23,7 @@ func TestBarsAreDrawnWhileTheyMove(t *testing.T) {
 		bar.Set(i, "running", 0)
 	}
 	bar.Set(100, "done", 0)
+	drawn <- time.Now() // a terminal gets its last picture without being told
 	bars.Wait()
 	require.Contains(t, out.String(), "job ")
 	require.Contains(t, out.String(), "done")
