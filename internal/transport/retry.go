@@ -26,16 +26,18 @@ import (
 type exchange struct {
 	context.Context // the caller's
 
-	call    Call
-	url     url.URL
-	into    any // what to decode the answer into, nil for nothing
-	answer  Response
-	tries   int   // sent so far
-	paid    bool  // a retry took from the budget
-	renewed bool  // a refused token was replaced, which is done once a call
-	last    try   // the newest try
-	ended   error // why there was no other try although one was due, nil if none was
-	stop    string
+	call   Call
+	url    url.URL
+	into   any // what to decode the answer into, nil for nothing
+	answer Response
+	// answerLimit is kept here to save an allocation.
+	answerLimit io.LimitedReader
+	tries       int   // sent so far
+	paid        bool  // a retry took from the budget
+	renewed     bool  // a refused token was replaced, which is done once a call
+	last        try   // the newest try
+	ended       error // why there was no other try although one was due, nil if none was
+	stop        string
 }
 
 // try is the outcome of one try.
@@ -261,6 +263,9 @@ func parseRetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	date, err := http.ParseTime(text)
 	if err != nil {
 		return 0, false
+	}
+	if sent, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = sent // by the clock that the other date is of
 	}
 	return max(date.Sub(now), 0), true
 }

@@ -128,6 +128,23 @@ func TestBackoffAfterRetryAfter(t *testing.T) {
 	}
 }
 
+// A date says how long to wait by the service's clock, whatever ours is.
+func TestRetryAfterByTheServicesClock(t *testing.T) {
+	for _, skew := range []time.Duration{time.Hour, -time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			now := time.Now().Add(skew).UTC()
+			c, s := pipeClient(t, Config{Retry: noWait(2)}, sequence(
+				answer(reply("503 Service Unavailable", "Date: "+now.Format(http.TimeFormat)+"\r\nRetry-After: "+now.Add(3*time.Second).Format(http.TimeFormat)+"\r\n", "")),
+				answer(okJSON("{}"))))
+			start := time.Now()
+			_, _, err := Do[result](t.Context(), c, get(Safe))
+			require.NoError(t, err)
+			require.EqualValues(t, 2, s.requests.Load())
+			require.Equal(t, 3*time.Second, time.Since(start))
+		})
+	}
+}
+
 func TestParseRetryAfter(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]struct {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -125,6 +126,12 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 
 	x.tries++
 	resp, err := t.next.RoundTrip(r)
+	switch {
+	case err == nil && resp == nil:
+		err = fmt.Errorf("the HTTP client's transport (%T) gave neither an answer nor an error", t.next)
+	case err == nil && resp.Body == nil:
+		resp.Body = http.NoBody
+	}
 	out.maybeSent = seen.maybeSent()
 	if err != nil {
 		if source := sent.sourceErr(); source != nil {
@@ -145,7 +152,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		clock.Reset(c.config.TryTimeout) // the answer is small, too
 	}
 	out.status, out.header = resp.StatusCode, resp.Header
-	out.body, err = readAnswer(resp, x.call.Method)
+	out.body, err = x.readAnswer(resp)
 	resp.Body = http.NoBody
 	switch {
 	case err != nil:
@@ -248,27 +255,20 @@ func (p *progress) trace() *httptrace.ClientTrace {
 func (p *progress) maybeSent() bool { return p == nil || p.wrote.Load() || !p.asked.Load() }
 
 // readAnswer reads up to the limit, counted after decompression.
-func readAnswer(resp *http.Response, method string) ([]byte, error) {
-	if method == http.MethodHead {
+func (x *exchange) readAnswer(resp *http.Response) ([]byte, error) {
+	if x.call.Method == http.MethodHead {
 		return nil, nil // it may announce the length of what it leaves out
 	}
 	limit := maxAnswer
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		limit = maxErrorAnswer
 	}
-	var body []byte
-	var err error
-	if n := resp.ContentLength; n >= 0 && n <= int64(limit) {
-		body = make([]byte, n)
-		var got int
-		got, err = io.ReadFull(resp.Body, body)
-		body = body[:got]
-		if errors.Is(err, io.EOF) { // an answer to HEAD has a length and no body
-			err = nil
-		}
-	} else {
-		body, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
-	}
+	var buf bytes.Buffer
+	// No more than a hint: a caller's round tripper may not keep to it.
+	buf.Grow(int(min(max(resp.ContentLength, 0), int64(limit))) + bytes.MinRead)
+	x.answerLimit = io.LimitedReader{R: resp.Body, N: int64(limit) + 1}
+	_, err := buf.ReadFrom(&x.answerLimit)
+	body := buf.Bytes()
 	if len(body) <= limit {
 		return body, err
 	}

@@ -534,3 +534,40 @@ func TestContextEndsWhileATokenIsFetched(t *testing.T) {
 		})
 	}
 }
+
+// roundTrip is a round tripper of the caller's, as a test of his may have it.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A caller's round tripper may leave the length of its answer out, or keep that
+// of what it decompressed: net/http's own client reads to the end, too.
+func TestLengthOfARoundTrippersAnswer(t *testing.T) {
+	const body = `{"name":"a name of many letters"}`
+	for _, length := range []int64{0, -1, 5, int64(len(body)), 1000} {
+		c := newClient(t, Config{BaseURL: "https://h.example", Retry: noWait(1), HTTPClient: &http.Client{
+			Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, ContentLength: length, Body: io.NopCloser(strings.NewReader(body))}, nil
+			}),
+		}})
+		got, _, err := Do[result](t.Context(), c, get(Once))
+		require.NoError(t, err, "length %d", length)
+		require.Equal(t, "a name of many letters", got.Name)
+	}
+}
+
+// No round tripper makes the caller's goroutine panic, whatever it leaves out.
+func TestRoundTripperWithoutAnswer(t *testing.T) {
+	var resp *http.Response
+	c := newClient(t, Config{BaseURL: "https://h.example", Retry: noWait(2), HTTPClient: &http.Client{
+		Transport: roundTrip(func(*http.Request) (*http.Response, error) { return resp, nil }),
+	}})
+	_, err := DoEmpty(t.Context(), c, get(Safe))
+	require.ErrorContains(t, err, "transport.roundTrip) gave neither an answer nor an error")
+	require.Equal(t, 2, failure(t, err).Attempts)
+
+	resp = &http.Response{StatusCode: http.StatusNoContent}
+	got, err := DoEmpty(t.Context(), c, get(Safe))
+	require.NoError(t, err)
+	require.Empty(t, got.Body)
+}
