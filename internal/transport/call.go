@@ -177,8 +177,7 @@ func BadAnswer(r *Response, err error) error {
 
 func firstBytes(r *Response) string {
 	const most = 80
-	// Before it is cut: half a secret would not be found.
-	text := r.exchange.redactor()(string(r.Body[:min(len(r.Body), maxErrorBody)]))
+	text := cleanStart(r.Body, r.exchange.redactor())
 	return text[:min(len(text), most)]
 }
 

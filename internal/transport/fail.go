@@ -27,8 +27,7 @@ var requestIDHeaders = []string{
 // fail makes the error of a call out of its newest try.
 func (c *Client) fail(x *exchange) error {
 	t, redact := &x.last, x.redactor()
-	// Before anything is cut off: half a secret would not be found.
-	body := redact(string(t.body[:min(len(t.body), maxErrorAnswer)]))
+	body := cleanStart(t.body, redact)
 	e := &Error{
 		Operation:  c.config.Package + "." + x.call.Operation,
 		Method:     x.call.Method,
@@ -69,6 +68,20 @@ func (c *Client) fail(x *exchange) error {
 		e.Hint = x.stop
 	}
 	return c.config.WrapError(e)
+}
+
+// cleanStart is the start of a body, without secrets. One whose end is cut off
+// is not found, so what comes after the last that was is left out: without an
+// earlier one, the cut is farther away than any text that is shown.
+func cleanStart(body []byte, redact func(string) string) string {
+	text := redact(string(body[:min(len(body), maxErrorAnswer)]))
+	if len(body) < maxErrorAnswer {
+		return text
+	}
+	if i := strings.LastIndex(text, auth.Redacted); i >= 0 {
+		text = text[:i+len(auth.Redacted)]
+	}
+	return text
 }
 
 func requestID(h http.Header) string {

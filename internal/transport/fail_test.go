@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -182,5 +184,36 @@ func TestClean(t *testing.T) {
 		require.EqualError(t, err, "at REDACTED: "+keep.Error())
 		require.Equal(t, kept, errors.Is(err, keep))
 		require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "hush-hush")
+	}
+}
+
+// A secret is not found once its end was cut off, so nothing is cut before all
+// that could reach the text that is shown was cleaned.
+func TestSecretsAtACut(t *testing.T) {
+	long := strings.Repeat("s3cr3t0K", 1100) // of a token with all of its claims
+	short := strings.Repeat("s3cr3t0K", 400)
+	for name, tt := range map[string]struct{ secret, status, body string }{
+		"longer than an error shows":       {long, "200 OK", "debug: " + long},
+		"often in an answer":               {short, "200 OK", strings.Repeat(short+" ", 3)},
+		"cut off by the limit of a body":   {short, "400 Bad Request", strings.Repeat(short+" ", 30)},
+		"and as long as it may be in that": {long, "400 Bad Request", strings.Repeat(long+" ", 30)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &records{}
+			mock := roundTrip(func(*http.Request) (*http.Response, error) {
+				code, _ := strconv.Atoi(tt.status[:3])
+				return &http.Response{
+					StatusCode: code, Header: http.Header{"Content-Type": {"text/plain"}}, ContentLength: -1,
+					Body: io.NopCloser(strings.NewReader(tt.body)),
+				}, nil
+			})
+			c := newClient(t, Config{
+				BaseURL: "https://h.example", HTTPClient: &http.Client{Transport: mock}, Credentials: bearer(tt.secret),
+				Retry: noWait(1), Logger: log.logger(),
+			})
+			_, _, err := Do[result](t.Context(), c, get(Safe))
+			require.Contains(t, err.Error()+failure(t, err).Body, auth.Redacted)
+			require.NotContains(t, shown(t, err, log), "s3cr3t0")
+		})
 	}
 }
