@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime/multipart"
 	"net/textproto"
 )
@@ -59,6 +60,9 @@ func (f *Form) File(name, fileName string, r io.ReaderAt, size int64) *Form {
 func (f *Form) Close() (contentType string, size int64, open func() io.Reader, err error) {
 	if f.err == nil {
 		f.err = f.writer.Close()
+	}
+	if f.size > math.MaxInt64-int64(f.buf.Len()) {
+		f.err = errors.New("the file is too large")
 	}
 	if f.err != nil {
 		return "", 0, nil, fmt.Errorf("build form: %w", f.err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"mime/multipart"
 	"strconv"
@@ -91,6 +92,13 @@ func TestLengthOfALargeFile(t *testing.T) {
 type untouchable struct{}
 
 func (untouchable) ReadAt([]byte, int64) (int, error) { panic("read before it was asked for") }
+
+// A length that no number can hold is no length.
+func TestLengthThatOverflows(t *testing.T) {
+	_, _, open, err := New().File("file", "image", untouchable{}, math.MaxInt64-10).Close()
+	require.ErrorContains(t, err, "too large")
+	require.Nil(t, open)
+}
 
 func TestFieldsAlone(t *testing.T) {
 	contentType, length, open, err := New().Field("a", "1").Field("b", "").Field("a", "2").Close()
