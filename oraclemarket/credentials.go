@@ -162,8 +162,9 @@ func newTokenClient(config transport.Config, credentials auth.Credentials, call 
 			return Token{}, err
 		}
 		token := Token{Value: answer.AccessToken}
+		const forever = 1 << 32 // so that it fits a Duration
 		if answer.ExpiresIn > 0 {
-			token.Expiry = time.Now().Add(time.Duration(answer.ExpiresIn) * time.Second)
+			token.Expiry = time.Now().Add(time.Duration(min(answer.ExpiresIn, forever)) * time.Second)
 		}
 		return token, nil
 	}), nil

@@ -75,6 +75,13 @@ func TestTokenExpiry(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "abcd", token.Value)
 	require.WithinDuration(t, time.Now().Add(time.Hour), token.Expiry, time.Minute)
+
+	for _, long := range []string{"31536000000", "9223372037", "9223372036854775807"} { // a year in milliseconds, say
+		mock.RegisterResponder(http.MethodGet, tokenURL, httpmock.NewStringResponder(200, `{"access_token":"abcd","expires_in":`+long+`}`))
+		token, err = bound.Token(t.Context())
+		require.NoError(t, err)
+		require.Greater(t, time.Until(token.Expiry), 24*time.Hour, long)
+	}
 }
 
 // A login that fails is an error of the call, with the token endpoint's status.

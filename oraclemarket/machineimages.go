@@ -150,7 +150,7 @@ func (r *MachineImageUploadRequest) UnmarshalJSON(data []byte) error {
 func unwrap(data []byte) []byte {
 	// Whether the first member is an object is cheap to tell, and usually it is
 	// an id.
-	if _, value, ok := bytes.Cut(data, []byte(`":`)); ok && !bytes.HasPrefix(bytes.TrimLeft(value, " \t\r\n"), []byte("{")) {
+	if _, value, ok := bytes.Cut(data, []byte(":")); ok && !bytes.HasPrefix(bytes.TrimLeft(value, " \t\r\n"), []byte("{")) {
 		return data
 	}
 	var object map[string]json.RawMessage

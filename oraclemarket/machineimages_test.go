@@ -63,6 +63,7 @@ func TestUploadRequestVariants(t *testing.T) {
 		"nulls":             {`{"uploadRequestId":null,"statusName":null,"createdDate":null,"uploadedChunks":null,"overwriteStorageFile":null,"dataCenterImageUploadRequests":null}`, MachineImageUploadRequest{}},
 		"id as string":      {`{"uploadRequestId":"8089067"}`, MachineImageUploadRequest{UploadRequestID: 8089067}},
 		"wrapped":           {`{"machineimage":{"uploadRequestId":7}}`, MachineImageUploadRequest{UploadRequestID: 7}},
+		"wrapped, spaces":   {`{ "machineimage" : {"uploadRequestId":7} }`, MachineImageUploadRequest{UploadRequestID: 7}},
 		"wrapped and more":  {`{"machineimage":{"uploadRequestId":7},"links":[]}`, MachineImageUploadRequest{UploadRequestID: 7}},
 		"wrapped otherwise": {`{"MachineImage":{"uploadRequestId":7}}`, MachineImageUploadRequest{UploadRequestID: 7}},
 		"checkSum":          {`{"checkSum":"aa"}`, MachineImageUploadRequest{Checksum: "aa"}},
