@@ -442,7 +442,7 @@ func (c *cancelAt) Read(p []byte) (int, error) {
 
 func TestGuardedBody(t *testing.T) {
 	moves := 0
-	b := &guardedBody{body: io.NopCloser(io.NewSectionReader(bits{}, 0, 10)), size: 10, moved: func() { moves++ }}
+	b := &guardedBody{body: io.NopCloser(io.NewSectionReader(bits{}, 0, 10)), size: 10, moved: func(bool) { moves++ }}
 	p := make([]byte, 4)
 	n, err := b.Read(p)
 	require.Equal(t, 4, n)

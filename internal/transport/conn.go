@@ -103,6 +103,9 @@ func (c *patientConn) send(p []byte) (int, error) {
 // ReadFrom is what net/http sends a body with.
 func (c *patientConn) ReadFrom(r io.Reader) (int64, error) { return sendFrom(c, r) }
 
+// NetConn is the connection below, as it is of a *tls.Conn.
+func (c *patientConn) NetConn() net.Conn { return c.Conn }
+
 func (c *patientConn) Close() error {
 	c.hurry()
 	return c.Conn.Close()

@@ -92,18 +92,27 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	limit, limitErr := c.config.TryTimeout, errTryTimeout
+	var moving *stallClock // of an upload
 	if x.call.Upload {
-		limit, limitErr = c.config.StallTimeout, ErrStalled
+		moving = newStallClock(c.config.StallTimeout, func() { cancel(ErrStalled) })
+		defer moving.stop()
+	} else {
+		clock := time.AfterFunc(c.config.TryTimeout, func() { cancel(errTryTimeout) })
+		defer clock.Stop()
 	}
-	clock := time.AfterFunc(limit, func() { cancel(limitErr) })
-	defer clock.Stop()
 
 	sending := ctx
 	var seen *progress
 	if x.call.Repeat == Once { // for the others it makes no difference what was sent
 		seen = &progress{}
-		sending = httptrace.WithClientTrace(ctx, seen.trace())
+		sending = httptrace.WithClientTrace(sending, seen.trace())
+	}
+	if moving != nil {
+		sending = httptrace.WithClientTrace(sending, &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) {
+				moving.watch(func() (int, bool) { return sendQueue(info.Conn) })
+			},
+		})
 	}
 	r := req.WithContext(sending)
 	r.URL = &target
@@ -115,8 +124,8 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 	}
 	r.Body = nil
 	if sent != nil {
-		if x.call.Upload {
-			sent.moved = func() { clock.Reset(limit) }
+		if moving != nil {
+			sent.moved = moving.read
 		}
 		r.Body = sent
 		// From here on nothing reads the caller's source any more, even where
@@ -148,8 +157,8 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 			t.jar.SetCookies(r.URL, cookies)
 		}
 	}
-	if x.call.Upload {
-		clock.Reset(c.config.TryTimeout) // the answer is small, too
+	if moving != nil {
+		moving.answered(c.config.TryTimeout)
 	}
 	out.status, out.header = resp.StatusCode, resp.Header
 	out.body, err = x.readAnswer(resp)
