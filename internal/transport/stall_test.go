@@ -195,14 +195,14 @@ func TestSlowPeer(t *testing.T) {
 		t.Skip("only these tell how much is on its way")
 	}
 	t.Parallel()
-	const limit, size = time.Second, 8 << 20
+	const limit, size = time.Second, 4 << 20
 	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 		if tcp, ok := c.(*net.TCPConn); ok {
 			_ = tcp.SetReadBuffer(64 << 10) // what it takes without reading, nobody sees
 		}
-		pace := time.NewTicker(10 * time.Millisecond)
+		pace := time.NewTicker(20 * time.Millisecond)
 		defer pace.Stop()
-		for { // some 3 MiB a second
+		for { // some 1.5 MiB a second
 			<-pace.C
 			if _, err := io.CopyN(io.Discard, r.Body, 32<<10); err != nil {
 				_, err := io.WriteString(c, okJSON("{}"))
