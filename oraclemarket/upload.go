@@ -241,6 +241,7 @@ type upload struct {
 	state   *checkpoint
 	done    *chunkSet
 	resumed bool
+	doubted bool  // merged, as an earlier call was told, but the service says otherwise
 	sent    int64 // acknowledged bytes of this call
 	began   time.Time
 }
@@ -275,8 +276,8 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 			return nil, err
 		}
 	}
-	if u.state.Phase == phaseMerging {
-		if err := u.merge(ctx, asked); err != nil {
+	if u.state.Phase == phaseMerging || u.doubted {
+		if err := u.merge(ctx, asked || u.doubted); err != nil {
 			return nil, err
 		}
 	}
@@ -386,6 +387,7 @@ func (u *upload) resume(ctx context.Context) error {
 	case now.StatusName.Terminal(), pastMerge(now.StatusName):
 		return u.save(ctx, phaseMerged)
 	case u.state.Phase == phaseMerged:
+		u.doubted = now.StatusName == StatusInitiated
 		return nil
 	case now.UploadedChunks < u.done.count:
 		// It lost some and cannot say which.
@@ -411,9 +413,10 @@ func pastMerge(s Status) bool {
 // this one did not live to see.
 func (u *upload) initiate(ctx context.Context) error {
 	lost := u.resumed // an earlier call may have come through
+	var lookFor time.Duration
 	for try := 1; ; try++ {
 		if lost {
-			id, err := u.find(ctx)
+			id, err := u.findFor(ctx, lookFor)
 			if err != nil {
 				return err
 			}
@@ -451,6 +454,12 @@ func (u *upload) initiate(ctx context.Context) error {
 		var retryAfter time.Duration
 		if e, ok := errors.AsType[*Error](err); ok {
 			retryAfter = e.RetryAfter
+			lookFor = 0
+			if e.StatusCode != http.StatusInternalServerError && e.StatusCode != http.StatusServiceUnavailable {
+				// The service itself did not say that it failed, so it may be
+				// about to succeed.
+				lookFor = u.service.client.TryTimeout()
+			}
 		}
 		again, pauseErr := u.service.client.Pause(ctx, try, retryAfter)
 		switch {
@@ -466,8 +475,22 @@ func (u *upload) initiate(ctx context.Context) error {
 // after the other may be apart.
 const clockTolerance = 2 * time.Minute
 
-// find looks for the upload request of an initiate whose answer was lost. 0
-// means that there is none.
+// findFor looks for the upload request of an initiate whose answer was lost
+// until it is there or so much time has passed; at least once.
+func (u *upload) findFor(ctx context.Context, most time.Duration) (int64, error) {
+	end := time.Now().Add(most)
+	for look := 1; ; look++ {
+		id, err := u.find(ctx)
+		if err != nil || id != 0 || !time.Now().Before(end) {
+			return id, err
+		}
+		if _, err := u.service.client.Pause(ctx, look, 0); err != nil {
+			return 0, fmt.Errorf("%s: look for the upload request of a lost answer: %w", pkg, err)
+		}
+	}
+}
+
+// find is one look; 0 means that there is none.
 func (u *upload) find(ctx context.Context) (int64, error) {
 	since := u.state.InitiatedAt.Add(-clockTolerance)
 	opts := ListMachineImagesOptions{OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending}
@@ -479,6 +502,9 @@ func (u *upload) find(ctx context.Context) (int64, error) {
 			// The service's clock made the dates that are compared here.
 			if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 				since = since.Add(time.Until(date))
+				if since.After(date) {
+					since = time.Time{} // the clock was ahead then, nobody knows how far
+				}
 			}
 		}
 		return page, err
@@ -741,21 +767,22 @@ func (u *upload) checkSource(fingerprint string) error {
 
 // merge asks for the merge, again if it was asked for before. A repeated merge
 // may be refused because the first one came through, so a refusal counts only
-// if the service has not gone on.
+// if the service has not gone on, and not where the status may be late.
 func (u *upload) merge(ctx context.Context, repeated bool) error {
 	id := u.state.UploadRequestID
 	if _, err := u.service.Merge(ctx, id); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
-		if e, ok := errors.AsType[*Error](err); ok && e.Attempts > 1 {
-			repeated = true
-		}
+		e, _ := errors.AsType[*Error](err)
+		repeated = repeated || e != nil && e.Attempts > 1
+		refused := errors.Is(err, ErrBadRequest) || errors.Is(err, ErrConflict)
 		now, getErr := u.service.Get(ctx, id)
 		if getErr != nil {
 			return err
 		}
-		if s := now.StatusName; !s.Terminal() && !pastMerge(s) && (!repeated || s != StatusPending) {
+		late := repeated && refused && (now.StatusName == StatusPending || u.doubted)
+		if !now.StatusName.Terminal() && !pastMerge(now.StatusName) && !late {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"io/fs"
@@ -191,6 +192,20 @@ func decodeState(t *testing.T, data []byte) checkpointState {
 	}
 	require.NoError(t, json.Unmarshal(data, &sealed))
 	return sealed.State
+}
+
+// resealed is a checkpoint in which something was changed.
+func resealed(t *testing.T, data []byte, change func(fields map[string]any)) []byte {
+	t.Helper()
+	var sealed struct {
+		SHA256 string         `json:"sha256"`
+		State  map[string]any `json:"state"`
+	}
+	require.NoError(t, json.Unmarshal(data, &sealed))
+	change(sealed.State)
+	sum := sha256.Sum256([]byte(jsonText(t, sealed.State)))
+	sealed.SHA256 = hex.EncodeToString(sum[:])
+	return []byte(jsonText(t, sealed))
 }
 
 // numbers are the acknowledged chunks.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
@@ -447,6 +448,91 @@ func TestUploadMergeRefused(t *testing.T) {
 		_, err := r.images.Upload(ctx, imageOf(data, store))
 		require.ErrorIs(t, err, oraclemarket.ErrBadRequest)
 		require.Equal(t, "oraclemarket.MachineImages.Merge", asUploadError(t, err).Operation)
+		require.Equal(t, "merging", store.only(t).Phase)
+		r.ClearFaults()
+		_, err = r.images.Upload(t.Context(), imageOf(data, store))
+		require.NoError(t, err)
+		requireImage(t, r.only(t), data)
+	})
+}
+
+// onceMerged answers the first merge as something between client and service
+// might: with a 200 that the service knows nothing of.
+type onceMerged struct {
+	next http.RoundTripper
+	done bool
+}
+
+func (m *onceMerged) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPatch && !m.done {
+		m.done = true
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
+	}
+	return m.next.RoundTrip(r)
+}
+
+// A service that says that nothing was merged is believed, and asked again. If
+// it refuses that, it was merged after all and its status is late.
+func TestUploadMergedByMistake(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]bool{"it was not": false, "its status is late": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				listener := emulator.NewPipeListener()
+				s := oraclemarkettest.NewServer(oraclemarkettest.WithListener(listener))
+				defer s.Close()
+				transport := &http.Transport{DialContext: listener.DialContext}
+				defer transport.CloseIdleConnections()
+				once := &onceMerged{next: transport, done: late}
+				r := &uploadRig{Server: s, images: uploadClient(t, s, listener, clientOptions{
+					oraclemarket.WithHTTPClient(&http.Client{Transport: once}),
+				})}
+				initiated := func(times int) {
+					if late {
+						r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Times: times, Body: fmt.Sprintf(
+							`{"uploadRequestId":%d,"statusName":"Initiated","uploadedChunks":3,"pendingChunks":0}`, r.only(t).ID)})
+					}
+				}
+				data, store := randomBytes(3*testChunk), &memStore{}
+				req := imageOf(data, store)
+				req.Progress = func(oraclemarket.UploadProgress) { r.ClearFaults(); initiated(-1) }
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				_, err := r.images.Upload(ctx, req)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorContains(t, err, `last status "Initiated"`)
+				require.Equal(t, "merged", store.only(t).Phase)
+
+				r.ClearFaults()
+				initiated(3)
+				if late {
+					r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: http.StatusConflict})
+				}
+				ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				_, err = r.images.Upload(ctx, imageOf(data, store))
+				require.NoError(t, err)
+				requireImage(t, r.only(t), data)
+				require.Zero(t, r.FaultsLeft())
+			})
+		})
+	}
+}
+
+// Pending may come before the merge, so that it tells nothing when the service
+// was down each time it was asked for one.
+func TestUploadMergeNeverTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		data, store := randomBytes(3*testChunk), &memStore{}
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: http.StatusServiceUnavailable, Times: 5})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Times: -1, Body: `{"uploadRequestId":7934470,"statusName":"Pending","uploadedChunks":3,"pendingChunks":0}`})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err := r.images.Upload(ctx, imageOf(data, store))
+		require.ErrorIs(t, err, oraclemarket.ErrServer)
 		require.Equal(t, "merging", store.only(t).Phase)
 		r.ClearFaults()
 		_, err = r.images.Upload(t.Context(), imageOf(data, store))

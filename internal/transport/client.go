@@ -271,6 +271,9 @@ func userAgent(application string) string {
 	return application + " " + own
 }
 
+// TryTimeout is how long a try of a small call takes at most.
+func (c *Client) TryTimeout() time.Duration { return c.config.TryTimeout }
+
 // MaxAttempts is how many tries a call gets.
 func (c *Client) MaxAttempts() int { return c.loop.RetryMax + 1 }
 
