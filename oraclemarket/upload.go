@@ -52,12 +52,13 @@ type UploadRequest struct {
 	// path's last part.
 	FileName string
 	// File is read from 0 to Size, by several goroutines at once, and twice:
-	// for the checksum of a chunk and to send it. Never after Upload returned.
+	// for the checksum of a chunk and to send it. Never after Upload returned,
+	// so that a ReadAt that hangs keeps it from doing so.
 	File io.ReaderAt
 	// Size is the file's length in bytes, above 0.
 	Size int64
 	// ModTime is when the file was last changed. A checkpoint is refused when
-	// it differs. Zero if that is not known.
+	// it differs. Zero if that is not known: then it is not compared.
 	ModTime time.Time
 
 	// ChunkSize is the length of a chunk in bytes, the last one aside. 0 is
@@ -150,9 +151,12 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // know any more starts over. The checkpoint is deleted when the request has
 // ended.
 //
-// An image never leaves two upload requests behind: if the answer to the first
-// request of an upload is lost, even by a crash, List is searched for it. Only
-// if that finds several that fit, the error matches ErrAmbiguous and names them.
+// Nor does an image leave two upload requests behind: if the answer to the first
+// request of an upload is lost, even by a crash, List is searched for it, for as
+// long as a small call may take where the service said nothing. Only if that
+// finds several that fit, the error matches ErrAmbiguous and names them. Without
+// Checkpoints a call that ends early leaves its upload request behind, which
+// Progress and the error name.
 //
 // No chunk is held in memory. When the context ends, what was acknowledged is
 // kept and Upload returns.
@@ -266,10 +270,14 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	u.report()
 	asked := u.state.Phase == phaseMerging // by an earlier call
 	if u.state.Phase == phaseUploading {
-		if err := u.sendChunks(ctx); err != nil {
-			return nil, err
+		err := u.sendChunks(ctx)
+		if err == nil {
+			err = u.checkSource(fingerprint)
 		}
-		if err := u.checkSource(fingerprint); err != nil {
+		if errors.Is(err, ErrSourceChanged) && u.req.Checkpoints != nil {
+			err = fmt.Errorf("%w; %s to upload it as it is now", err, startOver(u.key, u.state.UploadRequestID))
+		}
+		if err != nil {
 			return nil, err
 		}
 		if err := u.save(ctx, phaseMerging); err != nil {
@@ -337,7 +345,7 @@ func (u *upload) sameUpload(found *checkpoint) error {
 	switch {
 	case found.Size != now.Size:
 		changed = sourceChanged("its size was %d and is %d", found.Size, now.Size)
-	case !found.ModTime.Equal(now.ModTime):
+	case !found.ModTime.Equal(now.ModTime) && !found.ModTime.IsZero() && !now.ModTime.IsZero():
 		changed = sourceChanged("its modification time was %s and is %s",
 			found.ModTime.Format(time.RFC3339Nano), now.ModTime.Format(time.RFC3339Nano))
 	case found.Fingerprint != now.Fingerprint:
@@ -353,11 +361,19 @@ func (u *upload) sameUpload(found *checkpoint) error {
 		}
 		return nil
 	}
-	what := "delete checkpoint " + u.key
-	if found.UploadRequestID != 0 {
-		what += fmt.Sprintf(" and upload request %d", found.UploadRequestID)
+	back := "bring the old file back"
+	if found.Size == now.Size && found.Fingerprint == now.Fingerprint {
+		back = "give what it began with"
 	}
-	return fmt.Errorf("%w; bring the old file back to go on, or %s to start over", changed, what)
+	return fmt.Errorf("%w; %s to go on, or %s to start over", changed, back, startOver(u.key, found.UploadRequestID))
+}
+
+// startOver is what to do to begin an upload anew.
+func startOver(key string, uploadRequestID int64) string {
+	if uploadRequestID == 0 {
+		return "delete checkpoint " + key
+	}
+	return fmt.Sprintf("delete checkpoint %s and upload request %d", key, uploadRequestID)
 }
 
 func sourceChanged(format string, args ...any) error {

@@ -248,6 +248,7 @@ func TestUploadFileChangesMeanwhile(t *testing.T) {
 			}
 			require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
 			require.ErrorContains(t, err, strings.TrimSuffix(text, "Z"))
+			require.ErrorContains(t, err, fmt.Sprintf("and upload request %d to upload it as it is now", r.only(t).ID))
 			require.Zero(t, r.Count(oraclemarkettest.OpMerge))
 		}
 	}
@@ -765,4 +766,28 @@ func TestUploadLocked(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// A time that one of two calls does not know says nothing, and what is no
+// change of the file is not called one.
+func TestUploadResumeAdvice(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	store := &memStore{}
+	data := r.interrupted(t, store, 4)
+	req := imageOf(data, store)
+	req.ChunkSize = 999
+	_, err := r.images.Upload(t.Context(), req)
+	require.ErrorContains(t, err, "the chunk size was 1000 and is 999; give what it began with to go on, or delete checkpoint")
+
+	req = imageOf(data, store)
+	req.Size--
+	_, err = r.images.Upload(t.Context(), req)
+	require.ErrorContains(t, err, "; bring the old file back to go on, or delete checkpoint")
+
+	req = imageOf(data, store)
+	req.ModTime = time.Time{}
+	_, err = r.images.Upload(t.Context(), req)
+	require.NoError(t, err)
+	requireImage(t, r.only(t), data)
 }
