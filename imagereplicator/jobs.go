@@ -244,9 +244,9 @@ func (s *JobsService) get(ctx context.Context, jobID string) (*Job, time.Duratio
 		Repeat:    transport.Safe,
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, resp.RetryAfter(), err
 	}
-	return &answer.Job, transport.RetryAfter(resp.Header), nil
+	return &answer.Job, resp.RetryAfter(), nil
 }
 
 // List returns the jobs of the token's tenant, in the service's order, in one

@@ -163,6 +163,36 @@ func TestWaitRidesOutTemporaryFailures(t *testing.T) {
 	})
 }
 
+// An outage is gone through by as many as wait, though the retries of the
+// client are soon used up.
+func TestWaitThroughAnOutage(t *testing.T) {
+	const jobs = 200
+	synctest.Test(t, func(t *testing.T) {
+		server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(5*time.Minute))
+		client := server.Client(overPipe)
+		ids := make([]string, jobs)
+		for i := range ids {
+			ids[i] = create(t, client)
+		}
+		var waiting sync.WaitGroup
+		failed := make([]error, jobs)
+		for i, id := range ids {
+			waiting.Go(func() { _, failed[i] = client.Jobs.Wait(t.Context(), id) })
+		}
+		<-time.After(time.Minute)
+		server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpGet, Status: 503, Times: -1})
+		<-time.After(time.Minute)
+		before := server.Count(imagereplicatortest.OpGet)
+		<-time.After(time.Minute)
+		require.Less(t, server.Count(imagereplicatortest.OpGet)-before, jobs*60/7, "looks go on at their pace")
+		server.ClearFaults()
+		waiting.Wait()
+		for i := range ids {
+			require.NoError(t, failed[i])
+		}
+	})
+}
+
 func TestWaitErrors(t *testing.T) {
 	client, mock := mocked(t)
 	mock.RegisterResponder(http.MethodGet, jobURL, answer(t, http.StatusNotFound, "error_404_webob.json"))

@@ -168,11 +168,11 @@ func (s *ImageDiffsService) one(ctx context.Context, diffID int64, call *transpo
 	}
 	answer, resp, err := transport.Do[wireDiffStatus](ctx, s.client.Client, call)
 	if err != nil {
-		return nil, 0, err
+		return nil, resp.RetryAfter(), err
 	}
 	status := answer.status()
 	status.DiffID = cmp.Or(status.DiffID, diffID)
-	return status, transport.RetryAfter(resp.Header), nil
+	return status, resp.RetryAfter(), nil
 }
 
 // RejectImageDiffOptions says what else happens to a rejected diff.

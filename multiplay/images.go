@@ -314,9 +314,9 @@ func (s *ImagesService) rolloutStatus(ctx context.Context, imageID int64, opts *
 		[]string{"cfp", "v2", "project", project, "image", strconv.FormatInt(imageID, 10), "status"}, query)
 	status, resp, err := transport.Do[RolloutStatus](ctx, s.client.Client, call)
 	if err != nil {
-		return nil, 0, err
+		return nil, resp.RetryAfter(), err
 	}
-	return status, transport.RetryAfter(resp.Header), nil
+	return status, resp.RetryAfter(), nil
 }
 
 // RolloutError is a rollout that ended without reaching every machine.

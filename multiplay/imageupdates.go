@@ -144,12 +144,12 @@ func (s *ImageUpdatesService) one(ctx context.Context, updateID int64, call *tra
 	}
 	answer, resp, err := transport.Do[wireUpdateStatus](ctx, s.client.Client, call)
 	if err != nil {
-		return nil, 0, err
+		return nil, resp.RetryAfter(), err
 	}
 	status := answer.status()
 	// In the example of the answer, but not in its field table.
 	status.UpdateID = cmp.Or(status.UpdateID, updateID)
-	return status, transport.RetryAfter(resp.Header), nil
+	return status, resp.RetryAfter(), nil
 }
 
 // Wait polls an image update until it has ended, and returns the last status

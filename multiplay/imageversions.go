@@ -157,11 +157,11 @@ func (s *ImageVersionsService) status(ctx context.Context, imageVersionID int64)
 	call.Check = checkStatus
 	answer, resp, err := transport.Do[wireVersionStatus](ctx, s.client.Client, call)
 	if err != nil {
-		return nil, 0, err
+		return nil, resp.RetryAfter(), err
 	}
 	status := answer.status()
 	status.ImageVersionID = cmp.Or(status.ImageVersionID, imageVersionID)
-	return status, transport.RetryAfter(resp.Header), nil
+	return status, resp.RetryAfter(), nil
 }
 
 // Wait polls the job that makes an image version until it has ended, and

@@ -528,9 +528,9 @@ func (s *MachineImagesService) get(ctx context.Context, uploadRequestID int64) (
 		Repeat:    transport.Safe,
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, resp.RetryAfter(), err
 	}
-	return &r.MachineImageUploadRequest, transport.RetryAfter(resp.Header), nil
+	return &r.MachineImageUploadRequest, resp.RetryAfter(), nil
 }
 
 // statusAnswer is a record that must be one, unlike the {} of a proxy: that

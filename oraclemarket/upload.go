@@ -471,9 +471,9 @@ func (u *upload) initiate(ctx context.Context) error {
 		if e, ok := errors.AsType[*Error](err); ok {
 			retryAfter = e.RetryAfter
 			lookFor = 0
-			if e.StatusCode != http.StatusInternalServerError && e.StatusCode != http.StatusServiceUnavailable {
-				// The service itself did not say that it failed, so it may be
-				// about to succeed.
+			switch e.StatusCode {
+			case 0, http.StatusRequestTimeout, http.StatusBadGateway, http.StatusGatewayTimeout:
+				// Not what the service itself says: it may be about to succeed.
 				lookFor = u.service.client.TryTimeout()
 			}
 		}
@@ -500,7 +500,7 @@ func (u *upload) findFor(ctx context.Context, most time.Duration) (int64, error)
 		if err != nil || id != 0 || !time.Now().Before(end) {
 			return id, err
 		}
-		if _, err := u.service.client.Pause(ctx, look, 0); err != nil {
+		if _, err := u.service.client.Pause(ctx, min(look, 3), 0); err != nil { // of 4 s at most
 			return 0, fmt.Errorf("%s: look for the upload request of a lost answer: %w", pkg, err)
 		}
 	}

@@ -74,6 +74,10 @@ type Job[T any] struct {
 	Same func(older, newer T) bool
 }
 
+// patience is how long looks may fail in passing before waiting ends. Each of
+// them went through the retries of its own call.
+const patience = 5 * time.Minute
+
 // Watch yields the job's first state and each that differs from the one
 // before, and ends with the job; after the last state of one that ended badly
 // it yields Failed. An error ends it, too, and comes with the last state seen.
@@ -87,12 +91,24 @@ func Watch[T any, O ~func(*Options)](ctx context.Context, j *Job[T], opts []O) i
 		}
 		seen := false
 		interval := o.First
+		lastGood := time.Now()
 		for {
 			state, after, err := j.Get(ctx)
 			if err != nil {
-				yield(last, j.early(last, seen, err))
-				return
+				// Before there was a state it may be that there never will be.
+				passing := seen && ctx.Err() == nil && errors.Is(err, transport.ErrPassing)
+				if !passing || time.Since(lastGood) > patience-min(after, patience) {
+					yield(last, j.early(last, seen, err))
+					return
+				}
+				if err := sleep(ctx, spread(interval, after, o.Max)); err != nil {
+					yield(last, j.early(last, seen, err))
+					return
+				}
+				interval = min(interval*3/2, o.Max)
+				continue
 			}
+			lastGood = time.Now()
 			changed := !seen || !j.Same(last, state)
 			last, seen = state, true
 			if changed && !yield(state, nil) {

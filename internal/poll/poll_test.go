@@ -233,6 +233,90 @@ func TestRetryAfterForEver(t *testing.T) {
 	}
 }
 
+// outage is a job whose service cannot be asked between two times.
+type outage struct {
+	script
+
+	from, to time.Duration
+	err      error
+	failed   []time.Time
+}
+
+func (o *outage) job(start time.Time) *Job[state] {
+	j := o.script.job()
+	j.Get = func(ctx context.Context) (state, time.Duration, error) {
+		if at := time.Since(start); at >= o.from && at < o.to {
+			o.failed = append(o.failed, time.Now())
+			return state{}, o.after, o.err
+		}
+		s, _, err := o.get(ctx)
+		return s, 0, err
+	}
+	return j
+}
+
+// An outage that passes is gone through, at the pace of the looks; one that
+// does not is told after a while, with what was seen last.
+func TestOutage(t *testing.T) {
+	passing := &transport.Error{Operation: "jobs.Jobs.Get", StatusCode: 503}
+	for name, tt := range map[string]struct {
+		from, to, after time.Duration
+		err             error
+		ends            time.Duration // 0 for never
+	}{
+		"four minutes":                {from: time.Minute, to: 5 * time.Minute, err: passing},
+		"for good":                    {from: time.Minute, to: time.Hour, err: passing, ends: 6 * time.Minute},
+		"the service asks to wait":    {from: time.Minute, to: 4 * time.Minute, err: passing, after: time.Minute},
+		"longer than waiting goes on": {from: time.Minute, to: time.Hour, err: passing, after: 6 * time.Minute, ends: time.Minute},
+		"for ever":                    {from: time.Minute, to: time.Hour, err: passing, after: math.MaxInt64, ends: time.Minute},
+		"from the start":              {to: 10 * time.Second, err: passing, ends: time.Nanosecond},
+		"none":                        {from: time.Minute, to: 2 * time.Minute, err: &transport.Error{StatusCode: 404}, ends: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := &outage{from: tt.from, to: tt.to, err: tt.err}
+				o.after = tt.after
+				for range 1000 {
+					o.states = append(o.states, state{status: "running"})
+				}
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+				defer cancel()
+				_, err := Wait(ctx, o.job(start), []option(nil))
+				if tt.ends == 0 {
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					require.Greater(t, len(o.failed), 2)
+				} else {
+					require.Equal(t, tt.err, errors.Unwrap(err))
+					require.GreaterOrEqual(t, time.Since(start), tt.ends-time.Nanosecond)
+					require.LessOrEqual(t, time.Since(start), tt.ends+2*DefaultMax)
+				}
+				if tt.from > 0 {
+					require.ErrorContains(t, err, `last status "running"`)
+				}
+				for i := 1; i < len(o.failed); i++ {
+					require.GreaterOrEqual(t, o.failed[i].Sub(o.failed[i-1]), max(tt.after, DefaultMax/2-time.Second))
+				}
+			})
+		})
+	}
+}
+
+// Who waits through an outage is not kept in it.
+func TestOutageIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &outage{script: script{states: []state{{status: "running"}}}, from: 1, to: time.Hour, err: &transport.Error{StatusCode: 503}}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errWindow)
+		defer cancel()
+		start := time.Now()
+		_, err := Wait(ctx, o.job(start), []option(nil))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, errWindow)
+		require.ErrorContains(t, err, `last status "running"`)
+		require.Equal(t, time.Minute, time.Since(start))
+	})
+}
+
 // Watch tells changes and nothing else, the first state and the last included.
 func TestWatchYieldsChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

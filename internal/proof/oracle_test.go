@@ -11,6 +11,7 @@ const (
 	longestWait   = 2 * time.Minute // the longest Retry-After that is obeyed
 	tryTimeout    = 30 * time.Second
 	stallTimeout  = 60 * time.Second
+	lookWait      = 4 * time.Second // the longest between two looks for what was lost
 	refreshFlight = 2 * time.Minute // for a token that several calls may wait for
 )
 
@@ -116,6 +117,11 @@ func expect(o *operation, f *fault, always bool) outcome {
 	if f.wait > 0 && waits > 0 {
 		w.least = max(w.least, repeated(waits, f.wait))
 		w.most += repeated(waits, f.wait)
+	}
+	if o.class == adopted && (kind == lost || f.status == 408 || f.status == 502 || f.status == 504) {
+		// The service itself said nothing: it is looked at for the time of a try before there is another.
+		w.least += repeated(w.attempts-1, tryTimeout)
+		w.most += repeated(w.attempts-1, tryTimeout+lookWait)
 	}
 	if f.slow {
 		slow := w.attempts

@@ -77,7 +77,8 @@ func BytesBody(contentType string, data []byte) *Body {
 	}
 }
 
-// Response is a complete 2xx answer.
+// Response is a complete 2xx answer; of a call that failed, what there was of
+// the last one.
 type Response struct {
 	StatusCode int
 	Header     http.Header
@@ -95,12 +96,13 @@ type RefusalError struct {
 
 func (r *RefusalError) Error() string { return r.Message }
 
-// Do sends the call and decodes its JSON answer into a T.
+// Do sends the call and decodes its JSON answer into a T. The response is nil
+// where nothing was sent.
 func Do[T any](ctx context.Context, c *Client, call *Call) (*T, *Response, error) {
 	out := new(T)
 	resp, err := c.do(ctx, call, out)
 	if err != nil {
-		return nil, nil, err
+		return nil, resp, err
 	}
 	return out, resp, nil
 }

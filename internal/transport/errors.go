@@ -26,6 +26,10 @@ var (
 	ErrInvalidArgument  = errors.New("invalid argument")
 )
 
+// ErrPassing matches a call that was tried in vain, and may well succeed some
+// time later. The client packages keep it to themselves.
+var ErrPassing = errors.New("passing failure")
+
 // Error is a call that failed after it was found valid. The client packages
 // have types with the same fields, so that *Error converts to theirs.
 type Error struct {
@@ -104,8 +108,23 @@ func (e *Error) Is(target error) bool {
 		return e.StatusCode == http.StatusTooManyRequests
 	case ErrServer:
 		return e.StatusCode >= 500
+	case ErrPassing:
+		return e.passing()
 	default:
 		return false
+	}
+}
+
+func (e *Error) passing() bool {
+	switch {
+	case e.RetryAfter > maxRetryAfter, isPermanent(e.Err):
+		return false
+	case errors.Is(e.Err, errNoCredentials):
+		return errors.Is(e.Err, ErrPassing) // the call for them
+	case e.StatusCode == 0, e.StatusCode >= 200 && e.StatusCode < 300:
+		return e.Err != nil // no answer, or one that makes no sense
+	default:
+		return passingStatus(e.StatusCode)
 	}
 }
 

@@ -1,8 +1,11 @@
 package transport
 
 import (
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -91,7 +94,7 @@ func TestErrorOfAnAnswer(t *testing.T) {
 		s := serveTCP(t, answer(reply("409 Conflict", name+": req-1\r\nRetry-After: 30\r\nContent-Type: application/json\r\n", body)))
 		c := newClient(t, Config{BaseURL: s.url()})
 		_, resp, err := Do[result](t.Context(), c, get(Safe))
-		require.Nil(t, resp)
+	require.Equal(t, 30*time.Second, resp.RetryAfter())
 		require.Equal(t, &Error{
 			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.url() + "/jobs/7", StatusCode: http.StatusConflict,
 			Code: "E7", Message: "not yet", RequestID: "req-1", Attempts: 1, RetryAfter: 30 * time.Second, Body: body,
@@ -109,4 +112,38 @@ func TestWrapError(t *testing.T) {
 	}})
 	_, err := DoEmpty(t.Context(), c, get(Safe))
 	require.Equal(t, errOwn, err)
+}
+
+// What may well succeed some time later, as one who waits wants to know.
+func TestPassing(t *testing.T) {
+	login := func(status int) error {
+		return fmt.Errorf("%w: %w", errNoCredentials, &Error{StatusCode: status})
+	}
+	for name, tt := range map[string]struct {
+		e    Error
+		want bool
+	}{
+		"400":                         {Error{StatusCode: 400}, false},
+		"401":                         {Error{StatusCode: 401}, false},
+		"404":                         {Error{StatusCode: 404}, false},
+		"408":                         {Error{StatusCode: 408}, true},
+		"429":                         {Error{StatusCode: 429}, true},
+		"500":                         {Error{StatusCode: 500}, true},
+		"501":                         {Error{StatusCode: 501}, false},
+		"503":                         {Error{StatusCode: 503}, true},
+		"503 for long":                {Error{StatusCode: 503, RetryAfter: maxRetryAfter + 1}, false},
+		"504":                         {Error{StatusCode: 504}, true},
+		"redirect":                    {Error{StatusCode: 302}, false},
+		"no answer":                   {Error{Err: io.EOF}, true},
+		"an answer without sense":     {Error{StatusCode: 200, Err: io.ErrUnexpectedEOF}, true},
+		"a no in an answer":           {Error{StatusCode: 200, Message: "no"}, false},
+		"an answer that is too large": {Error{StatusCode: 200, Err: ErrResponseTooLarge}, false},
+		"an untrusted certificate":    {Error{Err: &tls.CertificateVerificationError{Err: io.EOF}}, false},
+		"a name that does not exist":  {Error{Err: &net.DNSError{IsNotFound: true}}, false},
+		"a login that is refused":     {Error{Err: login(401)}, false},
+		"a login that is not served":  {Error{Err: login(503)}, true},
+		"a source of tokens":          {Error{Err: fmt.Errorf("%w: %w", errNoCredentials, io.EOF)}, false},
+	} {
+		require.Equal(t, tt.want, errors.Is(&tt.e, ErrPassing), name)
+	}
 }

@@ -111,7 +111,7 @@ func (c *Client) do(ctx context.Context, call *Call, into any) (*Response, error
 		x.ended = ContextErr(ctx)
 	}
 	if x.last.err != nil {
-		return nil, c.fail(x)
+		return x.response(), c.fail(x)
 	}
 	c.budget.refund(x.paid)
 	return &x.answer, nil
@@ -175,12 +175,17 @@ func (x *exchange) mayRepeat() bool {
 	if x.call.Repeat == Once {
 		return t.status == http.StatusTooManyRequests || t.status == 0 && !t.maybeSent
 	}
-	switch t.status {
-	case 0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+	return t.status == 0 || passingStatus(t.status) || t.unreadable()
+}
+
+func passingStatus(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
+	default:
+		return false
 	}
-	return t.unreadable()
 }
 
 // ambiguous tells whether the service may have carried out a call that must
@@ -245,9 +250,13 @@ func (t *try) retryAfter() (time.Duration, bool) {
 	return parseRetryAfter(t.header, time.Now())
 }
 
-// RetryAfter is how long an answer asks to wait, in seconds or up to a date.
-func RetryAfter(h http.Header) time.Duration {
-	wait, _ := parseRetryAfter(h, time.Now())
+// RetryAfter is how long the answer asks to wait, in seconds or up to a date. 0
+// when it does not, or there is none.
+func (r *Response) RetryAfter() time.Duration {
+	if r == nil {
+		return 0
+	}
+	wait, _ := parseRetryAfter(r.Header, time.Now())
 	return wait
 }
 

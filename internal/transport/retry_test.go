@@ -172,8 +172,9 @@ func TestParseRetryAfter(t *testing.T) {
 		require.Equal(t, want.wait, wait, text)
 		require.Equal(t, want.ok, ok, text)
 	}
-	require.Zero(t, RetryAfter(http.Header{}))
-	require.Equal(t, 3*time.Second, RetryAfter(http.Header{"Retry-After": {"3"}}))
+	require.Zero(t, (*Response)(nil).RetryAfter())
+	require.Zero(t, (&Response{}).RetryAfter())
+	require.Equal(t, 3*time.Second, (&Response{Header: http.Header{"Retry-After": {"3"}}}).RetryAfter())
 }
 
 func FuzzParseRetryAfter(f *testing.F) {

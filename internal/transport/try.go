@@ -84,7 +84,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		var err error
 		if used, err = c.config.Credentials.Grant(parent); err != nil {
 			out.local = true
-			out.err = fmt.Errorf("no credentials to send: %w", ended(parent, err))
+			out.err = fmt.Errorf("%w: %w", errNoCredentials, ended(parent, err))
 			return nil, used
 		}
 		out.grant = used
@@ -173,6 +173,8 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 	}
 	return resp, used
 }
+
+var errNoCredentials = errors.New("no credentials to send")
 
 // errStatus stands for a status that says it all.
 var errStatus = errors.New("bad status")
