@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,6 +96,7 @@ func TestLoginFails(t *testing.T) {
 	}{
 		"refused":       {401, `{"message":"bad key"}`, ErrUnauthorized, 1},
 		"down":          {503, ``, ErrServer, 2},
+		"out of reach":  {0, ``, syscall.ECONNREFUSED, 2},
 		"not a token":   {200, `{"access_token":""}`, nil, 1},
 		"not JSON":      {200, `eyJ0aGUtdG9rZW4iOiJpbiBwbGFpbiJ9`, nil, 2},
 		"wrong expiry":  {200, `{"access_token":"the-token-itself","expires_in":"soon"}`, nil, 2},
@@ -102,6 +105,9 @@ func TestLoginFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			mock := httpmock.NewMockTransport()
 			mock.RegisterResponder(http.MethodGet, tokenURL, httpmock.NewStringResponder(test.status, test.body))
+			if test.status == 0 {
+				mock.RegisterResponder(http.MethodGet, tokenURL, httpmock.NewErrorResponder(&net.OpError{Op: "dial", Err: test.sentinel}))
+			}
 			client, err := tokenClient(t, mock, ClientCredentials("the-id", "the-secret"))
 			require.NoError(t, err)
 			_, err = client.MachineImages.Initiate(t.Context(), &InitiateUploadRequest{
@@ -110,6 +116,10 @@ func TestLoginFails(t *testing.T) {
 			_ = requireError(t, err)
 			if test.sentinel != nil {
 				require.ErrorIs(t, err, test.sentinel)
+				login, ok := errors.AsType[*Error](errors.Unwrap(requireError(t, err)))
+				require.True(t, ok)
+				require.NotEmpty(t, login.Hint)
+				require.Equal(t, 1, strings.Count(err.Error(), login.Hint), "%v", err)
 			}
 			require.NotErrorIs(t, err, ErrAmbiguous, "the call itself was never sent")
 			require.Equal(t, test.tries, mock.GetTotalCallCount())

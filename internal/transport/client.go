@@ -46,12 +46,15 @@ const maxInFlight = 64
 
 // Config is what a client package's options fill in; New checks it.
 type Config struct {
-	Package     string            // prefix of argument errors, as in "oraclemarket"
-	BaseURL     string            // absolute
-	BaseURLName string            // what an error about it names, "WithBaseURL" if empty
-	Credentials auth.Credentials  // nil for none
-	Header      map[string]string // of each request to the service's own origin
-	PublicQuery []string          // query names whose values errors and the log may show
+	Package     string // prefix of argument errors, as in "oraclemarket"
+	BaseURL     string // absolute
+	BaseURLName string // what an error about it names, "WithBaseURL" if empty
+	// InsecureName is what the same error says permits plain http,
+	// "WithInsecureHTTP()" if empty.
+	InsecureName string
+	Credentials  auth.Credentials  // nil for none
+	Header       map[string]string // of each request to the service's own origin
+	PublicQuery  []string          // query names whose values errors and the log may show
 	// WrapError makes the package's own error of what Do returns.
 	WrapError func(*Error) error
 
@@ -194,7 +197,8 @@ func parseBaseURL(config *Config) (*url.URL, error) {
 	case strings.Contains(u.Path, "//"), hasDotSegment(u.Path):
 		return nil, invalid("must not have empty or dot segments in its path")
 	case u.Scheme == "http" && !config.InsecureHTTP && !isLoopback(u.Hostname()):
-		return nil, invalid("plain http would send the credentials unencrypted: use https, or WithInsecureHTTP() in a trusted network")
+		return nil, invalid("plain http would send the credentials unencrypted: use https, or %s in a trusted network",
+			cmp.Or(config.InsecureName, "WithInsecureHTTP()"))
 	}
 	u.Host = strings.TrimSuffix(u.Host, ":") // a port that is empty
 	u.Path = strings.TrimSuffix(u.Path, "/")

@@ -132,6 +132,8 @@ func (e *Error) passing() bool {
 func (e *Error) hint() string {
 	op, _ := errors.AsType[*net.OpError](e.Err)
 	switch {
+	case errors.Is(e.Err, errNoCredentials):
+		return "" // the error of the call for them has its own
 	case e.Ambiguous:
 		return "the service may have carried it out: look before repeating it"
 	case op != nil && op.Op == "dial":
