@@ -94,7 +94,7 @@ func TestErrorOfAnAnswer(t *testing.T) {
 		s := serveTCP(t, answer(reply("409 Conflict", name+": req-1\r\nRetry-After: 30\r\nContent-Type: application/json\r\n", body)))
 		c := newClient(t, Config{BaseURL: s.url()})
 		_, resp, err := Do[result](t.Context(), c, get(Safe))
-	require.Equal(t, 30*time.Second, resp.RetryAfter())
+		require.Equal(t, 30*time.Second, resp.RetryAfter())
 		require.Equal(t, &Error{
 			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.url() + "/jobs/7", StatusCode: http.StatusConflict,
 			Code: "E7", Message: "not yet", RequestID: "req-1", Attempts: 1, RetryAfter: 30 * time.Second, Body: body,
