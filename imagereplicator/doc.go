@@ -71,6 +71,10 @@
 // of jobs can be waited for at once; a waiter costs about 8 KB, and all share
 // the client's connections.
 //
+// A look that fails in passing, after its own tries, is repeated for 5 minutes
+// since the last good one, so that both go through short outages. The first look
+// ends waiting if it fails.
+//
 // A job that ends canceled or in error is a [*StateError]. After Cancel the job
 // can also end replicated, when the copy was complete first. A status that is
 // not known is passed on as it is, and is no end.

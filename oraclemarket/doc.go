@@ -47,8 +47,9 @@
 // There are 5 tries by default, between them 0.5 s to 30 s with jitter, or what
 // a Retry-After header asks for; one of more than two minutes ends the call.
 // Retries cost from a budget that successes fill, so that a service in trouble
-// is not asked more and more often. A small call has 30 s a try, an upload ends
-// when no byte has moved for 60 s ([ErrStalled]). See [WithRetry] and
+// is not asked more and more often. A host name that does not exist and a
+// certificate that is not trusted are final. A small call has 30 s a try, an
+// upload ends when no byte has moved for 60 s ([ErrStalled]). See [WithRetry] and
 // [WithTimeouts]. A client has at most 64 requests under way; others wait for
 // their turn, and their time starts with it.
 //
@@ -69,7 +70,8 @@
 // that has changed is refused ([ErrSourceChanged]), as is a checkpoint that is in
 // use ([ErrCheckpointLocked]) or damaged ([ErrCheckpointInvalid]). An upload whose
 // very first answer was lost is found again by listing, so that no image leaves
-// two upload requests.
+// two upload requests, unless the service carries out the first call more than
+// half a minute after it was lost.
 //
 // # Waiting
 //
@@ -77,6 +79,10 @@
 // [MachineImagesService.Watch] yields each change on the way. Both look at once,
 // again within a second and then less and less often, down to every 7.5 to 15
 // seconds; see [WithPollInterval]. A request that ended badly is a [*StateError].
+//
+// A look that fails in passing, after its own tries, is repeated for 5 minutes
+// since the last good one, so that both go through short outages. The first look
+// ends waiting if it fails.
 //
 // # Errors
 //

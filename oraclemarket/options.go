@@ -56,7 +56,9 @@ func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 }
 
 // WithTimeouts bounds one try: a small call as a whole (default 30 s), and an
-// upload by the time in which no byte moves (default 60 s). Zero keeps a
+// upload by the time in which no byte moves (default 60 s): none is read from the
+// source, and on Linux and macOS none of those that the kernel took arrives.
+// After its last byte it may take as long as all of them took. Zero keeps a
 // default. There is no limit on a whole upload but the context's.
 func WithTimeouts(try, stall time.Duration) Option {
 	return func(c *config) { c.TryTimeout, c.StallTimeout = try, stall }
