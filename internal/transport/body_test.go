@@ -123,6 +123,20 @@ func TestSlowUpload(t *testing.T) {
 	})
 }
 
+// What took long to send may stand in buffers on the way for as long.
+func TestSlowAnswerToASlowUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const piece, pieces = 64 << 10, 20
+		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, func(c net.Conn, r *http.Request) bool {
+			<-time.After(900 * time.Second)
+			return answer(okJSON("{}"))(c, r)
+		}))
+		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, pieces*piece)))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, s.requests.Load())
+	})
+}
+
 // The wait for a free place is no stall: other uploads have them all.
 func TestUploadsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

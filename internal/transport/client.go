@@ -125,7 +125,7 @@ func New(config Config) (*Client, error) {
 	}
 	next := given.Transport
 	if next == nil {
-		next = newTransport(&config)
+		next = newTransport()
 	}
 	c.budget.tokens = budgetSize
 	c.loop = &retryablehttp.Client{
@@ -153,10 +153,8 @@ func (c *Client) Invalid(field, format string, args ...any) error {
 // BaseURL is where calls go, without a slash at the end.
 func (c *Client) BaseURL() string { return c.base.String() }
 
-func newTransport(config *Config) *http.Transport {
+func newTransport() *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
-	// Behind the limits of a try, which say more; in case one is missed.
-	t.ResponseHeaderTimeout = max(config.TryTimeout, config.StallTimeout) + 5*time.Second
 	t.MaxIdleConnsPerHost = maxInFlight
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	// Parallel chunks want parallel connections; HTTP/2 would put all of them
