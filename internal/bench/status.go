@@ -150,7 +150,6 @@ const (
 // transport is set as the SDK's own, for all of them.
 func transport() *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
-	t.ResponseHeaderTimeout = 65 * time.Second
 	t.MaxIdleConnsPerHost = 64
 	return t
 }
