@@ -138,6 +138,9 @@ func (p *program) summary(transfers []*transfer, advice string) error {
 	}
 	_ = table.Flush()
 	p.out.Line("%s", strings.TrimSuffix(text.String(), "\n"))
+	if p.builtIn() {
+		p.out.Line("this was the built-in service: nothing was copied")
+	}
 	if failed == 0 {
 		return nil
 	}

@@ -171,6 +171,7 @@ func TestBuiltIn(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), nil, &out, &out))
 	require.Contains(t, out.String(), "no endpoint given: using the built-in service")
+	require.Contains(t, out.String(), "this was the built-in service: nothing was copied")
 	require.Equal(t, 3, strings.Count(out.String(), ": 100% replicated"))
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -58,6 +58,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	} else if p.client, err = p.Connect(); err != nil {
 		return err
 	}
+	if info, err := os.Stat(p.file); p.file != "" && err == nil && !info.Mode().IsRegular() { // opening a pipe could wait for ever
+		return fmt.Errorf("-file %s: must be a regular file", p.file)
+	}
 	if p.file == "" {
 		name, err := makeSample()
 		if err != nil {
@@ -90,6 +93,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	took := time.Since(start)
 	p.out.Line("%s: %d bytes, MD5 %s, %s", image.StatusName, info.Size(), sum, took.Round(time.Millisecond))
+	if p.BuiltIn() {
+		p.out.Line("this was the built-in service: nothing has left this machine")
+	}
 	p.out.Event(map[string]any{
 		"event": "result", "status": image.StatusName, "uploadRequestId": image.UploadRequestID,
 		"bytes": info.Size(), "md5": sum, "seconds": took.Seconds(), "request": image,

@@ -124,6 +124,7 @@ func TestBadFlags(t *testing.T) {
 		"unexpected argument":                 {"extra"},
 		"WithBaseURL: plain http":             {"-endpoint", "http://example.com"},
 		"no such file":                        {"-file", "/does/not/exist"},
+		"must be a regular file":              {"-whole", "-file", t.TempDir()},
 		"give -user":                          {"-user", ""},
 	} {
 		require.ErrorContains(t, run(t.Context(), append(slices.Clip(args), more...), &out, &out), want)

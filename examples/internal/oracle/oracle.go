@@ -19,7 +19,9 @@ type Flags struct {
 // Add defines the flags, with the environment as default.
 func (f *Flags) Add(flags *flag.FlagSet) {
 	flags.StringVar(&f.Endpoint, "endpoint", os.Getenv("ORACLE_MARKETPLACE_ENDPOINT"),
-		"base URL of the service, as in "+oraclemarket.DefaultBaseURL+" (or ORACLE_MARKETPLACE_ENDPOINT); none starts the built-in service")
+		"base URL of the service, as in "+oraclemarket.DefaultBaseURL+" (or ORACLE_MARKETPLACE_ENDPOINT);\n"+
+			"none starts the built-in service. It takes ORACLE_MARKETPLACE_TOKEN, or ORACLE_MARKETPLACE_CLIENT_ID and\n"+
+			"ORACLE_MARKETPLACE_CLIENT_SECRET")
 	flags.StringVar(&f.User, "user", os.Getenv("ORACLE_MARKETPLACE_USER"), "e-mail address of the partner user (or ORACLE_MARKETPLACE_USER)")
 	flags.BoolVar(&f.JSON, "json", false, "print one JSON object a line")
 }
