@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -24,10 +25,11 @@ import (
 func main() { cli.Main(run) }
 
 type program struct {
-	image, job               string
-	tenants                  []string
-	cancel, watch, json      bool
-	endpoint, token, authURL string
+	image, job          string
+	tenants             []string
+	cancel, watch, json bool
+	endpoint, token     string
+	login               string // where to log in
 
 	stdout io.Writer
 	client *imagereplicator.Client
@@ -40,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		stdout:   stdout,
 		endpoint: os.Getenv("IMAGE_REPLICATOR_ENDPOINT"),
 		token:    os.Getenv("IMAGE_REPLICATOR_TOKEN"),
-		authURL:  os.Getenv("OS_AUTH_URL"),
+		login:    cmp.Or(os.Getenv("OS_AUTH_URL"), os.Getenv("OS_CLOUD")),
 	}
 	if err := p.parse(args, stderr); err != nil {
 		return err
@@ -65,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return p.copyAll(ctx)
 }
 
-func (p *program) builtIn() bool { return p.endpoint == "" && p.authURL == "" }
+func (p *program) builtIn() bool { return p.endpoint == "" && p.login == "" }
 
 func (p *program) parse(args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("image-copy", flag.ContinueOnError)
@@ -79,7 +81,7 @@ func (p *program) parse(args []string, stderr io.Writer) error {
 	flags.Usage = func() {
 		_, _ = fmt.Fprint(stderr, "image-copy -image ID -to TENANT[,TENANT…] | -job ID [-watch]\n\n"+
 			"Logs in with OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_PROJECT_ID and OS_REGION_NAME,\n"+
-			"or uses IMAGE_REPLICATOR_ENDPOINT and IMAGE_REPLICATOR_TOKEN.\n\n")
+			"or with the cloud OS_CLOUD of clouds.yaml, or uses IMAGE_REPLICATOR_ENDPOINT and IMAGE_REPLICATOR_TOKEN.\n\n")
 		flags.PrintDefaults()
 	}
 	if err := cli.Parse(flags, args, stderr); err != nil {

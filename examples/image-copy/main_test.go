@@ -177,6 +177,10 @@ func TestBuiltIn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, run(ctx, []string{"-job", imagereplicatortest.JobID, "-watch"}, &out, &out), context.Canceled)
+
+	t.Setenv("OS_CLOUD", "nowhere")
+	t.Setenv("OS_CLIENT_CONFIG_FILE", "/does/not/exist")
+	require.ErrorContains(t, run(t.Context(), []string{"-job", "j"}, io.Discard, io.Discard), "FromCloud: ")
 }
 
 func TestArguments(t *testing.T) {
