@@ -90,6 +90,52 @@ func TestFromCloudForAnotherTenant(t *testing.T) {
 	require.Contains(t, body, `"scope":{"project":{"id":"`+tenant+`"}}`)
 }
 
+func TestFromCloudIsSent(t *testing.T) {
+	for name, test := range map[string]struct{ auth, sent string }{
+		"a domain for each": {
+			"username: u, password: " + secret + ", project_name: p, user_domain_name: UDom, project_domain_name: PDom",
+			passwordLogin(`"name": "u", "domain": {"name": "UDom"}`, `"name": "p", "domain": {"name": "PDom"}`),
+		},
+		"ids before names": {
+			"username: u, password: " + secret + ", project_name: p, user_domain_name: UDom, user_domain_id: ud, " +
+				"project_domain_name: PDom, project_domain_id: pd",
+			passwordLogin(`"name": "u", "domain": {"id": "ud"}`, `"name": "p", "domain": {"id": "pd"}`),
+		},
+		"project id": {
+			"username: u, password: " + secret + ", project_name: p, project_id: pid, user_domain_name: UDom, project_domain_name: PDom",
+			passwordLogin(`"name": "u", "domain": {"name": "UDom"}`, `"id": "pid"`),
+		},
+		"no domain": {
+			"username: u, password: " + secret + ", project_name: p",
+			passwordLogin(`"name": "u", "domain": {"id": "default"}`, `"name": "p", "domain": {"id": "default"}`),
+		},
+		"user id": {
+			"username: u, user_id: uid, password: " + secret + ", project_name: p, user_domain_name: UDom, project_domain_name: PDom",
+			passwordLogin(`"id": "uid"`, `"name": "p", "domain": {"name": "PDom"}`),
+		},
+		"token": {
+			"token: " + secret + ", username: u, user_domain_name: UDom, project_name: p, project_domain_name: PDom",
+			`{"auth": {"identity": {"methods": ["token"], "token": {"id": "` + secret + `"}},
+				"scope": {"project": {"name": "p", "domain": {"name": "PDom"}}}}}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cloudsYAML(t, "clouds: {studio: {auth: {auth_url: '"+authURL+"', "+test.auth+"}}}", "")
+			o, err := keystone.FromCloud("studio")
+			require.NoError(t, err)
+			require.JSONEq(t, test.sent, sent(t, o))
+		})
+	}
+}
+
+// A cloud without a section of credentials is an error, not a crash.
+func TestFromCloudWithoutAuth(t *testing.T) {
+	cloudsYAML(t, "clouds: {studio: {region_name: jp1}}", "")
+	_, err := keystone.FromCloud("studio")
+	require.EqualError(t, err, `keystone: FromCloud: cloud "studio" has no auth`)
+	require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
+}
+
 func TestFromCloudErrors(t *testing.T) {
 	cloudsYAML(t, "clouds: {studio: {auth: "+secret+"}}", "")
 	_, err := keystone.FromCloud("studio")

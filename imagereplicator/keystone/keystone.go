@@ -21,6 +21,9 @@ import (
 
 const pkg = "keystone"
 
+// defaultDomain is the id of the domain that a Keystone has from the start.
+const defaultDomain = "default"
+
 // Options say where Keystone is and how to log in: with an API key and secret,
 // with an application credential, with a token, or with whatever else Auth
 // holds. They print as REDACTED, whatever the verb.
@@ -55,7 +58,8 @@ type Options struct {
 
 	// Auth holds the rest of what gophercloud can log in with: user ids,
 	// domains, tenant names, scopes and trusts, pass codes. Fields above that
-	// are set go before it.
+	// are set go before it. Its DomainID and DomainName are the user's domain; a
+	// tenant named in Scope has that of Scope, which may be another.
 	Auth gophercloud.AuthOptions
 
 	// HTTPClient sends the requests, through its transport; nil for a pooled
@@ -199,14 +203,14 @@ func (o Options) auth() (gophercloud.AuthOptions, error) {
 		return invalid("APIKey", "must not be empty with an API secret")
 	}
 	if auth.Username != "" && auth.DomainID == "" && auth.DomainName == "" {
-		auth.DomainID = "default"
+		auth.DomainID = defaultDomain
 	}
 	scope, err := auth.ToTokenV3ScopeMap()
 	if err != nil {
 		return invalid("Auth", "%v", err)
 	}
 	if scope == nil && password {
-		return invalid("TenantID", "must not be empty: only a tenant's token comes with a service catalog")
+		return invalid("TenantID", "must not be empty: only a tenant's token comes with a service catalog (FromEnv takes it from OS_PROJECT_ID)")
 	}
 	if auth.TokenID == "" || scope != nil {
 		if _, err := auth.ToTokenV3CreateMap(scope); err != nil {
