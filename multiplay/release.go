@@ -211,6 +211,14 @@ type release struct {
 	req    *ReleaseRequest
 	opts   []WaitOption
 	result ReleaseResult
+	told   toldJob
+}
+
+// toldJob is the state of a job that OnEvent was called with.
+type toldJob struct {
+	step  ReleaseStep
+	retry int
+	job   Job
 }
 
 func (r *release) update(ctx context.Context) error {
@@ -224,7 +232,7 @@ func (r *release) update(ctx context.Context) error {
 			})
 			if err == nil {
 				r.result.UpdateID = update.UpdateID
-				r.tell(ReleaseEvent{Step: StepUpdate, Job: &update.Job})
+				r.tellJob(StepUpdate, 0, &update.Job)
 			}
 			return err
 		}); err != nil {
@@ -243,7 +251,7 @@ func (r *release) diff(ctx context.Context) error {
 			})
 			if err == nil {
 				r.result.DiffID = diff.DiffID
-				r.tell(ReleaseEvent{Step: StepDiff, Job: &diff.Job})
+				r.tellJob(StepDiff, 0, &diff.Job)
 			}
 			return err
 		}); err != nil {
@@ -271,7 +279,7 @@ func (r *release) version(ctx context.Context) error {
 		}
 		r.result.Full = full
 		r.result.ImageVersionID = version.ImageVersionID
-		r.tell(ReleaseEvent{Step: StepVersion, Job: &version.Job})
+		r.tellJob(StepVersion, 0, &version.Job)
 	}
 	return followStep(ctx, r, StepVersion, r.result.ImageVersionID, r.client.ImageVersions.job(r.result.ImageVersionID), nil)
 }
@@ -325,7 +333,7 @@ func followStep[T status](ctx context.Context, r *release, step ReleaseStep, id 
 		var err error
 		for now, ended := range poll.Watch(ctx, job, r.opts) {
 			if err = ended; err == nil {
-				r.tell(ReleaseEvent{Step: step, Retry: runs, Job: now.job()})
+				r.tellJob(step, runs, now.job())
 			}
 		}
 		failed, ok := errors.AsType[*StateError](err)
@@ -336,6 +344,17 @@ func followStep[T status](ctx context.Context, r *release, step ReleaseStep, id 
 			return fmt.Errorf("%w; running it again: %w", failed, err)
 		}
 	}
+}
+
+// tellJob tells the state of a step's job, unless it was told last: the first
+// look at a new job finds what the answer to its making said already.
+func (r *release) tellJob(step ReleaseStep, retry int, job *Job) {
+	now := toldJob{step, retry, *job}
+	if now == r.told {
+		return
+	}
+	r.told = now
+	r.tell(ReleaseEvent{Step: step, Retry: retry, Job: job})
 }
 
 func (r *release) tell(event ReleaseEvent) {

@@ -87,6 +87,46 @@ func TestRelease(t *testing.T) {
 	require.Equal(t, [3]int{1, 1, 1}, s.counts())
 }
 
+// Each new job and each change of one is told once, also of a job that is run
+// again or was made by an earlier release.
+func TestReleaseTellsEachChangeOnce(t *testing.T) {
+	for name, prepare := range map[string]func(*releasing, *multiplay.ReleaseRequest){
+		"from the start": func(*releasing, *multiplay.ReleaseRequest) {},
+		"run again": func(s *releasing, req *multiplay.ReleaseRequest) {
+			s.Next(multiplaytest.Update, multiplaytest.Outcome{State: multiplay.JobFailed})
+			s.Next(multiplaytest.Diff, multiplaytest.Outcome{State: multiplay.JobFailed})
+			req.Retries = 1
+		},
+		"resumed": func(s *releasing, req *multiplay.ReleaseRequest) {
+			update, err := s.client.ImageUpdates.Create(t.Context(), &multiplay.CreateImageUpdateRequest{
+				ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "x", Source: s3Source(),
+			})
+			require.NoError(t, err)
+			req.Resume.UpdateID = update.UpdateID
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newReleasing(t, multiplaytest.WithJobTime(12*time.Second)) // several looks find the state that Create gave
+			req := s.request()
+			var last []byte
+			seen := map[multiplay.ReleaseStep]int{}
+			req.OnEvent = func(e multiplay.ReleaseEvent) {
+				now, err := json.Marshal(e)
+				require.NoError(t, err)
+				require.NotEqual(t, string(last), string(now))
+				last = now
+				seen[e.Step]++
+			}
+			prepare(s, req)
+			_, err := s.release(t.Context(), req)
+			require.NoError(t, err)
+			for _, step := range []multiplay.ReleaseStep{multiplay.StepUpdate, multiplay.StepDiff, multiplay.StepVersion, multiplay.StepRollout} {
+				require.Positive(t, seen[step], step)
+			}
+		})
+	}
+}
+
 // Everything at once: an update that fails twice, an image that others lock,
 // a diff that fails and then finds nothing, allocated servers, and a machine
 // that the rollout does not reach.
