@@ -29,8 +29,8 @@ type ReleaseIDs struct {
 	ImageVersionID int64 `json:"image_version_id,omitempty"`
 }
 
-// ReleaseRequest says what to release and how. It prints without the secrets
-// of Source.
+// ReleaseRequest says what to release and how. It prints, and marshals to JSON,
+// without the secrets of Source.
 type ReleaseRequest struct {
 	// Resume goes on with a release at the furthest job that is set: it is
 	// waited for, not made again. The zero value starts one.
@@ -63,7 +63,7 @@ type ReleaseRequest struct {
 	// OnEvent is called from Release's own goroutine, for each new job and each
 	// change of one. Keep the event's ReleaseIDs to be able to go on after a
 	// crash. nil for no calls.
-	OnEvent func(ReleaseEvent)
+	OnEvent func(ReleaseEvent) `json:"-"`
 }
 
 // Format implements fmt.Formatter, as that of CreateImageUpdateRequest does.

@@ -1,9 +1,11 @@
 package multiplay_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -358,6 +360,24 @@ func TestFullRelease(t *testing.T) {
 	result, err = s.release(t.Context(), s.request())
 	require.NoError(t, err)
 	require.False(t, result.Full)
+}
+
+func TestReleaseRequestAsJSON(t *testing.T) {
+	for _, source := range []multiplay.Source{nil, s3Source(), steamSource(), googleSource(), parsedSource(t)} {
+		req := multiplay.ReleaseRequest{ImageID: 1, Source: source, OnEvent: func(multiplay.ReleaseEvent) {}}
+		for _, v := range []any{req, &req} {
+			data, err := json.Marshal(v)
+			require.NoError(t, err)
+			require.Contains(t, string(data), `"ImageID":1`)
+			require.NotContains(t, string(data), "OnEvent")
+			require.Empty(t, leaks(string(data)))
+
+			var log bytes.Buffer
+			slog.New(slog.NewJSONHandler(&log, nil)).InfoContext(t.Context(), "release", "request", v)
+			require.NotContains(t, log.String(), "!ERROR")
+			require.Empty(t, leaks(log.String()))
+		}
+	}
 }
 
 func TestReleaseRequestIsChecked(t *testing.T) {
