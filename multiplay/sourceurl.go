@@ -238,9 +238,17 @@ type SourceURL struct {
 	reveal func() string // a closure, because fmt cannot look into it
 }
 
-// ParseSourceURL takes a URL of any scheme the service knows, with the
-// credentials in it percent-encoded already, and keeps it as it is. Errors do
-// not repeat it.
+// ParseSourceURL takes a URL with the credentials in it percent-encoded already,
+// and keeps it as it is. The schemes are those of the documents:
+//
+//	s3://<access key>:<secret key>@<bucket>/<folder>/?<parameters>
+//	steam://<user>:<password>@install/<appid>/?<parameters>
+//	gs://<bucket>/<folder>?credentials=<JSON>&<parameters>
+//	cos://…
+//
+// What follows cos:// is not documented and not looked at. Without a password
+// the Steam user has to be anonymous. What is missing or has another scheme is
+// an error that matches ErrInvalidArgument. Errors do not repeat the URL.
 func ParseSourceURL(raw string) (SourceURL, error) {
 	const name = "ParseSourceURL"
 	u, err := url.Parse(raw)
@@ -255,7 +263,35 @@ func ParseSourceURL(raw string) (SourceURL, error) {
 	case misread(u):
 		return SourceURL{}, transport.Invalid(pkg, name, "has its credentials in the wrong place: percent-encode / ? and @ in them")
 	}
+	if wrong := checkScheme(u); wrong != "" {
+		return SourceURL{}, transport.Invalid(pkg, name, "%s", wrong)
+	}
 	return sourceURL(raw), nil
+}
+
+// checkScheme says why the service could not fetch from u, "" for no reason.
+func checkScheme(u *url.URL) string {
+	password, _ := u.User.Password()
+	switch u.Scheme {
+	case "s3":
+		if u.User.Username() == "" || password == "" {
+			return "must have an access key and a secret key, like s3://key:secret@bucket/folder/"
+		}
+	case "steam":
+		app, err := strconv.ParseInt(strings.Trim(u.Path, "/"), 10, 64)
+		isUser := u.User.Username() == anonymous || u.User.Username() != "" && password != ""
+		if !isUser || u.Host != "install" || err != nil || app <= 0 {
+			return "must have a user, anonymous or with a password, and an app id, like steam://anonymous:@install/740/"
+		}
+	case "gs":
+		if u.Query().Get("credentials") == "" {
+			return "must have credentials, like gs://bucket/folder?credentials=%7B…%7D"
+		}
+	case "cos": // its form is not documented
+	default:
+		return "must begin with s3://, steam://, gs:// or cos://"
+	}
+	return ""
 }
 
 // misread tells whether credentials that were not percent-encoded may stand

@@ -125,6 +125,45 @@ func TestParseSourceURLRefuses(t *testing.T) {
 	}
 }
 
+// What the service could only fail on is found here: a scheme that it does not
+// have, a bucket without credentials.
+func TestParseSourceURLKnowsTheSchemes(t *testing.T) {
+	for raw, want := range map[string]string{
+		"foo://k:s@b/f":      "must begin with s3://, steam://, gs:// or cos://",
+		"https://x/y":        "must begin with s3://, steam://, gs:// or cos://",
+		"file://host/folder": "must begin with s3://, steam://, gs:// or cos://",
+
+		"s3://b":     "must have an access key and a secret key, like s3://key:secret@bucket/folder/",
+		"s3://k@b/":  "must have an access key and a secret key, like s3://key:secret@bucket/folder/",
+		"s3://k:@b/": "must have an access key and a secret key, like s3://key:secret@bucket/folder/",
+		"s3://:s@b/": "must have an access key and a secret key, like s3://key:secret@bucket/folder/",
+
+		"gs://b/f":              "must have credentials, like gs://bucket/folder?credentials=%7B…%7D",
+		"gs://b/f?credentials=": "must have credentials, like gs://bucket/folder?credentials=%7B…%7D",
+		"gs://b/f?handlers=1":   "must have credentials, like gs://bucket/folder?credentials=%7B…%7D",
+
+		"steam://install/740/":            "must have a user, anonymous or with a password, and an app id, like steam://anonymous:@install/740/",
+		"steam://u:@install/740/":         "must have a user, anonymous or with a password, and an app id, like steam://anonymous:@install/740/",
+		"steam://anonymous:@install/":     "must have a user, anonymous or with a password, and an app id, like steam://anonymous:@install/740/",
+		"steam://anonymous:@install/x/":   "must have a user, anonymous or with a password, and an app id, like steam://anonymous:@install/740/",
+		"steam://anonymous:@install/0/":   "must have a user, anonymous or with a password, and an app id, like steam://anonymous:@install/740/",
+		"steam://anonymous:@install/7/40": "must have a user, anonymous or with a password, and an app id, like steam://anonymous:@install/740/",
+		"steam://anonymous:@run/740/":     "must have a user, anonymous or with a password, and an app id, like steam://anonymous:@install/740/",
+	} {
+		source, err := multiplay.ParseSourceURL(raw)
+		require.EqualError(t, err, "multiplay: ParseSourceURL: "+want, raw)
+		require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
+		require.True(t, source.IsZero())
+	}
+	for _, raw := range []string{
+		"S3://k:s@b", "s3://k:s@b/folder/?region=us-east-1", "gs://b?credentials=%7B%7D", "steam://anonymous@install/740", "steam://u:p@install/740/?beta=x",
+		"cos://whatever/it?takes=1",
+	} {
+		_, err := multiplay.ParseSourceURL(raw)
+		require.NoError(t, err, raw)
+	}
+}
+
 func TestSourcesPrintWithoutSecrets(t *testing.T) {
 	s3, steam, google, parsed := s3Source(), steamSource(), googleSource(), parsedSource(t)
 	for _, source := range []multiplay.Source{s3, &s3, steam, &steam, google, &google, parsed, &parsed} {
