@@ -388,7 +388,7 @@ func allSecrets(s Source, url string) []string {
 }
 
 // sourceInText finds source URLs in what the service says, in JSON too.
-var sourceInText = regexp.MustCompile(`(?i)\b(?:s3|steam|gs):\\?/\\?/[^\s"'<>]+`)
+var sourceInText = regexp.MustCompile(`(?i)\b(?:s3|steam|gs|cos):\\?/\\?/[^\s"'<>]+`)
 
 // withoutSources is text without the credentials of the source URLs in it. The
 // call that gave them to the service redacts them itself, later calls do not

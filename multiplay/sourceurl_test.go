@@ -219,6 +219,19 @@ func TestSourcesArriveWhole(t *testing.T) {
 	require.NotContains(t, first, "+")
 }
 
+// A later call does not know what was sent, but finds any source in a text.
+func TestSourcesInReasonsAreRedacted(t *testing.T) {
+	for _, scheme := range []string{"s3", "steam", "gs", "cos", "COS"} {
+		client, mock := mockClient(t)
+		mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/5/status",
+			answerWith(`{"jobstateid":6,"joberror":"cannot read `+scheme+`://`+url.UserPassword("key", s3Secret).String()+`@builds/x?token=`+steamPass+`"}`))
+		status, err := client.ImageUpdates.Status(t.Context(), 5)
+		require.NoError(t, err)
+		require.Contains(t, status.Error, "REDACTED")
+		require.Empty(t, leaks(status.Error), scheme)
+	}
+}
+
 // A service or proxy may repeat what it was sent, in any spelling.
 func TestRepeatedSecretsAreRedacted(t *testing.T) {
 	for i, source := range []multiplay.Source{s3Source(), steamSource(), googleSource(), parsedSource(t)} {
