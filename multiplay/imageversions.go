@@ -100,29 +100,38 @@ func (req *CreateImageVersionRequest) query(a account) (*createImageVersionQuery
 		Force:     req.Force,
 		GameBuild: req.GameBuild,
 	}
+	if err := q.schedule(field, req); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// schedule fills in when to install and how long to wait for servers. field is
+// the name of the request that errors give.
+func (q *createImageVersionQuery) schedule(field string, req *CreateImageVersionRequest) error {
 	switch {
 	case req.InstallNow && !req.InstallAt.IsZero():
-		return nil, transport.Invalid(pkg, field+".InstallNow", "must not stand beside InstallAt")
+		return transport.Invalid(pkg, field+".InstallNow", "must not stand beside InstallAt")
 	case req.InstallNow:
 		q.InstallAt = "NOW()"
 	case !req.InstallAt.IsZero():
 		if req.InstallAt.Unix() <= 0 {
-			return nil, transport.Invalid(pkg, field+".InstallAt", "must be after 1970")
+			return transport.Invalid(pkg, field+".InstallAt", "must be after 1970")
 		}
 		q.InstallAt = strconv.FormatInt(req.InstallAt.Unix(), 10)
 	}
 	switch {
 	case req.DisableTimeout < 0 || req.DisableTimeout%time.Minute != 0:
-		return nil, transport.Invalid(pkg, field+".DisableTimeout", "must be whole minutes, not %s", req.DisableTimeout)
+		return transport.Invalid(pkg, field+".DisableTimeout", "must be whole minutes, not %s", req.DisableTimeout)
 	case !(req.DisablePercentage >= 0 && req.DisablePercentage <= 100): // NaN as well
-		return nil, transport.Invalid(pkg, field+".DisablePercentage", "must be 0 to 100")
+		return transport.Invalid(pkg, field+".DisablePercentage", "must be 0 to 100")
 	case req.DisablePercentage > 0 && req.DisableTimeout == 0:
-		return nil, transport.Invalid(pkg, field+".DisablePercentage", "needs DisableTimeout")
+		return transport.Invalid(pkg, field+".DisablePercentage", "needs DisableTimeout")
 	case req.DisableTimeout > 0:
 		q.DisableTimeout = int64(req.DisableTimeout / time.Minute)
 		q.DisablePercentage = strconv.FormatFloat(req.DisablePercentage, 'f', 2, 64)
 	}
-	return q, nil
+	return nil
 }
 
 // Create accepts a diff: it makes a version of it, whose completion begins the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
@@ -44,10 +45,18 @@ type ReleaseRequest struct {
 	Description string
 	Source      Source
 
-	// Restart, Force and GameBuild are as in CreateImageVersionRequest.
+	// Restart, Force, GameBuild and the four below are as in
+	// CreateImageVersionRequest, and not looked at where Resume has a version.
 	Restart   bool
 	Force     bool
 	GameBuild string
+	// InstallAt is when to install, InstallNow at once: one of them, or none.
+	InstallAt  time.Time
+	InstallNow bool
+	// DisableTimeout and DisablePercentage are how long to wait for servers to
+	// become free, and for how many of them. Zero leaves both out.
+	DisableTimeout    time.Duration
+	DisablePercentage float64
 	// Full makes a full version in any case. An empty diff, of which no other
 	// can be made, gets one by itself.
 	Full bool
@@ -192,6 +201,11 @@ func checkRelease(req *ReleaseRequest) error {
 			return err
 		}
 	}
+	if ids.ImageVersionID == 0 {
+		if err := new(createImageVersionQuery).schedule(field, versionRequest(req, ids.DiffID, req.Full)); err != nil {
+			return err
+		}
+	}
 	if ids == (ReleaseIDs{}) {
 		if req.Description == "" {
 			return transport.Invalid(pkg, field+".Description", "must not be empty")
@@ -203,6 +217,21 @@ func checkRelease(req *ReleaseRequest) error {
 		}
 	}
 	return nil
+}
+
+// versionRequest is what a release asks for the version of a diff with.
+func versionRequest(req *ReleaseRequest, diffID int64, full bool) *CreateImageVersionRequest {
+	return &CreateImageVersionRequest{
+		DiffID:            diffID,
+		Restart:           req.Restart,
+		Full:              full,
+		Force:             req.Force,
+		GameBuild:         req.GameBuild,
+		InstallAt:         req.InstallAt,
+		InstallNow:        req.InstallNow,
+		DisableTimeout:    req.DisableTimeout,
+		DisablePercentage: req.DisablePercentage,
+	}
 }
 
 // release is one call of Release under way.
@@ -267,13 +296,7 @@ func (r *release) version(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		version, err := r.client.ImageVersions.Create(ctx, &CreateImageVersionRequest{
-			DiffID:    r.result.DiffID,
-			Restart:   r.req.Restart,
-			Full:      full,
-			Force:     r.req.Force,
-			GameBuild: r.req.GameBuild,
-		})
+		version, err := r.client.ImageVersions.Create(ctx, versionRequest(r.req, r.result.DiffID, full))
 		if err != nil {
 			return err
 		}

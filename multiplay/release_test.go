@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -69,6 +70,21 @@ func (r *releasing) counts() [3]int {
 	return [3]int{
 		r.Count(multiplaytest.OpUpdateCreate), r.Count(multiplaytest.OpDiffCreate), r.Count(multiplaytest.OpVersionCreate),
 	}
+}
+
+// versionQuery is what the nth version was asked for with.
+func (r *releasing) versionQuery(t *testing.T, n int) url.Values {
+	t.Helper()
+	var all []url.Values
+	for _, asked := range r.Requests() {
+		if asked.Operation == multiplaytest.OpVersionCreate {
+			query, err := url.ParseQuery(asked.RawQuery)
+			require.NoError(t, err)
+			all = append(all, query)
+		}
+	}
+	require.Greater(t, len(all), n)
+	return all[n]
 }
 
 func TestRelease(t *testing.T) {
@@ -362,6 +378,32 @@ func TestFullRelease(t *testing.T) {
 	require.False(t, result.Full)
 }
 
+// When and how to install goes to the version, of a release that goes on as well;
+// one that has its version already has no more use for it.
+func TestReleaseIsScheduled(t *testing.T) {
+	s := newReleasing(t)
+	req := s.request()
+	req.InstallNow, req.DisableTimeout, req.DisablePercentage = true, 90*time.Minute, 12.5
+	result, err := s.release(t.Context(), req)
+	require.NoError(t, err)
+	sent := s.versionQuery(t, 0)
+	require.Equal(t, []string{"NOW()", "90", "12.50"}, []string{sent.Get("install_at"), sent.Get("disable_timeout"), sent.Get("disable_percentage")})
+
+	again := &multiplay.ReleaseRequest{Resume: result.ReleaseIDs, ImageID: multiplaytest.ImageID, InstallAt: unix(1700000000), DisablePercentage: -1}
+	_, err = s.release(t.Context(), again)
+	require.NoError(t, err)
+	require.Equal(t, 1, s.Count(multiplaytest.OpVersionCreate))
+
+	diff := s.LockImage(multiplaytest.ImageID)
+	again = &multiplay.ReleaseRequest{Resume: multiplay.ReleaseIDs{DiffID: diff}, ImageID: multiplaytest.ImageID, InstallAt: unix(1700000000)}
+	_, err = s.release(t.Context(), again)
+	require.NoError(t, err)
+	sent = s.versionQuery(t, 1)
+	require.Equal(t, "1700000000", sent.Get("install_at"))
+	require.False(t, sent.Has("disable_timeout"))
+	require.False(t, sent.Has("disable_percentage"))
+}
+
 func TestReleaseRequestAsJSON(t *testing.T) {
 	for _, source := range []multiplay.Source{nil, s3Source(), steamSource(), googleSource(), parsedSource(t)} {
 		req := multiplay.ReleaseRequest{ImageID: 1, Source: source, OnEvent: func(multiplay.ReleaseEvent) {}}
@@ -383,15 +425,20 @@ func TestReleaseRequestAsJSON(t *testing.T) {
 func TestReleaseRequestIsChecked(t *testing.T) {
 	client, mock := mockClient(t)
 	for want, req := range map[string]*multiplay.ReleaseRequest{
-		"ReleaseRequest: must not be nil":                            nil,
-		"ReleaseRequest.ImageID: must be positive":                   {},
-		"ReleaseRequest.MachineID: must be positive":                 {ImageID: 1},
-		"ReleaseRequest.Description: must not be empty":              {ImageID: 1, MachineID: 1},
-		"ReleaseRequest.Retries: must not be negative":               {ImageID: 1, Retries: -1},
-		"ReleaseRequest.Resume.UpdateID: must not be negative":       {Resume: multiplay.ReleaseIDs{UpdateID: -1}},
-		"ReleaseRequest.Resume.DiffID: must not be negative":         {Resume: multiplay.ReleaseIDs{DiffID: -1}},
-		"ReleaseRequest.Resume.ImageVersionID: must not be negative": {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
-		"S3Source.Bucket: must not be empty":                         {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: "a", SecretKey: "b"}},
+		"ReleaseRequest: must not be nil":                              nil,
+		"ReleaseRequest.ImageID: must be positive":                     {},
+		"ReleaseRequest.MachineID: must be positive":                   {ImageID: 1},
+		"ReleaseRequest.Description: must not be empty":                {ImageID: 1, MachineID: 1},
+		"ReleaseRequest.Retries: must not be negative":                 {ImageID: 1, Retries: -1},
+		"ReleaseRequest.Resume.UpdateID: must not be negative":         {Resume: multiplay.ReleaseIDs{UpdateID: -1}},
+		"ReleaseRequest.Resume.DiffID: must not be negative":           {Resume: multiplay.ReleaseIDs{DiffID: -1}},
+		"ReleaseRequest.Resume.ImageVersionID: must not be negative":   {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
+		"ReleaseRequest.InstallNow: must not stand beside InstallAt":   {ImageID: 1, MachineID: 1, Description: "x", InstallNow: true, InstallAt: unix(1)},
+		"ReleaseRequest.InstallAt: must be after 1970":                 {ImageID: 1, Resume: multiplay.ReleaseIDs{DiffID: 1}, InstallAt: unix(-1)},
+		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s": {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
+		"ReleaseRequest.DisablePercentage: must be 0 to 100":           {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},
+		"ReleaseRequest.DisablePercentage: needs DisableTimeout":       {ImageID: 1, MachineID: 1, Description: "x", DisablePercentage: 5},
+		"S3Source.Bucket: must not be empty":                           {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: "a", SecretKey: "b"}},
 	} {
 		_, err := client.Release(t.Context(), req)
 		require.EqualError(t, err, "multiplay: "+want)
