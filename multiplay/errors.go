@@ -145,6 +145,10 @@ func wrapError(e *transport.Error) error {
 	err := (*Error)(e)
 	found := lockedBy.FindStringSubmatch(e.Message)
 	if found == nil {
+		// Documented without its text.
+		if e.Operation == pkg+".ImageVersions.Create" && !e.Ambiguous && strings.Contains(strings.ToLower(e.Message), "allocation") {
+			err.Hint = "wait until no server is allocated, or set Force"
+		}
 		return err
 	}
 	id, parseErr := strconv.ParseInt(found[1], 10, 64)

@@ -334,7 +334,9 @@ func TestReleaseStops(t *testing.T) {
 			multiplay.StepVersion,
 			func(t *testing.T, err error) {
 				t.Helper()
-				require.Equal(t, "there are 1 active allocations", requireAs[*multiplay.Error](t, err).Message)
+				refused := requireAs[*multiplay.Error](t, err)
+				require.Equal(t, "there are 1 active allocations", refused.Message)
+				require.Equal(t, "wait until no server is allocated, or set Force", refused.Hint)
 			},
 		},
 		{
