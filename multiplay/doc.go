@@ -31,14 +31,15 @@
 // # Retries
 //
 // Every call of this service is a GET, also those that change something. Such a
-// call (Create, Retry, Reject, Queue, SetActive) is sent at most once: it is
-// repeated only when the service certainly did not see it or answered 429, not
-// even by net/http where a reused connection dies. Otherwise the error matches
-// ErrAmbiguous: look before repeating.
+// call (Create, Retry, Reject, Queue, SetActive) is carried out at most once: it
+// is sent again only when the service certainly did not take it, because no
+// connection was made or the answer was 429, and not even by net/http where a
+// reused connection dies. Otherwise the error matches ErrAmbiguous: look before
+// repeating.
 //
 // Calls that only look (Status, List, Options, RolloutStatus) are repeated
-// after failed connections and statuses 408, 429, 500, 502, 503 and 504. See
-// WithRetry.
+// after failed connections, the statuses 408, 429, 500, 502, 503 and 504, and
+// answers that are cut or make no sense. See WithRetry.
 //
 // # Waiting
 //

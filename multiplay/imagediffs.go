@@ -93,9 +93,9 @@ type createImageDiffQuery struct {
 }
 
 // Create starts an image diff, which locks the image until a version is made
-// of it or it is rejected. It is sent at most once: when ErrAmbiguous matches
-// the error, Images.Options tells whether a diff holds the image now. An
-// *ImageLockedError is an outstanding diff that has to go first.
+// of it or it is rejected. It is carried out at most once: when ErrAmbiguous
+// matches the error, Images.Options tells whether a diff holds the image now.
+// An *ImageLockedError is an outstanding diff that has to go first.
 //
 // Source: "Image diff create", GET /cfp/v1/imagediff/create.
 func (s *ImageDiffsService) Create(ctx context.Context, req *CreateImageDiffRequest) (*ImageDiffStatus, error) {
@@ -151,8 +151,8 @@ func (s *ImageDiffsService) status(ctx context.Context, diffID int64, opts *Imag
 }
 
 // Retry runs an image diff again that has completed or failed, under the same
-// id. It is sent at most once; when ErrAmbiguous matches the error, Status
-// tells.
+// id. It is carried out at most once; when ErrAmbiguous matches the error,
+// Status tells.
 //
 // Source: "Image diff retry", GET /cfp/v1/imagediff/{diffid}/retry.
 func (s *ImageDiffsService) Retry(ctx context.Context, diffID int64) (*ImageDiffStatus, error) {
@@ -211,8 +211,8 @@ func (r *ImageDiffRejection) UnmarshalJSON(data []byte) error {
 }
 
 // Reject discards an image diff that has completed or failed, and so unlocks
-// its image. nil options leave the files on the build machine. It is sent at
-// most once.
+// its image. nil options leave the files on the build machine. It is carried out
+// at most once.
 //
 // Source: "Image diff reject", GET /cfp/v1/imagediff/{diffid}/reject.
 func (s *ImageDiffsService) Reject(ctx context.Context, diffID int64, opts *RejectImageDiffOptions) (*ImageDiffRejection, error) {

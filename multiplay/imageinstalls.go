@@ -124,8 +124,8 @@ func (q *QueuedImageInstall) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Queue queues an install now. It is sent at most once; when ErrAmbiguous
-// matches the error, List tells.
+// Queue queues an install now. It is carried out at most once; when
+// ErrAmbiguous matches the error, List tells.
 //
 // Source: "Image install queue", GET /cfp/v1/imageinstall/{jobid}/queue.
 func (s *ImageInstallsService) Queue(ctx context.Context, req *QueueImageInstallRequest) (*QueuedImageInstall, error) {

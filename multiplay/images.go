@@ -197,7 +197,8 @@ type setActiveQuery struct {
 	Active bool `url:"active,int"`
 }
 
-// SetActive activates or deactivates an image. It is sent at most once.
+// SetActive activates or deactivates an image. It is carried out at most
+// once.
 //
 // Source: "Image update", GET /cfp/v1/image/{imageid}/update.
 func (s *ImagesService) SetActive(ctx context.Context, imageID int64, active bool) (*Image, error) {

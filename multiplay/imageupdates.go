@@ -74,10 +74,10 @@ type createImageUpdateQuery struct {
 	URL         string `url:"url,omitempty"`
 }
 
-// Create starts an image update. It is sent at most once: when ErrAmbiguous
-// matches the error, Images.Options tells whether an update holds the image
-// now. An *ImageLockedError is an outstanding diff that has to be rejected or
-// made a version of first.
+// Create starts an image update. It is carried out at most once: when
+// ErrAmbiguous matches the error, Images.Options tells whether an update holds
+// the image now. An *ImageLockedError is an outstanding diff that has to be
+// rejected or made a version of first.
 //
 // Source: "Image update create", GET /cfp/v1/imageupdate/create.
 func (s *ImageUpdatesService) Create(ctx context.Context, req *CreateImageUpdateRequest) (*ImageUpdateStatus, error) {
@@ -126,8 +126,8 @@ func (s *ImageUpdatesService) status(ctx context.Context, updateID int64) (*Imag
 	return s.one(ctx, updateID, call)
 }
 
-// Retry runs a failed image update again, under the same id. It is sent at
-// most once; when ErrAmbiguous matches the error, Status tells.
+// Retry runs a failed image update again, under the same id. It is carried out
+// at most once; when ErrAmbiguous matches the error, Status tells.
 //
 // Source: "Image update retry", GET /cfp/v1/imageupdate/{updateid}/retry,
 // which does not say in which states an update may be retried.

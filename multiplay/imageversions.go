@@ -135,7 +135,7 @@ func (q *createImageVersionQuery) schedule(field string, req *CreateImageVersion
 }
 
 // Create accepts a diff: it makes a version of it, whose completion begins the
-// rollout. It is sent at most once: when ErrAmbiguous matches the error,
+// rollout. It is carried out at most once: when ErrAmbiguous matches the error,
 // Images.Options tells whether the diff still locks the image.
 //
 // Source: "Image version create", GET /cfp/v1/imageversion/create.

@@ -143,8 +143,7 @@ func (e *ReleaseError) Unwrap() error { return e.Err }
 // input is an error that matches ErrInvalidArgument; all that happens later is
 // a *ReleaseError.
 //
-// Each job is asked for at most once. A release that stopped goes on with
-// Resume.
+// Each job is made at most once. A release that stopped goes on with Resume.
 //
 // Source: "Update your game via the Clanforge API".
 func (c *Client) Release(ctx context.Context, req *ReleaseRequest, opts ...WaitOption) (*ReleaseResult, error) {
