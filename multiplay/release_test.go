@@ -361,6 +361,22 @@ func TestReleaseStops(t *testing.T) {
 	}
 }
 
+// A squashed diff ends a release, and does not lock the image for good.
+func TestReleaseAfterASquashedDiff(t *testing.T) {
+	s := newReleasing(t)
+	s.Next(multiplaytest.Diff, multiplaytest.Outcome{State: multiplay.JobSquashed})
+	_, err := s.release(t.Context(), s.request())
+	require.Equal(t, multiplay.JobSquashed, requireAs[*multiplay.StateError](t, err).State)
+	squashed := requireAs[*multiplay.ReleaseError](t, err).DiffID
+
+	req := s.request()
+	req.RejectLocking = true
+	result, err := s.release(t.Context(), req)
+	require.NoError(t, err)
+	require.NotEqual(t, squashed, result.DiffID)
+	require.Equal(t, int64(3), result.Rollout.Completed)
+}
+
 func TestFullRelease(t *testing.T) {
 	s := newReleasing(t)
 	req := s.request()

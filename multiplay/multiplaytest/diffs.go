@@ -2,6 +2,7 @@ package multiplaytest
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
@@ -132,7 +133,8 @@ func (s *Server) rejectDiff(r *request) (object, *refusal) {
 	if r.bad != nil {
 		return nil, r.bad
 	}
-	d, refused := s.outstanding(r.id("diffid"))
+	// A squashed diff would lock the image for good otherwise.
+	d, refused := s.outstanding(r.id("diffid"), multiplay.JobSquashed)
 	if refused != nil {
 		return nil, refused
 	}
@@ -146,8 +148,9 @@ func (s *Server) rejectDiff(r *request) (object, *refusal) {
 	return answer, nil
 }
 
-// outstanding is a diff that has ended and is neither rejected nor made a version of.
-func (s *Server) outstanding(id int64) (*diff, *refusal) {
+// outstanding is a diff that has completed or failed, or is in a state that is good enough as well, and is neither
+// rejected nor made a version of.
+func (s *Server) outstanding(id int64, also ...multiplay.JobState) (*diff, *refusal) {
 	d, refused := find(s.diffs, id)
 	if refused != nil {
 		return nil, refused
@@ -158,7 +161,7 @@ func (s *Server) outstanding(id int64) (*diff, *refusal) {
 		why = "is rejected"
 	case d.accepted:
 		why = "has become a version"
-	case state != multiplay.JobCompleted && state != multiplay.JobFailed:
+	case state != multiplay.JobCompleted && state != multiplay.JobFailed && !slices.Contains(also, state):
 		why = fmt.Sprintf("is %s, not complete or failed", state)
 	default:
 		return d, nil

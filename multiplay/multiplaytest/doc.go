@@ -36,8 +36,9 @@
 // the same body, with error_code 1: status 400 for parameters that are missing or wrong, 401 for wrong keys, 403 for
 // another account service, 404 for unknown ids, 405 for other methods, and 200 for what cannot be done in the present
 // state ([WithErrors] changes that); the texts of all messages but those of the locked image and "Forbidden"; that a
-// running update is told by image options but keeps nothing from being done; that a new version squashes the unfinished
-// installs of the one before; the fields of a file in a diff; that installs_squashed is an array of ids.
+// running update is told by image options but keeps nothing from being done; that a squashed diff, of which the documents
+// say nothing, locks the image until it is rejected and can be neither retried nor made a version of; that a new version
+// squashes the unfinished installs of the one before; the fields of a file in a diff; that installs_squashed is an array of ids.
 //
 // # Failures
 //

@@ -275,6 +275,25 @@ func TestDiffsAndVersions(t *testing.T) {
 	refuses(version(third, true), "the version before is full as well")
 }
 
+// A squashed diff is of no use any more, but can be rejected, which unlocks the
+// image.
+func TestSquashedDiff(t *testing.T) {
+	clock := emulator.NewManualClock(time.Unix(1700000000, 0))
+	s := start(t, multiplaytest.WithClock(clock.Now))
+	s.Next(multiplaytest.Diff, multiplaytest.Outcome{State: multiplay.JobSquashed})
+	get(t, s, "/cfp/v1/imagediff/create?accountserviceid=1337&imageid=1249&machineid=95394")
+	clock.Advance(time.Minute)
+	ask := func(path string) string {
+		_, body := call(t, s, http.MethodGet, "/cfp/v1/"+path+"accountserviceid=1337", s.AccessKey, s.SecretKey)
+		return body
+	}
+	require.Equal(t, refused("image locked by diffid: 4711"), ask("imagediff/create?imageid=1249&machineid=95394&"))
+	require.Equal(t, refused("image diff 4711 is Squashed, not complete or failed"), ask("imagediff/4711/retry?"))
+	require.Equal(t, refused("image diff 4711 is Squashed, not complete or failed"), ask("imageversion/create?diffid=4711&"))
+	require.JSONEq(t, `{"diffid": 4711}`, ask("imagediff/4711/reject?reinstall=0&"))
+	require.NotEmpty(t, get(t, s, "/cfp/v1/imagediff/create?accountserviceid=1337&imageid=1249&machineid=95394")["diffid"])
+}
+
 func TestRollout(t *testing.T) {
 	clock := emulator.NewManualClock(time.Unix(1700000000, 0))
 	s := start(t, multiplaytest.WithClock(clock.Now), multiplaytest.WithJobTime(80*time.Second), multiplaytest.WithGameMachines(3))
