@@ -191,6 +191,19 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// The way to plain http is a field here, not an option.
+func TestPlainHTTPNamesTheField(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	o := options(mock)
+	o.AuthURL = "http://keystone.example.com/v3"
+	_, _, err := keystone.New(t.Context(), o)
+	require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
+	require.ErrorContains(t, err, "keystone: Options.AuthURL: plain http would send")
+	require.ErrorContains(t, err, "Options.InsecureHTTP")
+	require.NotContains(t, err.Error(), "WithInsecureHTTP")
+	require.Zero(t, mock.GetTotalCallCount())
+}
+
 func TestRegions(t *testing.T) {
 	mock := httpmock.NewMockTransport()
 	mock.RegisterResponder(http.MethodPost, tokensURL, issued(t, http.StatusCreated))
