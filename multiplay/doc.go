@@ -46,7 +46,10 @@
 // Wait polls a job until it has ended, and Watch yields each change meanwhile.
 // They look at once, again within a second and then less and less often, down to
 // every 7.5 to 15 seconds; see WithPollInterval. The context is the only limit on
-// how long. A job that failed or was squashed is a *StateError.
+// how long. A look that fails in passing, after its own tries, is repeated for 5
+// minutes since the last good one, so that both go through short outages. The
+// first look ends waiting if it fails. A job that failed or was squashed is a
+// *StateError.
 //
 // # Errors
 //

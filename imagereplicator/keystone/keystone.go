@@ -130,6 +130,7 @@ func newLogin(options Options) (login, error) {
 		UserAgent:    options.UserAgent,
 		Logger:       options.Logger,
 		InsecureHTTP: options.InsecureHTTP,
+		InsecureName: "Options.InsecureHTTP",
 	})
 	if err != nil {
 		return nil, err
