@@ -11,7 +11,7 @@ import (
 // of the source apart from one of the connection, and can be cut off from its
 // source. net/http reads it from a goroutine that may outlive the try.
 type guardedBody struct {
-	moved func(whole bool) // nil for nobody to tell
+	clock *stallClock // of an upload; nil for nobody to tell
 
 	mu       sync.Mutex
 	body     io.ReadCloser
@@ -31,8 +31,8 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.body.Read(p)
 	b.read += int64(n)
-	if n > 0 && b.moved != nil {
-		b.moved(b.read == b.size)
+	if n > 0 && b.clock != nil {
+		b.clock.read(b.read == b.size)
 	}
 	if errors.Is(err, io.EOF) && b.read < b.size {
 		err = fmt.Errorf("the source ended after %d of %d bytes: %w", b.read, b.size, io.ErrUnexpectedEOF)

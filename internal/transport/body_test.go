@@ -455,31 +455,39 @@ func (c *cancelAt) Read(p []byte) (int, error) {
 }
 
 func TestGuardedBody(t *testing.T) {
-	moves := 0
-	b := &guardedBody{body: io.NopCloser(io.NewSectionReader(bits{}, 0, 10)), size: 10, moved: func(bool) { moves++ }}
-	p := make([]byte, 4)
-	n, err := b.Read(p)
-	require.Equal(t, 4, n)
-	require.NoError(t, err)
-	require.Equal(t, 1, moves)
-	require.NoError(t, b.Close(), "net/http closes a body more than once")
-	rest, err := io.ReadAll(b)
-	require.NoError(t, err)
-	require.Equal(t, []byte{4, 5, 6, 7, 8, 9}, rest)
-	require.EqualValues(t, 10, b.count())
-	require.NoError(t, b.sourceErr())
-	before := moves
-	_, err = b.Read(p)
-	require.Equal(t, io.EOF, err)
-	require.Equal(t, before, moves, "an end is no movement")
-	b.detach()
-	_, err = b.Read(p)
-	require.ErrorIs(t, err, errDetached)
-	require.NoError(t, b.sourceErr(), "that is not the source's fault")
+	synctest.Test(t, func(t *testing.T) {
+		clock := newStallClock(time.Hour, func(error) { t.Error("cut") })
+		defer clock.stop()
+		start := time.Now()
+		b := &guardedBody{body: io.NopCloser(io.NewSectionReader(bits{}, 0, 10)), size: 10, clock: clock}
+		p := make([]byte, 4)
+		<-time.After(time.Second)
+		n, err := b.Read(p)
+		require.Equal(t, 4, n)
+		require.NoError(t, err)
+		require.Equal(t, time.Second, clock.moved.Sub(start))
+		require.False(t, clock.whole)
+		require.NoError(t, b.Close(), "net/http closes a body more than once")
+		<-time.After(time.Second)
+		rest, err := io.ReadAll(b)
+		require.NoError(t, err)
+		require.Equal(t, []byte{4, 5, 6, 7, 8, 9}, rest)
+		require.EqualValues(t, 10, b.count())
+		require.NoError(t, b.sourceErr())
+		require.True(t, clock.whole)
+		<-time.After(time.Second)
+		_, err = b.Read(p)
+		require.Equal(t, io.EOF, err)
+		require.Equal(t, 2*time.Second, clock.moved.Sub(start), "an end is no movement")
+		b.detach()
+		_, err = b.Read(p)
+		require.ErrorIs(t, err, errDetached)
+		require.NoError(t, b.sourceErr(), "that is not the source's fault")
 
-	var none *guardedBody
-	require.NoError(t, none.sourceErr())
-	require.Zero(t, none.count())
+		var none *guardedBody
+		require.NoError(t, none.sourceErr())
+		require.Zero(t, none.count())
+	})
 }
 
 // A source that gives up because the context ended is not the reason.

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
+	"net/http/httptrace"
 	"sync"
 	"syscall"
 	"time"
@@ -12,7 +14,8 @@ import (
 // when the source is read; and because the kernel takes megabytes at once, which
 // a slow line needs minutes for, also when its send queue changes.
 type stallClock struct {
-	cut func()
+	cut   context.CancelCauseFunc
+	trace httptrace.ClientTrace // tells the connection
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -20,14 +23,16 @@ type stallClock struct {
 	began   time.Time
 	moved   time.Time // last
 	whole   bool      // the source was read to its end
-	queue   func() (bytes int, known bool)
+	conn    net.Conn  // nil until it is known
+	queue   func(net.Conn) (bytes int, known bool)
 	queued  int // at the last look, -1 before the first
 	stopped bool
 }
 
-func newStallClock(limit time.Duration, cut func()) *stallClock {
+func newStallClock(limit time.Duration, cut context.CancelCauseFunc) *stallClock {
 	now := time.Now()
-	s := &stallClock{cut: cut, limit: limit, began: now, moved: now, queued: -1}
+	s := &stallClock{cut: cut, limit: limit, began: now, moved: now, queue: sendQueue, queued: -1}
+	s.trace.GotConn = s.sendsOn
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.timer = time.AfterFunc(s.left(now), s.look)
@@ -52,14 +57,14 @@ func (s *stallClock) look() {
 		return
 	}
 	now := time.Now()
-	if s.queue != nil {
-		if queued, known := s.queue(); known && queued != s.queued {
+	if s.conn != nil {
+		if queued, known := s.queue(s.conn); known && queued != s.queued {
 			s.queued, s.moved = queued, now
 		}
 	}
 	left := s.left(now)
 	if left == 0 {
-		s.cut()
+		s.cut(ErrStalled)
 		return
 	}
 	s.timer.Reset(left)
@@ -72,11 +77,10 @@ func (s *stallClock) read(whole bool) {
 	s.moved, s.whole = time.Now(), whole
 }
 
-// watch tells how to look at the send queue.
-func (s *stallClock) watch(queue func() (bytes int, known bool)) {
+func (s *stallClock) sendsOn(info httptrace.GotConnInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queue = queue
+	s.conn = info.Conn
 }
 
 // answered gives what is left of the answer, which is small, a limit of its own.
@@ -86,7 +90,7 @@ func (s *stallClock) answered(limit time.Duration) {
 	if s.stopped {
 		return
 	}
-	s.limit, s.moved, s.whole, s.queue = limit, time.Now(), false, nil
+	s.limit, s.moved, s.whole, s.conn = limit, time.Now(), false, nil
 	s.timer.Reset(s.left(s.moved))
 }
 

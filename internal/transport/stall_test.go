@@ -21,7 +21,7 @@ func cutAfter(t *testing.T, moves func(s *stallClock)) time.Duration {
 	var took time.Duration
 	synctest.Test(t, func(t *testing.T) {
 		start, cut := time.Now(), make(chan struct{})
-		s := newStallClock(time.Minute, func() { close(cut) })
+		s := newStallClock(time.Minute, func(error) { close(cut) })
 		defer s.stop()
 		go moves(s)
 		select {
@@ -34,10 +34,13 @@ func cutAfter(t *testing.T, moves func(s *stallClock)) time.Duration {
 	return took
 }
 
-// queue is one that changes with time, from the moment it is made.
-func queue(at func(time.Duration) int) func() (int, bool) {
+// sends has the clock see a queue that changes with time, from now on.
+func (s *stallClock) sends(known bool, at func(time.Duration) int) {
 	start := time.Now()
-	return func() (int, bool) { return at(time.Since(start)), true }
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = &halfDead{}
+	s.queue = func(net.Conn) (int, bool) { return at(time.Since(start)), known }
 }
 
 func TestStallClock(t *testing.T) {
@@ -54,19 +57,19 @@ func TestStallClock(t *testing.T) {
 			}
 		}, 590*time.Second + time.Minute},
 		"nothing is known of the queue": {func(s *stallClock) {
-			s.watch(func() (int, bool) { return int(time.Now().UnixNano()), false })
+			s.sends(false, func(d time.Duration) int { return int(d) })
 		}, time.Minute},
 		"the queue stands": {func(s *stallClock) {
-			s.watch(queue(func(time.Duration) int { return 4 << 20 }))
+			s.sends(true, func(time.Duration) int { return 4 << 20 })
 		}, first + time.Minute},
 		"the queue goes down for ten minutes": {func(s *stallClock) {
-			s.watch(queue(func(d time.Duration) int { return max(0, 600-int(d.Seconds())) }))
+			s.sends(true, func(d time.Duration) int { return max(0, 600-int(d.Seconds())) })
 		}, 10*time.Minute + time.Minute},
 		"and goes up again": {func(s *stallClock) {
-			s.watch(queue(func(d time.Duration) int { return int(min(d, 5*time.Minute).Seconds()) % 100 }))
+			s.sends(true, func(d time.Duration) int { return int(min(d, 5*time.Minute).Seconds()) % 100 })
 		}, 5*time.Minute + time.Minute},
 		"little by little": {func(s *stallClock) {
-			s.watch(queue(func(d time.Duration) int { return -int(min(d, 10*time.Minute) / (50 * time.Second)) }))
+			s.sends(true, func(d time.Duration) int { return -int(min(d, 10*time.Minute) / (50 * time.Second)) })
 		}, 10*time.Minute + time.Minute},
 		"buffers on the way": {func(s *stallClock) {
 			for i := range 20 {
@@ -80,7 +83,7 @@ func TestStallClock(t *testing.T) {
 		}, time.Second + time.Minute},
 		"the answer has begun": {func(s *stallClock) {
 			<-time.After(50 * time.Second)
-			s.watch(queue(func(d time.Duration) int { return int(d) }))
+			s.sends(true, func(d time.Duration) int { return int(d) })
 			s.read(true)
 			s.answered(30 * time.Second)
 		}, 80 * time.Second},
@@ -95,7 +98,7 @@ func TestStallClock(t *testing.T) {
 // One that was stopped stays so, whatever comes later.
 func TestStallClockStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStallClock(time.Minute, func() { t.Error("cut") })
+		s := newStallClock(time.Minute, func(error) { t.Error("cut") })
 		s.stop()
 		s.read(true)
 		s.answered(time.Second)

@@ -94,7 +94,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 	defer cancel(nil)
 	var moving *stallClock // of an upload
 	if x.call.Upload {
-		moving = newStallClock(c.config.StallTimeout, func() { cancel(ErrStalled) })
+		moving = newStallClock(c.config.StallTimeout, cancel)
 		defer moving.stop()
 	} else {
 		clock := time.AfterFunc(c.config.TryTimeout, func() { cancel(errTryTimeout) })
@@ -108,11 +108,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 		sending = httptrace.WithClientTrace(sending, seen.trace())
 	}
 	if moving != nil {
-		sending = httptrace.WithClientTrace(sending, &httptrace.ClientTrace{
-			GotConn: func(info httptrace.GotConnInfo) {
-				moving.watch(func() (int, bool) { return sendQueue(info.Conn) })
-			},
-		})
+		sending = httptrace.WithClientTrace(sending, &moving.trace)
 	}
 	r := req.WithContext(sending)
 	r.URL = &target
@@ -124,9 +120,7 @@ func (t *tries) send(x *exchange, req *http.Request, sent *guardedBody) (*http.R
 	}
 	r.Body = nil
 	if sent != nil {
-		if moving != nil {
-			sent.moved = moving.read
-		}
+		sent.clock = moving
 		r.Body = sent
 		// From here on nothing reads the caller's source any more, even where
 		// net/http has not noticed the end of the request yet.
