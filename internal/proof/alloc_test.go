@@ -78,24 +78,24 @@ func TestChunksAreNotHeld(t *testing.T) {
 	require.InDelta(t, taken[0], taken[1], 64<<10)
 }
 
-// How many allocations a call makes does not depend on the machine. The most are what was counted, and two more for
-// what the race detector adds, or a dozen with a body; what grows past them needs a reason.
+// How many allocations a call makes does not depend on the machine. The most are what was counted, and two more; what
+// grows past them needs a reason.
 func TestAllocations(t *testing.T) {
 	for name, hot := range map[string]struct {
-		most float64
-		call func(t *testing.T) func(context.Context) error
+		counted float64
+		call    func(t *testing.T) func(context.Context) error
 	}{
-		"MachineImages.Get": {50, func(t *testing.T) func(context.Context) error {
+		"MachineImages.Get": {48, func(t *testing.T) func(context.Context) error {
 			t.Helper()
 			c := allocOracle(t, "status.json")
 			return func(ctx context.Context) error { _, err := c.MachineImages.Get(ctx, 2797087); return err }
 		}},
-		"MachineImages.UploadChunk": {104, func(t *testing.T) func(context.Context) error {
+		"MachineImages.UploadChunk": {92, func(t *testing.T) func(context.Context) error {
 			t.Helper()
 			c := allocOracle(t, "chunk.json")
 			return func(ctx context.Context) error { return sendChunk(ctx, c, 64<<10) }
 		}},
-		"Jobs.Get": {40, func(t *testing.T) func(context.Context) error {
+		"Jobs.Get": {38, func(t *testing.T) func(context.Context) error {
 			t.Helper()
 			c, err := imagereplicator.New(allocServer, imagereplicator.StaticToken("token"),
 				imagereplicator.WithHTTPClient(newTaker(t, "../../imagereplicator/testdata/job_execution_example.json")))
@@ -105,7 +105,7 @@ func TestAllocations(t *testing.T) {
 				return err
 			}
 		}},
-		"ImageUpdates.Status": {36, func(t *testing.T) func(context.Context) error {
+		"ImageUpdates.Status": {34, func(t *testing.T) func(context.Context) error {
 			t.Helper()
 			c, err := multiplay.New(1, "access", "secret", multiplay.WithBaseURL(allocServer),
 				multiplay.WithHTTPClient(newTaker(t, "../../multiplay/testdata/update_status.json")))
@@ -117,7 +117,7 @@ func TestAllocations(t *testing.T) {
 			call := hot.call(t)
 			count := testing.AllocsPerRun(100, func() { require.NoError(t, call(t.Context())) })
 			t.Logf("%.0f allocations", count)
-			require.LessOrEqual(t, count, hot.most)
+			require.LessOrEqual(t, count, hot.counted+allocSlack)
 		})
 	}
 }

@@ -5,3 +5,5 @@ package proof
 func leftOut(int, int) bool { return false }
 
 const huge = 20 << 20
+
+const allocSlack = 2
