@@ -112,7 +112,13 @@ func sendQueue(c net.Conn) (bytes int, known bool) {
 				return 0, false
 			}
 		case syscall.Conn:
-			return socketQueue(on)
+			raw, err := on.SyscallConn()
+			if err != nil {
+				return 0, false
+			}
+			var queueErr error
+			err = raw.Control(func(fd uintptr) { bytes, queueErr = socketQueue(fd) })
+			return bytes, err == nil && queueErr == nil
 		}
 		above, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {

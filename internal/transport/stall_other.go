@@ -2,6 +2,6 @@
 
 package transport
 
-import "syscall"
+import "errors"
 
-func socketQueue(syscall.Conn) (bytes int, known bool) { return 0, false }
+func socketQueue(uintptr) (int, error) { return 0, errors.ErrUnsupported }
