@@ -88,7 +88,7 @@ func TestCurlCommandsOfTheDocuments(t *testing.T) {
 			for _, arg := range test.curl {
 				args = append(args, strings.NewReplacer("%URL%", server.URL, "%FILE%", image).Replace(arg))
 			}
-			out, err := exec.CommandContext(t.Context(), curl, args...).CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), curl, append([]string{"--noproxy", "*"}, args...)...).CombinedOutput()
 			require.NoError(t, err, "%s", out)
 
 			client, err := oraclemarket.New("partner-email", oraclemarket.StaticToken("Access-token"), oraclemarket.WithBaseURL(server.URL))

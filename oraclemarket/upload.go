@@ -134,7 +134,7 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 		case now.Size() != info.Size():
 			return sourceChanged("its size was %d and is %d", info.Size(), now.Size())
 		case !now.ModTime().Equal(info.ModTime()):
-			return sourceChanged("it was modified at %s", now.ModTime().Format(time.RFC3339Nano))
+			return sourceChanged("it was modified at %s", now.ModTime().UTC().Format(time.RFC3339Nano))
 		}
 		return nil
 	})

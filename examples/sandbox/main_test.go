@@ -53,7 +53,7 @@ func TestPrintedCommandsWork(t *testing.T) {
 
 func inShell(t *testing.T, dir, command string) *exec.Cmd {
 	t.Helper()
-	shell := exec.CommandContext(t.Context(), "sh", "-c", command)
+	shell := exec.CommandContext(t.Context(), "sh", "-c", "export no_proxy='*'; "+command)
 	shell.Dir = dir
 	return shell
 }

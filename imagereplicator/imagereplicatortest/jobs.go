@@ -220,9 +220,10 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, tenant string) {
 func (s *Server) cancel(w http.ResponseWriter, r *http.Request, tenant string) {
 	s.mu.Lock()
 	j := s.find(r, tenant)
+	var id string
 	var status imagereplicator.Status
 	if j != nil {
-		status = s.now(j).Status
+		id, status = j.ID, s.now(j).Status
 		if status.Cancelable() {
 			j.canceled = s.core.Clock().Now()
 			if j.fixed != "" {
@@ -235,7 +236,7 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request, tenant string) {
 	case j == nil:
 		writeUnknownJob(w, r)
 	case !status.Cancelable():
-		writeWebob(w, r, http.StatusConflict, fmt.Sprintf("Job %s cannot be canceled: its status is %s", j.ID, status))
+		writeWebob(w, r, http.StatusConflict, fmt.Sprintf("Job %s cannot be canceled: its status is %s", id, status))
 	default:
 		w.Header().Set("Content-Type", jsonType)
 		w.Header().Set("Content-Length", "0") // as printed, although it says nothing with this status

@@ -281,7 +281,7 @@ func TestCurl(t *testing.T) {
 	server := start(t)
 	var answers []string
 	for _, command := range server.Curl() {
-		out, err := exec.CommandContext(t.Context(), "sh", "-c", command+" --silent --show-error --fail-with-body").CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", "export no_proxy='*'; "+command+" --silent --show-error --fail-with-body").CombinedOutput()
 		require.NoError(t, err, "%s\n%s", command, out)
 		answers = append(answers, string(out))
 	}

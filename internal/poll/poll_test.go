@@ -154,7 +154,7 @@ func TestIntervals(t *testing.T) {
 // come together again.
 func TestNoHerd(t *testing.T) {
 	const waiters = 2_000
-	for told, most := range map[time.Duration]float64{0: 1.5, 20 * time.Second: 4} {
+	for told, most := range map[time.Duration]float64{0: 2, 20 * time.Second: 4} {
 		t.Run(told.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -39,7 +39,7 @@ const (
 )
 
 // maxInFlight bounds the requests of one client, however many goroutines wait
-// with it: past it they queue. Of sockets there may be twice as many, since
+// with it: past it they queue. Of sockets there may be about twice as many, since
 // net/http dials ahead for requests that then get a connection which became
 // free. A limit in there would count dials whose request is long over.
 const maxInFlight = 64

@@ -188,6 +188,7 @@ func dialingClient(t *testing.T, config Config, dial func(ctx context.Context, n
 	c := newClient(t, config)
 	tr := ownTransport(t, c)
 	tr.DialContext = dial
+	tr.Proxy = nil // whatever the environment says
 	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	dialing(tr)
 	return c

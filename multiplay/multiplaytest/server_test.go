@@ -76,7 +76,7 @@ func TestCommandOfTheDocument(t *testing.T) {
 		multiplay.DefaultBaseURL, s.URL, "<updateid>", "4711", "<accountserviceid>", strconv.Itoa(account),
 		"YOUR_AUTH_CREDENTIALS", base64.StdEncoding.EncodeToString([]byte(s.AccessKey+":"+s.SecretKey)),
 	).Replace(command)
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", filled+" --silent --show-error --fail-with-body").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", "export no_proxy='*'; "+filled+" --silent --show-error --fail-with-body").CombinedOutput()
 	require.NoError(t, err, string(out))
 	var answer map[string]any
 	require.NoError(t, json.Unmarshal(out, &answer), string(out))
@@ -95,7 +95,7 @@ func TestPrintedCommands(t *testing.T) {
 	}
 	s := start(t)
 	for _, command := range s.Curl() {
-		out, err := exec.CommandContext(t.Context(), "sh", "-c", command+" --silent --show-error --fail-with-body").CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", "export no_proxy='*'; "+command+" --silent --show-error --fail-with-body").CombinedOutput()
 		require.NoError(t, err, "%s\n%s", command, out)
 		require.NotContains(t, string(out), "error_message")
 	}

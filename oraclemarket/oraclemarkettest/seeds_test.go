@@ -74,7 +74,7 @@ func TestCurl(t *testing.T) {
 	curl := func(command string, replace ...string) string {
 		t.Helper()
 		replace = append(replace, printedHost, g.URL, "curl ", "curl -sS ", "FileName to be uploaded", "machineImage.tar.gz")
-		out, err := exec.CommandContext(t.Context(), "sh", "-c", strings.NewReplacer(replace...).Replace(command)).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", "export no_proxy='*'; "+strings.NewReplacer(replace...).Replace(command)).CombinedOutput()
 		require.NoError(t, err, string(out))
 		return string(out)
 	}
