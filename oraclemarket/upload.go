@@ -500,7 +500,8 @@ func (u *upload) findFor(ctx context.Context, most time.Duration) (int64, error)
 		if err != nil || id != 0 || !time.Now().Before(end) {
 			return id, err
 		}
-		if _, err := u.service.client.Pause(ctx, min(look, 3), 0); err != nil { // of 4 s at most
+		// 1 s, also where tries follow each other at once, and up to 4 s more.
+		if _, err := u.service.client.Pause(ctx, min(look, 3), time.Second); err != nil {
 			return 0, fmt.Errorf("%s: look for the upload request of a lost answer: %w", pkg, err)
 		}
 	}

@@ -69,6 +69,19 @@ func inMemory(t *testing.T, server serverOptions, client clientOptions) *uploadR
 	return &uploadRig{Server: s, images: uploadClient(t, s, listener, client)}
 }
 
+// inMemoryThrough is such a rig whose requests go through what wrap makes of
+// the connections.
+func inMemoryThrough(t *testing.T, client clientOptions, wrap func(next http.RoundTripper) http.RoundTripper) *uploadRig {
+	t.Helper()
+	listener := emulator.NewPipeListener()
+	s := oraclemarkettest.NewServer(oraclemarkettest.WithListener(listener))
+	t.Cleanup(s.Close)
+	transport := &http.Transport{DialContext: listener.DialContext}
+	t.Cleanup(transport.CloseIdleConnections)
+	through := oraclemarket.WithHTTPClient(&http.Client{Transport: wrap(transport)})
+	return &uploadRig{Server: s, images: uploadClient(t, s, listener, append(client, through))}
+}
+
 // randomBytes is n bytes, the same ones each time.
 func randomBytes(n int) []byte {
 	data := make([]byte, n)

@@ -17,7 +17,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
@@ -479,15 +478,9 @@ func TestUploadMergedByMistake(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				listener := emulator.NewPipeListener()
-				s := oraclemarkettest.NewServer(oraclemarkettest.WithListener(listener))
-				defer s.Close()
-				transport := &http.Transport{DialContext: listener.DialContext}
-				defer transport.CloseIdleConnections()
-				once := &onceMerged{next: transport, done: late}
-				r := &uploadRig{Server: s, images: uploadClient(t, s, listener, clientOptions{
-					oraclemarket.WithHTTPClient(&http.Client{Transport: once}),
-				})}
+				r := inMemoryThrough(t, nil, func(next http.RoundTripper) http.RoundTripper {
+					return &onceMerged{next: next, done: late}
+				})
 				initiated := func(times int) {
 					if late {
 						r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Times: times, Body: fmt.Sprintf(

@@ -11,7 +11,7 @@ const (
 	longestWait   = 2 * time.Minute // the longest Retry-After that is obeyed
 	tryTimeout    = 30 * time.Second
 	stallTimeout  = 60 * time.Second
-	lookWait      = 4 * time.Second // the longest between two looks for what was lost
+	lookWait      = 5 * time.Second // the longest between two looks for what was lost
 	refreshFlight = 2 * time.Minute // for a token that several calls may wait for
 )
 
