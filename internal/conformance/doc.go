@@ -1,4 +1,4 @@
-// Package proof holds tests alone: the promises that the three clients make together, each kept by every operation and
+// Package conformance holds tests alone: the promises that the three clients make together, each kept by every operation and
 // every exported type. What is tested is listed by hand and compared with the source, so that a new operation or type
 // without a line here turns the tests red.
 //
@@ -9,4 +9,4 @@
 //   - origin_test.go follows the credentials, through redirects and odd base URLs;
 //   - alloc_test.go counts the allocations of the calls that programs make most;
 //   - concurrency_test.go has five hundred goroutines share a client, and leaves iterations half done.
-package proof
+package conformance

@@ -1,6 +1,6 @@
 //go:build race
 
-package proof
+package conformance
 
 // leftOut leaves three of four cells of a table out, others in each row, because everything takes ten times as long here
 // and the same races show in what is left.
