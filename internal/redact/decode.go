@@ -53,7 +53,11 @@ func (s *search) finds(l layer, depth int) bool {
 	}
 	// Whatever is in front of it, one digit in four starts a group.
 	for skip := range 4 {
-		if decoded := decodeBase64(l, skip, s.shortest); decoded.text != "" && s.finds(decoded, depth-base64Cost) {
+		decoded := decodeBase64(l, skip, s.shortest)
+		if decoded.text == "" {
+			return false
+		}
+		if s.finds(decoded, depth-base64Cost) {
 			return true
 		}
 	}
@@ -103,7 +107,7 @@ func (e escape) decode(l layer) (layer, bool) {
 	}
 	var text strings.Builder
 	text.Grow(len(l.text))
-	var from []int
+	from := l.noFrom()
 	found := false
 	for i := 0; i < len(l.text); {
 		rest := l.text[i:]
@@ -128,6 +132,13 @@ func (e escape) decode(l layer) (layer, bool) {
 		i += n
 	}
 	return layer{text.String(), from}, found
+}
+
+func (l layer) noFrom() []int {
+	if l.from == nil {
+		return nil
+	}
+	return make([]int, 0, len(l.from))
 }
 
 func (l layer) appendFrom(from []int, start, end int) []int {
@@ -210,7 +221,7 @@ func isAlphanumeric(c byte) bool {
 // shortest bytes, without the first skip digits of each run.
 func decodeBase64(l layer, skip, shortest int) layer {
 	var text []byte
-	var from []int
+	from := l.noFrom()
 	start, digits, group, bits := 0, 0, 0, 0 // of the run
 	for i, last := 0, 0; i <= len(l.text); i++ {
 		value, kind := -1, byte(0)
