@@ -138,7 +138,7 @@ func standsAlone(text string, start, end int) bool {
 	first, _ := utf8.DecodeRuneInString(text[start:end])
 	last, _ := utf8.DecodeLastRuneInString(text[start:end])
 	after, _ := utf8.DecodeRuneInString(text[end:])
-	return !(isWord(before) && isWord(first)) && !(isWord(last) && isWord(after))
+	return (!isWord(before) || !isWord(first)) && (!isWord(last) || !isWord(after))
 }
 
 func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }

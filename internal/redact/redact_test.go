@@ -92,6 +92,8 @@ func TestContains(t *testing.T) {
 		"JSON in JSON in HTML":       {[]string{`a"b/c&d.`}, `<p>{&quot;x&quot;:&quot;{\&quot;y\&quot;:\&quot;a\\\&quot;b\\/c\\u0026d.\&quot;}`, true},
 		"Basic":                      {[]string{"correct horse"}, "Authorization: Basic dXNlcjpjb3JyZWN0IGhvcnNl", true},
 		"Basic, lines":               {[]string{"correct horse"}, "Basic dXNlcjpj\r\nb3JyZWN0IGhv\r\ncnNl", true},
+		"Basic behind 2 digits":      {[]string{"correct horse"}, "auth:a/dXNlcjpjb3JyZWN0IGhvcnNl/1", true},
+		"Basic behind 3 digits":      {[]string{"correct horse"}, "auth:ab/dXNlcjpjb3JyZWN0IGhvcnNl/1", true},
 		"Basic behind a slash":       {[]string{"correct horse"}, "/auth/dXNlcjpjb3JyZWN0IGhvcnNl/1", true},
 		"Basic in a URL":             {[]string{"c>rrect ?orse"}, "?auth=dXNlcjpjPnJyZWN0ID9vcnNl%0A", true},
 		"base64 of something else":   {[]string{"correct horse"}, "Basic dXNlcjpjb3JyZWN0IGhvcnMK", false},
@@ -102,10 +104,12 @@ func TestContains(t *testing.T) {
 		"key in other lines":         {[]string{pemKey("\n")}, strings.Join(strings.SplitAfter(pemKey(""), "u"), "\n"), true},
 		"key in the environment":     {[]string{pemKey(`\n`)}, pemKey("\r\n"), true},
 		"Windows key":                {[]string{pemKey(`\r\n`)}, pemKey("\n"), true},
+		"key with old line breaks":   {[]string{pemKey("\r")}, pemKey("\r\n"), true},
 		"short lines":                {[]string{"one\ntwo\nthree"}, `"one\ntwo\nthree"`, true},
 		"short line":                 {[]string{"one\ntwo\nthree"}, "three", false},
 		"backslash in a password":    {[]string{`DOMAIN\name`}, `"DOMAIN\\name"`, true},
 		"part of a long secret":      {[]string{long}, long[50:150], true},
+		"smallest part that counts":  {[]string{randomSecret(200)}, randomSecret(200)[1:64], true},
 		"small part of it":           {[]string{long}, long[50:70], false},
 		"blanks within a secret":     {[]string{"one" + strings.Repeat(" ", 90) + "two"}, "code:" + strings.Repeat(" ", 80) + "return", false},
 		"host of a URL":              {[]string{"https://bucket.example/folder/build.zip?" + long}, "https://bucket.example/folder/build.zip is missing", false},
@@ -146,6 +150,13 @@ func TestNoSecrets(t *testing.T) {
 	}
 }
 
+func TestSetKeepsItsSecrets(t *testing.T) {
+	secrets := []string{"hush-hush"}
+	set := New(secrets...)
+	secrets[0] = "other"
+	require.True(t, set.Contains("hush-hush"))
+}
+
 func TestSetPrintsNoSecret(t *testing.T) {
 	set := New("hush-hush")
 	require.True(t, set.Contains("hush-hush"))
@@ -172,7 +183,7 @@ func TestBodyIsCut(t *testing.T) {
 					shown := lead + outer.encode("[")
 					encoded := outer.encode("[" + inner.encode(secret))
 					character := len(outer.encode(inner.encode(string(first))))
-					for n := 0; n <= len(encoded); n += 1 + n/20 {
+					for n := 0; n <= len(encoded); n += 1 + n/10 {
 						body := set.Body([]byte(lead+encoded[:n]), true)
 						if body == Hidden { // and so is a longer one
 							break

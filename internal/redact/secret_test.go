@@ -41,7 +41,7 @@ func TestSecretIsNotPrinted(t *testing.T) {
 	s, h := NewSecret(hush), newHolder()
 	for _, v := range []any{s, &s, h, &h, []any{s, &s, h, &h}, map[string]any{"k": s, "p": &s}, struct{ s Secret }{s}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%q", "%s", "%x", "%X", "% x", "%d", "%t", "%p", "%T", "%w", "%20s", "%-20.3q"} {
-			requireHushed(t, fmt.Sprintf(verb, v)) //nolint:govet // any verb
+			requireHushed(t, fmt.Sprintf(verb, v))
 		}
 		data, err := json.Marshal(v)
 		require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestSecretIsNotPrinted(t *testing.T) {
 
 		// What a failed test prints calls no methods and follows pointers.
 		failed := &recorder{}
-		assert.Equal(failed, v, "something else")
+		assert.Equal(failed, "something else", v)
 		require.NotEmpty(t, failed.text)
 		requireHushed(t, failed.text)
 
@@ -93,8 +93,8 @@ func requireUnreachable(t *testing.T, v reflect.Value, depth int) {
 			requireUnreachable(t, v.Elem(), depth+1)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			requireUnreachable(t, v.Field(i), depth+1)
+		for _, field := range v.Fields() {
+			requireUnreachable(t, field, depth+1)
 		}
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
