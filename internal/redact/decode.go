@@ -123,7 +123,7 @@ func (e escape) decode(l layer) (layer, bool) {
 			}
 			found = true
 		case l.from != nil && len(rest) < longestEscape && e.begun.MatchString(rest):
-			// A partial escape hides whether what is in front of it is the end.
+			// What is in front of a partial escape is the end that counts.
 			return layer{text.String(), from}, true
 		default:
 			n = 1 + strings.IndexByte(rest[1:], e.mark)

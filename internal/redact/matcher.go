@@ -70,9 +70,10 @@ func patterns(secret string) []string {
 	var parts []string
 	if !isURL(secret) {
 		// Keys in environment variables have their line breaks as JSON has them.
-		lines := strings.NewReplacer(`\r`, "\n", `\n`, "\n", "\r", "\n").Replace(secret)
+		// Some have none around the frame of PEM, which is no secret.
+		lines := strings.NewReplacer(`\r`, "\n", `\n`, "\n", "\r", "\n", "-----", "\n").Replace(secret)
 		for line := range strings.SplitSeq(lines, "\n") {
-			if !strings.HasPrefix(line, "-----") {
+			if !strings.HasPrefix(line, "BEGIN ") && !strings.HasPrefix(line, "END ") {
 				parts = appendPieces(parts, line)
 			}
 		}

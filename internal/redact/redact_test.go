@@ -102,6 +102,8 @@ func TestContains(t *testing.T) {
 		"frame of a key":             {[]string{pemKey("\n")}, "expected -----BEGIN RSA PRIVATE KEY----- here", false},
 		"key without line breaks":    {[]string{pemKey("\n")}, pemKey(""), true},
 		"key in other lines":         {[]string{pemKey("\n")}, strings.Join(strings.SplitAfter(pemKey(""), "u"), "\n"), true},
+		"key of one line":            {[]string{pemKey("")}, pemKey("\n")[40:120], true},
+		"its frame":                  {[]string{pemKey("")}, "expected -----BEGIN RSA PRIVATE KEY----- here", false},
 		"key in the environment":     {[]string{pemKey(`\n`)}, pemKey("\r\n"), true},
 		"Windows key":                {[]string{pemKey(`\r\n`)}, pemKey("\n"), true},
 		"key with old line breaks":   {[]string{pemKey("\r")}, pemKey("\r\n"), true},
