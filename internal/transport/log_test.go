@@ -44,7 +44,7 @@ func TestLogRecord(t *testing.T) {
 	call := post(Repeatable, BytesBody("text/plain", []byte("body-of-the-request")))
 	call.Query = url.Values{"limit": {"20"}, "url": {"https://bucket.example/?sig=query-value"}}
 	call.Header = http.Header{"X-Note": {"header-of-the-request"}}
-	_, _, err := Do[result](t.Context(), c, call)
+	_, _, err := do(t.Context(), c, call)
 	require.NoError(t, err)
 
 	list := jsonLog(t, log)
@@ -56,14 +56,14 @@ func TestLogRecord(t *testing.T) {
 		require.Equal(t, http.MethodPost, record["method"])
 		require.Equal(t, strings.TrimPrefix(s.url(), "http://"), record["host"])
 		require.Equal(t, "/base/jobs", record["path"])
-		require.EqualValues(t, i+1, record["try"])
+		require.EqualValues(t, i+1, record["attempt"])
 		require.EqualValues(t, len("body-of-the-request"), record["bytes_sent"])
 		require.Equal(t, "limit=20", record["query"])
 		require.Positive(t, record["duration"])
 		for name := range record {
 			require.True(t, slices.Contains([]string{
 				"time", "level", "msg", "operation", "method", "host", "path", "status",
-				"duration", "try", "bytes_sent", "bytes_received", "query", "error",
+				"duration", "attempt", "bytes_sent", "bytes_received", "query", "error",
 			}, name), name)
 		}
 	}
@@ -85,7 +85,7 @@ func TestLogGetsTheContext(t *testing.T) {
 	logger := slog.New(contextHandler{slog.DiscardHandler, func(ctx context.Context) { got = ctx.Value(key{}) }})
 	s := serveTCP(t, answer(okJSON(`{}`)))
 	c := newClient(t, Config{BaseURL: s.url(), Logger: logger})
-	_, _, err := Do[result](context.WithValue(t.Context(), key{}, "trace 7"), c, get(Safe))
+	_, _, err := do(context.WithValue(t.Context(), key{}, "trace 7"), c, get(Safe))
 	require.NoError(t, err)
 	require.Equal(t, "trace 7", got)
 }
@@ -106,7 +106,7 @@ func TestLogOnlyWhereDebugIsOn(t *testing.T) {
 	log := &records{}
 	s := serveTCP(t, answer(okJSON(`{}`)))
 	c := newClient(t, Config{BaseURL: s.url(), Logger: slog.New(slog.NewTextHandler(log, nil))})
-	_, _, err := Do[result](t.Context(), c, get(Safe))
+	_, _, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 	require.Empty(t, log.String())
 }
@@ -124,7 +124,7 @@ func TestNothingSentIsNoAttempt(t *testing.T) {
 		},
 		"Authorization", "Bearer ")})
 	for i, class := range []Repeat{Once, Repeatable, Safe} {
-		_, _, err := Do[result](t.Context(), c, get(class))
+		_, _, err := do(t.Context(), c, get(class))
 		e := failure(t, err)
 		require.ErrorIs(t, err, errSource)
 		require.Zero(t, e.Attempts)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 // A body of no bytes is a length of 0: net/http takes a length of 0 beside a
@@ -38,7 +39,7 @@ func TestEmptyBodyHasALength(t *testing.T) {
 		c := newClient(t, Config{BaseURL: s.url()})
 		call := post(Once, BytesBody("text/plain", nil))
 		call.Upload = upload
-		_, _, err := Do[result](t.Context(), c, call)
+		_, _, err := do(t.Context(), c, call)
 		require.NoError(t, err)
 		require.Empty(t, got.TransferEncoding)
 		require.Equal(t, []string{"0"}, got.Header["Content-Length"])
@@ -61,7 +62,7 @@ func TestCookieJar(t *testing.T) {
 	t.Cleanup(tr.CloseIdleConnections)
 	c := newClient(t, Config{BaseURL: s.url(), HTTPClient: &http.Client{Transport: tr, Jar: jar}, Retry: noWait(3)})
 	for range 2 {
-		_, _, err = Do[result](t.Context(), c, get(Safe))
+		_, _, err = do(t.Context(), c, get(Safe))
 		require.NoError(t, err)
 	}
 	require.Equal(t, [][]string{nil, {"node=n1"}, {"node=n2"}, {"node=n3"}}, cookies, "the newest cookie, once")
@@ -71,7 +72,7 @@ func TestCookieJar(t *testing.T) {
 }
 
 // The limit of a small call covers its answer.
-func TestTryTimeoutCoversTheAnswer(t *testing.T) {
+func TestAttemptTimeoutCoversTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := pipeClient(t, Config{Retry: noWait(1)}, func(c net.Conn, _ *http.Request) bool {
 			<-time.After(20 * time.Second)
@@ -80,9 +81,9 @@ func TestTryTimeoutCoversTheAnswer(t *testing.T) {
 			return false
 		})
 		start := time.Now()
-		_, _, err := Do[result](t.Context(), c, get(Safe))
-		require.ErrorIs(t, err, errTryTimeout)
-		require.Equal(t, DefaultTryTimeout, time.Since(start))
+		_, _, err := do(t.Context(), c, get(Safe))
+		require.ErrorIs(t, err, errAttemptTimeout)
+		require.Equal(t, DefaultAttemptTimeout, time.Since(start))
 	})
 }
 
@@ -143,7 +144,7 @@ func TestRedirects(t *testing.T) {
 				log := &records{}
 				follow := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
 				c := newClient(t, Config{BaseURL: s.url(), HTTPClient: follow, Credentials: bearer("token-1"), Logger: log.logger()})
-				_, _, err := Do[result](t.Context(), c, call)
+				_, _, err := do(t.Context(), c, call)
 				e := failure(t, err)
 				require.ErrorContains(t, err, tt.says, "%s %s", name, status)
 				require.Equal(t, 1, e.Attempts)
@@ -151,7 +152,7 @@ func TestRedirects(t *testing.T) {
 				require.Equal(t, "moved", e.Body)
 				require.Equal(t, []string{"Bearer token-1"}, own.get("Authorization"))
 				for _, secret := range []string{"token=q", "pw12", "token-1"} {
-					require.NotContains(t, shown(t, err, log), secret)
+					require.NotContains(t, printed(t, err, log), secret)
 				}
 			}
 		}
@@ -168,12 +169,11 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	s := serveTCP(t, own.by(answer(okJSON("{}"))))
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: bearer("token-1"), Header: map[string]string{"x-user": "me"}})
 	for _, target := range []string{s.url() + "/jobs/7", other.url() + "/jobs/7"} {
-		x := &exchange{call: *get(Safe)}
-		req, err := http.NewRequestWithContext(context.WithValue(t.Context(), exchangeKey{}, x), http.MethodGet, target, http.NoBody)
+		u, err := url.Parse(target)
 		require.NoError(t, err)
-		resp, err := c.loop.HTTPClient.Transport.RoundTrip(req)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
+		x := &callState{Call: get(Safe), url: *u, accept: func(*Response) error { return nil }}
+		c.retry.next.send(t.Context(), x)
+		require.NoError(t, x.last.err)
 	}
 	require.Equal(t, []string{"Bearer token-1"}, own.get("Authorization"))
 	require.Equal(t, []string{""}, elsewhere.get("Authorization"))
@@ -220,7 +220,7 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 				return answer(okJSON(`{"name":"x"}`))(c, r)
 			}))
 			c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(1)})
-			got, _, err := Do[result](t.Context(), c, call)
+			got, _, err := do(t.Context(), c, call)
 			require.NoError(t, err)
 			require.Equal(t, "x", got.Name)
 			require.Equal(t, []string{"Bearer token-1", "Bearer token-2"}, seen.get("Authorization"))
@@ -261,7 +261,7 @@ func TestRefusedTokenOnceACall(t *testing.T) {
 			var asked atomic.Int64
 			s := serveTCP(t, tt.handle)
 			c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, tt.token), Retry: noWait(4)})
-			_, _, err := Do[result](t.Context(), c, get(Safe))
+			_, _, err := do(t.Context(), c, get(Safe))
 			for _, is := range tt.is {
 				require.ErrorIs(t, err, is)
 			}
@@ -276,7 +276,7 @@ func TestRefusedTokenOnceACall(t *testing.T) {
 func TestBasicIsNotReplaced(t *testing.T) {
 	s := serveTCP(t, answer(reply("401 Unauthorized", "", "")))
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: auth.Basic("user", "password")})
-	_, _, err := Do[result](t.Context(), c, get(Safe))
+	_, _, err := do(t.Context(), c, get(Safe))
 	require.ErrorIs(t, err, ErrUnauthorized)
 	require.EqualValues(t, 1, s.requests.Load())
 }
@@ -299,7 +299,7 @@ func TestRefusedTogether(t *testing.T) {
 	var wg sync.WaitGroup
 	for range calls {
 		wg.Go(func() {
-			_, _, err := Do[result](t.Context(), c, get(Once))
+			_, _, err := do(t.Context(), c, get(Once))
 			assert.NoError(t, err)
 		})
 	}
@@ -315,7 +315,7 @@ func TestCallersClientIsNotChanged(t *testing.T) {
 	given := &http.Client{Transport: tr, Timeout: time.Minute}
 	before, beforeTransport := *given, tr.Clone()
 	c := newClient(t, Config{BaseURL: s.url(), HTTPClient: given})
-	_, _, err := Do[result](t.Context(), c, get(Safe))
+	_, _, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 	require.Equal(t, before, *given)
 	require.Same(t, tr, given.Transport)
@@ -324,7 +324,7 @@ func TestCallersClientIsNotChanged(t *testing.T) {
 	require.Nil(t, given.CheckRedirect)
 
 	c = newClient(t, Config{BaseURL: s.url(), HTTPClient: &http.Client{}})
-	_, _, err = Do[result](t.Context(), c, get(Safe))
+	_, _, err = do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 }
 
@@ -337,8 +337,8 @@ func TestCallersTimeout(t *testing.T) {
 		want    time.Duration
 	}{
 		"small call":         {7 * time.Second, false, 7 * time.Second},
-		"above ours":         {time.Hour, false, DefaultTryTimeout},
-		"none":               {0, false, DefaultTryTimeout},
+		"above ours":         {time.Hour, false, DefaultAttemptTimeout},
+		"none":               {0, false, DefaultAttemptTimeout},
 		"upload":             {7 * time.Second, true, DefaultStallTimeout},
 		"upload, none given": {0, true, DefaultStallTimeout},
 	} {
@@ -348,10 +348,10 @@ func TestCallersTimeout(t *testing.T) {
 				call := post(Repeatable, BytesBody("text/plain", []byte("x")))
 				call.Upload = tt.upload
 				start := time.Now()
-				_, _, err := Do[result](t.Context(), c, call)
+				_, _, err := do(t.Context(), c, call)
 				require.Error(t, err)
 				require.Equal(t, tt.want, time.Since(start))
-				require.Equal(t, tt.upload, errors.Is(err, ErrStalled))
+				require.Equal(t, tt.upload, errors.Is(err, wire.ErrStalled))
 				timeout, ok := errors.AsType[interface {
 					error
 					Timeout() bool
@@ -364,16 +364,16 @@ func TestCallersTimeout(t *testing.T) {
 
 func TestLimitsFromTheConfig(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := pipeClient(t, Config{TryTimeout: time.Hour, StallTimeout: 2 * time.Hour, Retry: noWait(1)}, stall(""))
+		c, _ := pipeClient(t, Config{AttemptTimeout: time.Hour, StallTimeout: 2 * time.Hour, Retry: noWait(1)}, stall(""))
 		call := get(Safe)
 		start := time.Now()
-		_, _, err := Do[result](t.Context(), c, call)
-		require.ErrorIs(t, err, errTryTimeout)
+		_, _, err := do(t.Context(), c, call)
+		require.ErrorIs(t, err, errAttemptTimeout)
 		require.Equal(t, time.Hour, time.Since(start))
 		call.Upload = true
 		start = time.Now()
-		_, _, err = Do[result](t.Context(), c, call)
-		require.ErrorIs(t, err, ErrStalled)
+		_, _, err = do(t.Context(), c, call)
+		require.ErrorIs(t, err, wire.ErrStalled)
 		require.Equal(t, 2*time.Hour, time.Since(start))
 	})
 }
@@ -381,14 +381,15 @@ func TestLimitsFromTheConfig(t *testing.T) {
 // Our own transport speaks TLS 1.2 at least, and checks certificates.
 func TestOwnTransport(t *testing.T) {
 	c := newClient(t, Config{BaseURL: "https://h.example"})
-	tr := ownTransport(t, c)
-	require.EqualValues(t, tls.VersionTLS12, tr.TLSClientConfig.MinVersion)
-	require.False(t, tr.TLSClientConfig.InsecureSkipVerify)
-	require.Zero(t, tr.ResponseHeaderTimeout, "a try has limits that know more")
-	require.Equal(t, maxInFlight, tr.MaxIdleConnsPerHost)
-	require.Equal(t, maxInFlight, cap(c.places))
-	require.NotNil(t, tr.Proxy)
-	require.NotZero(t, tr.IdleConnTimeout)
+	for _, tr := range ownTransports(t, c) {
+		require.EqualValues(t, tls.VersionTLS12, tr.TLSClientConfig.MinVersion)
+		require.False(t, tr.TLSClientConfig.InsecureSkipVerify)
+		require.Zero(t, tr.ResponseHeaderTimeout, "an attempt has limits that know more")
+		require.Equal(t, maxInFlight, tr.MaxIdleConnsPerHost)
+		require.NotNil(t, tr.Proxy)
+		require.NotZero(t, tr.IdleConnTimeout)
+	}
+	require.Equal(t, maxInFlight, cap(c.retry.next.slots))
 }
 
 // rerouting is a round tripper that changes the requests it is given, which it
@@ -418,14 +419,12 @@ func TestRequestIsNewInEachTry(t *testing.T) {
 		HTTPClient: &http.Client{Transport: rerouting{&http.Transport{DisableKeepAlives: true}, s.listener.Addr().String()}},
 	})
 	var granted []bool
-	layer, ok := c.loop.HTTPClient.Transport.(*tries)
-	require.True(t, ok)
-	layer.next = before{layer.next, func(r *http.Request) {
+	c.retry.next.next = before{c.retry.next.next, func(r *http.Request) {
 		granted = append(granted, r.Header.Get("Authorization") == "Bearer token-1" && r.URL.String() == "http://127.0.0.1:1/api/jobs/7" && r.Header.Get("X-Mark") == "mark")
 	}}
 	call := get(Safe)
 	call.Header = http.Header{"X-Mark": {"mark"}}
-	_, _, err := Do[result](t.Context(), c, call)
+	_, _, err := do(t.Context(), c, call)
 	require.Equal(t, []bool{true, true, true}, granted)
 	require.Equal(t, http.Header{"X-Mark": {"mark"}}, call.Header)
 	require.Equal(t, "http://127.0.0.1:1/api/jobs/7", failure(t, err).URL)
@@ -445,17 +444,35 @@ func (b before) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.RoundTripper.RoundTrip(req)
 }
 
-// What may have been carried out is to be looked at, whatever the failure looks
-// like.
-func TestHintOfAnAmbiguousDial(t *testing.T) {
-	mock := httpmock.NewMockTransport()
-	mock.RegisterNoResponder(httpmock.NewErrorResponder(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}))
-	c := newClient(t, Config{BaseURL: "https://h.example", HTTPClient: &http.Client{Transport: mock}, Retry: noWait(2)})
-	_, _, err := Do[result](t.Context(), c, get(Once))
-	require.ErrorIs(t, err, ErrAmbiguous) // this round tripper does not tell what it sent
-	require.Contains(t, failure(t, err).Hint, "look before repeating it")
-	_, _, err = Do[result](t.Context(), c, get(Safe))
-	require.Equal(t, "check the address and the network", failure(t, err).Hint)
+// A caller's round tripper is believed for the error that it returns: one that
+// says there was no connection, in all that it tried.
+func TestErrorOfACallersRoundTripper(t *testing.T) {
+	dial := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	reset := &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+	for name, tt := range map[string]struct {
+		err      error
+		attempts int
+	}{
+		"dial":                  {dial, 2},
+		"dial, wrapped":         {fmt.Errorf("sending: %w", dial), 2},
+		"proxy":                 {&net.OpError{Op: "proxyconnect", Err: syscall.ECONNREFUSED}, 2},
+		"two dials":             {errors.Join(dial, dial), 2},
+		"reset":                 {reset, 1},
+		"a fallback that sends": {errors.Join(dial, reset), 1},
+		"a fallback, formatted": {fmt.Errorf("%w, then %w", dial, reset), 1},
+		"any other":             {io.EOF, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mock := httpmock.NewMockTransport()
+			mock.RegisterNoResponder(httpmock.NewErrorResponder(tt.err))
+			c := newClient(t, Config{BaseURL: "https://h.example", HTTPClient: &http.Client{Transport: mock}, Retry: noWait(2)})
+			_, _, err := do(t.Context(), c, get(Once))
+			require.Equal(t, tt.attempts, failure(t, err).Attempts)
+			require.Equal(t, tt.attempts == 1, errors.Is(err, ErrAmbiguous))
+			_, _, err = do(t.Context(), c, get(Safe))
+			require.Equal(t, 2, failure(t, err).Attempts)
+		})
+	}
 }
 
 // A round tripper that tells nothing about its progress may have sent it all.
@@ -464,11 +481,11 @@ func TestRoundTripperWithoutTrace(t *testing.T) {
 	mock := httpmock.NewMockTransport()
 	mock.RegisterNoResponder(httpmock.NewErrorResponder(errOffline))
 	c := newClient(t, Config{BaseURL: "https://h.example", HTTPClient: &http.Client{Transport: mock}, Retry: noWait(3)})
-	_, _, err := Do[result](t.Context(), c, get(Once))
+	_, _, err := do(t.Context(), c, get(Once))
 	require.ErrorIs(t, err, errOffline)
 	require.ErrorIs(t, err, ErrAmbiguous)
 	require.Equal(t, 1, failure(t, err).Attempts)
-	_, _, err = Do[result](t.Context(), c, get(Safe))
+	_, _, err = do(t.Context(), c, get(Safe))
 	require.NotErrorIs(t, err, ErrAmbiguous)
 	require.Equal(t, 3, failure(t, err).Attempts)
 }
@@ -483,24 +500,24 @@ func TestURLErrorIsUnwrapped(t *testing.T) {
 	c := newClient(t, Config{BaseURL: "https://h.example", HTTPClient: &http.Client{Transport: mock}, Retry: noWait(1), Logger: log.logger()})
 	call := get(Safe)
 	call.Query = url.Values{"sig": {"hush"}}
-	_, _, err := Do[result](t.Context(), c, call)
+	_, _, err := do(t.Context(), c, call)
 	require.ErrorIs(t, err, io.ErrClosedPipe)
-	require.NotContains(t, shown(t, err, log), "hush")
+	require.NotContains(t, printed(t, err, log), "hush")
 }
 
 // However much a service sends, it is read up to the limit and no further.
 func TestEndlessAnswer(t *testing.T) {
 	const onItsWay = 64 << 10
-	for status, most := range map[string]int64{"200 OK": maxAnswer, "400 Bad Request": maxErrorAnswer} {
+	for status, most := range map[string]int64{"200 OK": maxBody, "400 Bad Request": maxErrorBody} {
 		sent := make(chan int64, 1)
 		c, _ := pipeClient(t, Config{Retry: noWait(1)}, func(c net.Conn, r *http.Request) bool {
 			answer("HTTP/1.1 "+status+"\r\n\r\n")(c, r)
-			n, _ := io.Copy(c, io.LimitReader(zeros{}, 2*maxAnswer))
+			n, _ := io.Copy(c, io.LimitReader(zeros{}, 2*maxBody))
 			sent <- n
 			return false
 		})
-		_, _, err := Do[result](t.Context(), c, get(Safe))
-		require.Equal(t, most == maxAnswer, errors.Is(err, ErrResponseTooLarge), "%v", err)
+		_, _, err := do(t.Context(), c, get(Safe))
+		require.Equal(t, most == maxBody, errors.Is(err, ErrResponseTooLarge), "%v", err)
 		require.LessOrEqual(t, <-sent, most+onItsWay)
 	}
 }
@@ -522,7 +539,7 @@ func TestContextEndsWhileATokenIsFetched(t *testing.T) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errMaintenance)
 			defer cancel()
 			start := time.Now()
-			_, _, err := Do[result](ctx, c, get(Once))
+			_, _, err := do(ctx, c, get(Once))
 			require.Equal(t, 5*time.Second, time.Since(start))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorIs(t, err, errMaintenance)
@@ -550,7 +567,7 @@ func TestLengthOfARoundTrippersAnswer(t *testing.T) {
 				return &http.Response{StatusCode: http.StatusOK, ContentLength: length, Body: io.NopCloser(strings.NewReader(body))}, nil
 			}),
 		}})
-		got, _, err := Do[result](t.Context(), c, get(Once))
+		got, _, err := do(t.Context(), c, get(Once))
 		require.NoError(t, err, "length %d", length)
 		require.Equal(t, "a name of many letters", got.Name)
 	}
@@ -562,12 +579,12 @@ func TestRoundTripperWithoutAnswer(t *testing.T) {
 	c := newClient(t, Config{BaseURL: "https://h.example", Retry: noWait(2), HTTPClient: &http.Client{
 		Transport: roundTrip(func(*http.Request) (*http.Response, error) { return resp, nil }),
 	}})
-	_, err := DoEmpty(t.Context(), c, get(Safe))
-	require.ErrorContains(t, err, "transport.roundTrip) gave neither an answer nor an error")
+	_, err := doEmpty(t.Context(), c, get(Safe))
+	require.ErrorContains(t, err, "transport.roundTrip) returned neither a response nor an error")
 	require.Equal(t, 2, failure(t, err).Attempts)
 
 	resp = &http.Response{StatusCode: http.StatusNoContent}
-	got, err := DoEmpty(t.Context(), c, get(Safe))
+	got, err := doEmpty(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 	require.Empty(t, got.Body)
 }

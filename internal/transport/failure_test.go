@@ -2,9 +2,7 @@ package transport
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,10 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/redact"
 )
 
-// shown is all that a caller may come to print of a failed call.
-func shown(t *testing.T, err error, log *records) string {
+// printed is all that a caller may come to print of a failed call.
+func printed(t *testing.T, err error, log *records) string {
 	t.Helper()
 	e := failure(t, err)
 	data, jsonErr := json.Marshal(e)
@@ -104,8 +103,8 @@ func TestSecretsAreNotShown(t *testing.T) {
 					c, _ := pipeClient(t, Config{Credentials: tt.credentials, Logger: log.logger(), Retry: noWait(1)}, last(answered))
 					call := get(Once)
 					call.Secrets = []string{"key=K/1", link} // the first stands in the second
-					_, _, err := Do[result](t.Context(), c, call)
-					out := shown(t, err, log)
+					_, _, err := do(t.Context(), c, call)
+					out := printed(t, err, log)
 					// Parts of a secret are secret, too.
 					for _, part := range []string{"tok/", "tok%2", "Value", "K/1", "K%2F1", "sig=", "sig%3D", "ecret", "cGxh"} {
 						require.NotContains(t, out, part, "in %s as %s", where, spelling)
@@ -131,60 +130,15 @@ func htmlEscape(s string) string {
 // oneLine is text as the value of a header.
 func oneLine(text string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(text) }
 
-func TestRedactor(t *testing.T) {
-	for name, tt := range map[string]struct {
-		secrets []string
-		text    string
-		want    string
-	}{
-		"none":               {nil, "text", "text"},
-		"too short":          {[]string{"abc", ""}, "abcabc", "abcabc"},
-		"every one":          {[]string{"abcd"}, "abcd-abcd abcde", "REDACTED-REDACTED REDACTEDe"},
-		"case counts":        {[]string{"abcd"}, "ABCD", "ABCD"},
-		"longest first":      {[]string{"abcd", "abcdef"}, "abcdef abcd", "REDACTED REDACTED"},
-		"not in itself":      {[]string{"DACT", "word"}, "word", "REDACTED"},
-		"no pattern":         {[]string{"a.*z"}, "abcz a.*z", "abcz REDACTED"},
-		"space":              {[]string{"a b c d"}, "a%20b+c d", "REDACTED"},
-		"beyond the plane":   {[]string{"key\U0001F511"}, `key\uD83D\uDD11 key%F0%9F%94%91 key&#128273;`, "REDACTED REDACTED REDACTED"},
-		"invalid UTF-8":      {[]string{"key\xff\xfe"}, "the key\xff\xfe here", "the REDACTED here"},
-		"named entities":     {[]string{`<"'&>`}, "&lt;&quot;&apos;&amp;&gt; &#60;&#34;&#039;&#x26;&#X3E;&LT;&QUOT;&#39;&AMP;&GT;", "REDACTED REDACTEDREDACTED"},
-		"JSON within JSON":   {[]string{`a"b/c&d`}, `{"x":"{\"y\":\"a\\\"b\\/c\\u0026d\"}"}`, `{"x":"{\"y\":\"REDACTED\"}"}`},
-		"JSON in a page":     {[]string{`a"b/c&d`}, `<p>{&#34;y&#34;:&#34;a\&#34;b\&#x2F;c\u0026d&#34;}`, `<p>{&#34;y&#34;:&#34;REDACTED&#34;}`},
-		"JSON in a URL":      {[]string{`a"b/c&d`}, `/?q=%7B%22y%22%3A%22a%5C%22b%5c%2Fc%5Cu0026d%22%7D`, `/?q=%7B%22y%22%3A%22REDACTED%22%7D`},
-		"a page in a URL":    {[]string{`a"b/c&d`}, `/?q=a%26%2334%3Bb/c%26amp%3Bd`, `/?q=REDACTED`},
-		"signs alone":        {[]string{"/+&="}, "a/+&=b %2f%2b%26%3d", "aREDACTEDb REDACTED"},
-		"escaped repeatedly": {[]string{"a/b+c"}, "a%252Fb%25252bc", "REDACTED"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			x := &exchange{call: Call{Secrets: tt.secrets}}
-			require.Equal(t, tt.want, x.redactor()(tt.text))
-		})
-	}
-}
-
-// A message is looked at once more after it was decoded.
+// A message is checked in its decoded form, too.
 func TestDecodedMessage(t *testing.T) {
 	s := serveTCP(t, answer(reply("400 Bad Request", "", `{"message":"\u0068ush-hush","code":"\u0068ush-hush"}`)))
 	c := newClient(t, Config{BaseURL: s.url()})
 	call := get(Safe)
 	call.Secrets = []string{"hush-hush"}
-	_, _, err := Do[result](t.Context(), c, call)
-	require.Equal(t, auth.Redacted, failure(t, err).Message)
-	require.Equal(t, auth.Redacted, failure(t, err).Code)
-}
-
-// Of an error that shows a secret only the text can be cleaned, but for the
-// errors that callers steer by.
-func TestClean(t *testing.T) {
-	x := &exchange{call: Call{Secrets: []string{"hush-hush"}}}
-	redact := x.redactor()
-	require.Equal(t, io.EOF, clean(io.EOF, redact))
-	for keep, kept := range map[error]bool{io.EOF: false, context.Canceled: true, context.DeadlineExceeded: true} {
-		err := clean(fmt.Errorf("at hush-hush: %w", keep), redact)
-		require.EqualError(t, err, "at REDACTED: "+keep.Error())
-		require.Equal(t, kept, errors.Is(err, keep))
-		require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "hush-hush")
-	}
+	_, _, err := do(t.Context(), c, call)
+	require.Equal(t, redact.Hidden, failure(t, err).Message)
+	require.Equal(t, redact.Hidden, failure(t, err).Code)
 }
 
 // A secret is not found once its end was cut off, so nothing is cut before all
@@ -211,9 +165,9 @@ func TestSecretsAtACut(t *testing.T) {
 				BaseURL: "https://h.example", HTTPClient: &http.Client{Transport: mock}, Credentials: bearer(tt.secret),
 				Retry: noWait(1), Logger: log.logger(),
 			})
-			_, _, err := Do[result](t.Context(), c, get(Safe))
-			require.Contains(t, err.Error()+failure(t, err).Body, auth.Redacted)
-			require.NotContains(t, shown(t, err, log), "s3cr3t0")
+			_, _, err := do(t.Context(), c, get(Safe))
+			require.Contains(t, err.Error()+failure(t, err).Body, redact.Hidden)
+			require.NotContains(t, printed(t, err, log), "s3cr3t0")
 		})
 	}
 }
