@@ -17,6 +17,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -138,32 +139,17 @@ func described(err error) error {
 	if !ok {
 		return err // of the syntax, with its offset
 	}
-	where := "at the top level"
+	where := "the top level"
 	if semantic.JSONPointer != "" {
-		where = fmt.Sprintf("at %.100q", semantic.JSONPointer)
+		where = fmt.Sprintf("%.100q", semantic.JSONPointer)
 	}
-	return fmt.Errorf("%w %s (offset %d)", cmp.Or(semantic.Err, unexpected(semantic.JSONKind)), where, semantic.ByteOffset)
+	return fmt.Errorf("%w at %s (offset %d)", cmp.Or(semantic.Err, unexpected(semantic.JSONKind)), where, semantic.ByteOffset)
 }
 
-func unexpected(kind jsontext.Kind) error {
-	switch kind {
-	case jsontext.KindBeginObject, jsontext.KindEndObject:
-		return errors.New("an unexpected object")
-	case jsontext.KindBeginArray, jsontext.KindEndArray:
-		return errors.New("an unexpected list")
-	default:
-		return fmt.Errorf("an unexpected %s", kind)
-	}
-}
+func unexpected(kind jsontext.Kind) error { return fmt.Errorf("unexpected %s", kind) }
 
-// WithoutNil returns list without its nil elements, never nil: a service may
-// send null for a record.
+// WithoutNil removes the nil elements of list: a service may send null for a
+// record.
 func WithoutNil[T any](list []*T) []*T {
-	kept := make([]*T, 0, len(list))
-	for _, record := range list {
-		if record != nil {
-			kept = append(kept, record)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(list, func(record *T) bool { return record == nil })
 }

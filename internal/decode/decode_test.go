@@ -337,14 +337,14 @@ func TestEmptyForms(t *testing.T) {
 	}
 
 	for data, want := range map[string]string{
-		`{"list":{"1":{"a":1}}}`:     `an object with members in place of a list at "/list" (offset 8)`,
-		`{"map":[{"a":1}]}`:          `a list with elements in place of an object at "/map" (offset 7)`,
-		`{"struct":[0]}`:             `a list with elements in place of an object at "/struct" (offset 10)`,
-		`{"list":"SECRET"}`:          `a text in place of an object or a list at "/list" (offset 8)`,
-		`{"map":true}`:               `an unexpected true at "/map" (offset 7)`,
-		`{"list":7}`:                 `an unexpected number at "/list" (offset 8)`,
-		`{"deep":{"a":{},"b":[[]]}}`: `a list with elements in place of an object at "/deep/b" (offset 20)`,
-		`{"list":[{},[1]]}`:          `a list with elements in place of an object at "/list/1" (offset 12)`,
+		`{"list":{"1":{"a":1}}}`:     `unexpected { at "/list" (offset 8)`,
+		`{"map":[{"a":1}]}`:          `unexpected [ at "/map" (offset 7)`,
+		`{"struct":[0]}`:             `unexpected [ at "/struct" (offset 10)`,
+		`{"list":"SECRET"}`:          `unexpected string at "/list" (offset 8)`,
+		`{"map":true}`:               `unexpected true at "/map" (offset 7)`,
+		`{"list":7}`:                 `unexpected number at "/list" (offset 8)`,
+		`{"deep":{"a":{},"b":[[]]}}`: `unexpected [ at "/deep/b" (offset 20)`,
+		`{"list":[{},[1]]}`:          `unexpected [ at "/list/1" (offset 12)`,
 	} {
 		require.EqualError(t, plain.Unmarshal([]byte(data), new(record)), want, data)
 		require.EqualError(t, eager.Unmarshal([]byte(data), new(record)), want, data)
@@ -373,7 +373,7 @@ func TestTopLevel(t *testing.T) {
 	require.ErrorContains(t, plain.Unmarshal([]byte(`{"a":1,"b":<}`), new(record)), "invalid character '<' at start of value within \"/b\" after offset 11")
 	require.ErrorContains(t, plain.Unmarshal([]byte(`{"a":1`), new(record)), "unexpected EOF after offset 6")
 	require.ErrorContains(t, plain.Unmarshal([]byte(`{"a":1} {`), new(record)), "after offset 8")
-	require.EqualError(t, plain.Unmarshal([]byte(`[]`), new(record)), "an unexpected list at the top level (offset 0)")
+	require.EqualError(t, plain.Unmarshal([]byte(`[]`), new(record)), "unexpected [ at the top level (offset 0)")
 	require.EqualError(t, plain.Unmarshal([]byte(`null`), new(record)), "null in place of a value")
 }
 
@@ -466,7 +466,6 @@ func TestWrapped(t *testing.T) {
 	require.EqualValues(t, 1, items[0].Wrapped.UpdateID)
 	require.Nil(t, items[1].Wrapped)
 	require.EqualValues(t, 2, items[1].UpdateID)
-	require.NotNil(t, decode.WithoutNil[int](nil))
 }
 
 func TestHostileInput(t *testing.T) {

@@ -3,17 +3,10 @@ package decode
 import (
 	"bytes"
 	"encoding"
-	"errors"
 	"reflect"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-)
-
-var (
-	errNotEmptyList   = errors.New("a list with elements in place of an object")
-	errNotEmptyObject = errors.New("an object with members in place of a list")
-	errNotEmptyText   = errors.New("a text in place of an object or a list")
 )
 
 // emptyForms reads the forms of emptiness that are not those of v's type. The
@@ -28,15 +21,11 @@ func emptyForms(dec *jsontext.Decoder, v any) error {
 	if !isList && value.Kind() != reflect.Struct && value.Kind() != reflect.Map || dec.StackDepth() == 0 {
 		return skip
 	}
-	var notEmpty error
-	switch kind := dec.PeekKind(); {
-	case kind == jsontext.KindFalse:
-	case kind == jsontext.KindString:
-		notEmpty = errNotEmptyText
+	kind := dec.PeekKind()
+	switch {
+	case kind == jsontext.KindFalse, kind == jsontext.KindString:
 	case kind == jsontext.KindBeginArray && !isList:
-		notEmpty = errNotEmptyList
 	case kind == jsontext.KindBeginObject && isList:
-		notEmpty = errNotEmptyObject
 	default:
 		return skip
 	}
@@ -44,12 +33,15 @@ func emptyForms(dec *jsontext.Decoder, v any) error {
 	if err != nil {
 		return err
 	}
-	if notEmpty != nil && len(bytes.TrimSpace(text[1:len(text)-1])) > 0 {
-		return notEmpty
+	if kind != jsontext.KindFalse && !isBlank(text) {
+		return unexpected(kind)
 	}
 	value.SetZero()
 	return nil
 }
+
+// isBlank reports whether a string, list or object has nothing but space in it.
+func isBlank(value jsontext.Value) bool { return len(bytes.TrimSpace(value[1:len(value)-1])) == 0 }
 
 // underscored returns data with underscores for the spaces in names.
 func underscored(data []byte) []byte {

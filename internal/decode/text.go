@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,10 +26,10 @@ func textOf(dec *jsontext.Decoder) (string, error) {
 	switch {
 	case kind == jsontext.KindNull, kind == jsontext.KindFalse:
 		return "", err
-	case kind == jsontext.KindBeginObject && len(bytes.TrimSpace(text[1:len(text)-1])) == 0:
+	case kind == jsontext.KindBeginObject && isBlank(text):
 		return "", err
 	default:
-		return strings.ToValidUTF8(string(text), "\ufffd"), err
+		return valid(text), err
 	}
 }
 
@@ -79,16 +78,17 @@ func readFlag(dec *jsontext.Decoder, p *Flag) error {
 		*p = Flag(text)
 		return err
 	default:
-		_, text, err := scalar(dec)
-		value, ok := parseBool(text)
-		switch {
-		case !ok:
-			*p = Flag(strings.ToValidUTF8(string(text), "\ufffd"))
-		case value:
-			*p = True
-		default:
-			*p = False
-		}
-		return err
 	}
+	_, raw, err := scalar(dec)
+	switch value, ok := parseBool(raw); {
+	case !ok:
+		*p = Flag(valid(raw))
+	case value:
+		*p = True
+	default:
+		*p = False
+	}
+	return err
 }
+
+func valid(text []byte) string { return strings.ToValidUTF8(string(text), "\ufffd") }
