@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// scalar reads the next value and returns its text: of a string what stands
-// for, of anything else the JSON. The text is part of the decoder's buffer.
+// scalar reads the next value and returns its text: of a string what it
+// stands for, of anything else the JSON. The text is part of the decoder's buffer.
 func scalar(dec *jsontext.Decoder) (jsontext.Kind, []byte, error) {
 	value, err := dec.ReadValue()
 	if err != nil {
@@ -31,15 +31,16 @@ func scalar(dec *jsontext.Decoder) (jsontext.Kind, []byte, error) {
 func plainString(dec *jsontext.Decoder, p *string) error { return readString(dec, p, false) }
 func anyString(dec *jsontext.Decoder, p *string) error   { return readString(dec, p, true) }
 
-func readString(dec *jsontext.Decoder, p *string, anything bool) (err error) {
-	switch kind := dec.PeekKind(); kind {
+func readString(dec *jsontext.Decoder, p *string, anything bool) error {
+	switch dec.PeekKind() {
 	case jsontext.KindString, jsontext.KindNull:
 		return skip // the library keeps the strings it saw last: polls cost no memory
 	case jsontext.KindBeginObject, jsontext.KindBeginArray:
 		if *p = ""; !anything {
 			return dec.SkipValue()
 		}
-		*p, err = textOf(dec)
+		text, err := textOf(dec)
+		*p = text
 		return err
 	default:
 		_, text, err := scalar(dec)
