@@ -3,6 +3,7 @@ module github.com/imagejobs/imagejobs-go
 go 1.26.0
 
 require (
+	github.com/go-json-experiment/json v1.27.2
 	github.com/google/go-querystring v1.2.0
 	github.com/gophercloud/gophercloud/v2 v2.15.0
 	github.com/hashicorp/go-cleanhttp v0.5.2
