@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 var errDetached = errors.New("the body is detached from its source")
@@ -15,9 +16,10 @@ var errDetached = errors.New("the body is detached from its source")
 // its source, because net/http reads it on a goroutine that may outlive the
 // attempt. A source that panics there fails the attempt and not the process.
 type Body struct {
-	size   int64
-	guard  *StallGuard
-	cancel context.CancelCauseFunc
+	size    int64
+	guard   *StallGuard
+	started atomic.Bool // Read was called
+	cancel  context.CancelCauseFunc
 
 	mu       sync.Mutex // held during a read of the source
 	source   io.Reader
@@ -38,6 +40,7 @@ func NewBody(source io.Reader, size int64, guard *StallGuard, cancel context.Can
 // Read reads from the source. Once it has failed or reached the end, it returns
 // the same error again without touching the source.
 func (b *Body) Read(p []byte) (int, error) {
+	b.started.Store(true)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -103,6 +106,9 @@ func (b *Body) Sent() int64 {
 	defer b.mu.Unlock()
 	return b.sent
 }
+
+// Started reports whether Read was called. Nothing reads a nil body.
+func (b *Body) Started() bool { return b != nil && b.started.Load() }
 
 // Complete reports whether the body was read to its end: up to its size, or up
 // to [io.EOF] where that is unknown. A nil body is complete.
