@@ -3,6 +3,7 @@ package outage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -20,7 +21,8 @@ const (
 	// fullSpeed is how many requests in flight end the ramp after an outage.
 	fullSpeed = 64
 	// A rate falls to this share of what was getting through. With each success
-	// it grows: fast while little is known of what gets through, then slowly, and faster again the longer nothing is refused.
+	// it grows: fast while little is known of what gets through, then slowly,
+	// and faster again the longer nothing is refused.
 	fall, growFast, growSlow = 0.9, 1.05, 0.0005
 	// recent is how many successes tell what was getting through.
 	recent = 16
@@ -68,19 +70,37 @@ func (g *Gate) Do(ctx context.Context, send func(context.Context) (retryAfter ti
 	for {
 		sent, probe, err := g.enter(ctx, outages)
 		if err != nil {
-			return errors.Join(err, last)
+			return after(err, last)
 		}
-		after, err := send(ctx)
-		final, pause := g.leave(ctx, sent, probe, after, err)
+		final, pause, err := g.attempt(ctx, sent, probe, send)
 		if final || g.ended() != outages {
 			return err
 		}
 		last = err
 		if err := sleep(ctx, pause); err != nil {
-			return errors.Join(err, last)
+			return after(err, last)
 		}
 	}
 }
+
+// after returns err with the failure that the waiting was for.
+func after(err, last error) error {
+	if last == nil || errors.Is(err, last) {
+		return err
+	}
+	return fmt.Errorf("%w, after: %w", err, last)
+}
+
+func (g *Gate) attempt(ctx context.Context, sent time.Time, probe bool, send func(context.Context) (time.Duration, error)) (final bool, pause time.Duration, err error) {
+	after, err := time.Duration(0), errUnwound
+	defer func() { final, pause = g.leave(ctx, sent, probe, after, err) }()
+	after, err = send(ctx)
+	return final, pause, err
+}
+
+// errUnwound is the error of a send that panicked or called runtime.Goexit: the
+// others must not wait for it.
+var errUnwound = errors.New("the attempt did not return")
 
 // enter waits until a request may be sent. It returns the failure of an outage
 // that ended by the limit while it waited.

@@ -160,6 +160,20 @@ func TestGateEnds(t *testing.T) {
 	})
 }
 
+// A send that panics does not leave the others waiting at the gate.
+func TestSendPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(0)
+		for range closedAfter {
+			g.failure(time.Now(), false, 0, false)
+		}
+		require.Panics(t, func() {
+			_ = g.Do(t.Context(), func(context.Context) (time.Duration, error) { panic("odd") })
+		})
+		require.NoError(t, g.Do(t.Context(), func(context.Context) (time.Duration, error) { return 0, nil }))
+	})
+}
+
 // bucket is the limit of nginx: so many a second, and a burst on top.
 func bucket(perSecond float64, burst float64, retryAfter time.Duration) func(time.Time) error {
 	var excess float64
