@@ -261,7 +261,7 @@ func (a *attempter) log(ctx context.Context, x *callState, sent *wire.Body, took
 		attrs = append(attrs, slog.String("query", q))
 	}
 	if err := x.last.err; err != nil && err != errStatus {
-		attrs = append(attrs, slog.String("error", x.secrets().Text(err.Error())))
+		attrs = append(attrs, slog.String("error", shown(err, x.secrets()).Error()))
 	}
 	a.config.Logger.LogAttrs(ctx, slog.LevelDebug, "request", attrs...)
 }

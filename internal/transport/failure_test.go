@@ -50,7 +50,7 @@ func plainJSON(t *testing.T, v string) string {
 func TestSecretsAreNotShown(t *testing.T) {
 	const (
 		token    = "tok/en+Value=.x"
-		password = `p"w\d&<é>/'s+ecret`
+		password = `p"w\d&<é>/'s+ecr3t`
 		link     = "https://bucket.example/build.zip?sig=A%2FB&key=K/1+2&note=a'c"
 	)
 	pad := strings.Repeat("x", 60)
@@ -94,7 +94,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 					"broken status":     "HTTP/1.1 " + oneLine(text) + "\r\n\r\n",
 					"broken header":     "HTTP/1.1 200 OK\r\n" + oneLine(text) + "\r\n\r\n",
 					"odd content type":  reply("200 OK", "Content-Type: "+oneLine(text)+"\r\n", "x"),
-					"field of a struct": reply("200 OK", "Content-Type: application/json\r\n", `{"name":{`+jsonText(t, text)+`:1}}`),
+					"field of a struct": reply("200 OK", "Content-Type: application/json\r\n", `{"list":{`+jsonText(t, text)+`:1}}`),
 				} {
 					if spelling != "plain" && where != "text" && where != "raw json" && where != "cut and not JSON" {
 						continue // one spelling is enough for the other places
@@ -106,7 +106,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 					_, _, err := do(t.Context(), c, call)
 					out := printed(t, err, log)
 					// Parts of a secret are secret, too.
-					for _, part := range []string{"tok/", "tok%2", "Value", "K/1", "K%2F1", "sig=", "sig%3D", "ecret", "cGxh"} {
+					for _, part := range []string{"tok/", "tok%2", "Value", "K/1", "K%2F1", "sig=", "sig%3D", "ecr3t", "cGxh"} {
 						require.NotContains(t, out, part, "in %s as %s", where, spelling)
 					}
 					require.NotContains(t, out, strings.TrimPrefix(text, `"`)[:7], "in %s as %s", where, spelling)
@@ -138,7 +138,7 @@ func TestDecodedMessage(t *testing.T) {
 	call.Secrets = []string{"hush-hush"}
 	_, _, err := do(t.Context(), c, call)
 	require.Equal(t, redact.Hidden, failure(t, err).Message)
-	require.Equal(t, redact.Hidden, failure(t, err).Code)
+	require.Empty(t, failure(t, err).Code)
 }
 
 // A secret is not found once its end was cut off, so nothing is cut before all
