@@ -96,6 +96,8 @@ type outcome struct {
 	err    error
 	local  bool // the failure is ours: credentials, or the source of the body
 	unsent bool // the service certainly did not process the request
+	took   time.Duration
+	sent   int64 // bytes of the body
 	grant  auth.Grant
 }
 

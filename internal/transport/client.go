@@ -58,7 +58,8 @@ type Config struct {
 	HTTPClient     *http.Client // nil for a pooled one
 	UserAgent      string       // the application's, put in front of ours
 	Logger         *slog.Logger // nil for no log
-	Retry          *Retry       // nil for the defaults
+	Observe        func(context.Context, Attempt)
+	Retry          *Retry // nil for the defaults
 	AttemptTimeout time.Duration
 	StallTimeout   time.Duration
 	InsecureHTTP   bool

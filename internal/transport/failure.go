@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/imagejobs/imagejobs-go/internal/redact"
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 // maxShownBody is how much of a body an Error keeps.
@@ -34,7 +35,7 @@ func (x *callState) failure(config *Config) *Error {
 		Method:     x.Method,
 		URL:        publicURL(&x.url, config.PublicQuery),
 		StatusCode: r.StatusCode,
-		RequestID:  redact.Line(secrets.Text(requestID(r.Header))),
+		RequestID:  x.requestID(),
 		Attempts:   x.attempts,
 		RetryAfter: r.RetryAfter(),
 		Ambiguous:  x.ambiguous(),
@@ -81,10 +82,10 @@ func shown(err error, secrets *redact.Set) error {
 	return safe
 }
 
-func requestID(h http.Header) string {
+func (x *callState) requestID() string {
 	for _, name := range requestIDHeaders {
-		if id := h.Get(name); id != "" {
-			return id
+		if id := x.response.Header.Get(name); id != "" {
+			return redact.Line(x.secrets().Text(id))
 		}
 	}
 	return ""
@@ -128,7 +129,13 @@ func publicQuery(u *url.URL, allowed []string) string {
 func (e *Error) nextStep() string {
 	op, _ := errors.AsType[*net.OpError](e.Err)
 	_, noCredentials := errors.AsType[*localError](e.Err)
+	_, refusedByProxy := errors.AsType[*wire.ProxyError](e.Err)
+	refusedByPeer := op != nil && refusedByTLS(op)
 	switch {
+	case refusedByProxy, e.StatusCode == http.StatusProxyAuthRequired:
+		return "check the proxy, its user and its password"
+	case refusedByPeer:
+		return "check the client certificate and the TLS settings"
 	case noCredentials:
 		return "" // the error of the call for them has its own
 	case e.Ambiguous:

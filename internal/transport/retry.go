@@ -30,37 +30,40 @@ type retrier struct {
 func (r *retrier) run(ctx context.Context, x *callState) bool {
 	for {
 		r.next.attempt(ctx, x)
+		pause, again := r.again(ctx, x)
+		r.next.config.report(ctx, x, again, pause)
 		if x.last.err == nil {
 			r.budget.refill(x.paid)
 			return true
 		}
-		if !r.again(ctx, x) {
+		if !again {
 			return false
 		}
-		if x.ended = sleep(ctx, r.wait(x)); x.ended != nil {
+		if x.ended = sleep(ctx, pause); x.ended != nil {
 			return false
 		}
 	}
 }
 
-// again reports whether the call is sent once more, and draws that on the budget.
-func (r *retrier) again(ctx context.Context, x *callState) bool {
+// again reports whether the call is sent once more, after which pause, and draws
+// that on the budget.
+func (r *retrier) again(ctx context.Context, x *callState) (pause time.Duration, again bool) {
 	switch {
-	case !x.repeatable():
-		return false
+	case x.last.err == nil, !x.repeatable():
+		return 0, false
 	case ctx.Err() != nil:
 		if !errors.Is(x.last.err, ctx.Err()) {
 			x.ended = ContextErr(ctx)
 		}
-		return false
+		return 0, false
 	case x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
-		return false
+		return 0, false
 	case !r.budget.take():
 		x.hint = "the client's retry budget is used up"
-		return false
+		return 0, false
 	}
 	x.paid = true
-	return true
+	return r.wait(x), true
 }
 
 // repeatable reports whether the failure is transient and the call's class
