@@ -43,6 +43,7 @@ type Call struct {
 	Repeat    Repeat
 	Upload    bool          // no limit on an attempt, but none may stall
 	Timeout   time.Duration // of an attempt, 0 for the client's
+	NoRetry   bool          // the caller has a loop of its own
 	Secrets   []string      // values of this call that no error or log may show
 	Secret    bool          // the response is a secret itself: a token
 }

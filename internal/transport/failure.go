@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,9 @@ func (x *callState) failure(config *Config) *Error {
 		}
 	case r.StatusCode != 0 && !r.ok():
 		e.Code, e.Message = errorText(r.Header.Get("Content-Type"), body)
+		if proxy := r.proxy(); proxy != "" {
+			e.Message = strings.TrimSpace(e.Message + " (from " + secrets.Text(proxy) + ")")
+		}
 	}
 	if x.last.err != errStatus && !refused {
 		e.Err = shown(x.last.err, secrets)
@@ -68,6 +72,28 @@ func (x *callState) failure(config *Config) *Error {
 		e.Hint = e.nextStep()
 	}
 	return e
+}
+
+// proxy names what refused in place of the service, as far as its headers say
+// so: a proxy that the request was sent to, or one in front of the service. A
+// body of JSON is the service's own, whatever passed it on.
+func (r *Response) proxy() string {
+	server, via := redact.Line(r.Header.Get("Server")), redact.Line(r.Header.Get("Via"))
+	if strings.HasPrefix(strings.TrimSpace(string(r.Body)), "{") {
+		return ""
+	}
+	if r.StatusCode == http.StatusProxyAuthRequired {
+		return strings.TrimSpace("the forward proxy " + cmp.Or(server, via))
+	}
+	for _, name := range []string{"nginx", "haproxy", "squid", "envoy", "varnish", "cloudflare", "akamai", "awselb", "traefik", "tinyproxy"} {
+		if strings.Contains(strings.ToLower(server), name) {
+			return server + ", a proxy in front of the service"
+		}
+	}
+	if via != "" {
+		return via + ", a proxy in front of the service"
+	}
+	return ""
 }
 
 // shown returns err as it is, unless it would repeat a secret.

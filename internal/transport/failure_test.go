@@ -171,3 +171,38 @@ func TestSecretsAtACut(t *testing.T) {
 		})
 	}
 }
+
+// An error names who refused, as far as headers say.
+func TestWhoRefused(t *testing.T) {
+	const page = "<html><body><h1>Sorry</h1></body></html>"
+	for name, tt := range map[string]struct{ status, header, body, want string }{
+		"the service":              {"503 Service Unavailable", "", `{"message":"busy"}`, "busy"},
+		"through a proxy":          {"503 Service Unavailable", "Server: nginx\r\nVia: 1.1 edge\r\n", `{"message":"busy"}`, "busy"},
+		"nginx":                    {"502 Bad Gateway", "Server: nginx/1.22.1\r\n", page, "Sorry (from nginx/1.22.1, a proxy in front of the service)"},
+		"by Via":                   {"504 Gateway Timeout", "Via: 1.1 edge (squid/5.7)\r\n", "", "(from 1.1 edge (squid/5.7), a proxy in front of the service)"},
+		"the forward proxy":        {"407 Proxy Authentication Required", "Server: squid/5.7\r\n", page, "Sorry (from the forward proxy squid/5.7)"},
+		"a server of its own name": {"500 Internal Server Error", "Server: Jetty\r\n", page, "Sorry"},
+		"a header with a secret":   {"502 Bad Gateway", "Server: nginx/hush-hush\r\n", page, "Sorry (from " + redact.Hidden + ")"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serveTCP(t, answer(reply(tt.status, tt.header, tt.body)))
+			c := newClient(t, Config{BaseURL: s.url()})
+			call := post(Once, nil)
+			call.Secrets = []string{"hush-hush"}
+			_, _, err := do(t.Context(), c, call)
+			require.Equal(t, tt.want, failure(t, err).Message)
+		})
+	}
+}
+
+// A call with a loop of its own gets one attempt.
+func TestNoRetry(t *testing.T) {
+	s := serveTCP(t, answer(reply("503 Service Unavailable", "", "")))
+	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
+	call := get(Safe)
+	call.NoRetry = true
+	_, _, err := do(t.Context(), c, call)
+	require.Equal(t, 1, failure(t, err).Attempts)
+	require.True(t, IsTransient(err))
+	require.EqualValues(t, 1, s.requests.Load())
+}

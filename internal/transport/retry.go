@@ -56,7 +56,7 @@ func (r *retrier) again(ctx context.Context, x *callState) (pause time.Duration,
 			x.ended = ContextErr(ctx)
 		}
 		return 0, false
-	case x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
+	case x.NoRetry, x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
 		return 0, false
 	case !r.budget.take():
 		x.hint = "the client's retry budget is used up"
