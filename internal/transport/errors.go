@@ -125,9 +125,12 @@ func (e *Error) Is(target error) bool {
 }
 
 func (e *Error) transient() bool {
+	local, ok := errors.AsType[*localError](e.Err)
 	switch {
 	case e.Ambiguous:
 		return false // there is something to find out first
+	case ok: // also beside a 401, when no other token could be had
+		return IsTransient(local.err)
 	case e.StatusCode == 0 || e.StatusCode >= 200 && e.StatusCode < 300:
 		return e.Err != nil && isTransient(e.Err)
 	default:
@@ -147,13 +150,10 @@ func IsTransient(err error) bool {
 // isTransient is the same for the cause of a failed attempt: a connection's
 // failure is transient unless another attempt would meet it again.
 func isTransient(err error) bool {
-	if isContext(err) {
-		return false
-	}
 	if local, ok := errors.AsType[*localError](err); ok {
 		return IsTransient(local.err)
 	}
-	return !isPermanent(err)
+	return !isContext(err) && !isPermanent(err)
 }
 
 func isContext(err error) bool {
