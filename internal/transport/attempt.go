@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/internal/redact"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
@@ -241,9 +240,4 @@ func (a *attempter) header(x *callState, own bool) http.Header {
 		h[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
 	return h
-}
-
-// secrets returns what no text about this call may show.
-func (x *callState) secrets() *redact.Set {
-	return redact.New(slices.Concat(x.last.grant.Secrets(), x.Secrets)...)
 }

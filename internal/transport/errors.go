@@ -242,6 +242,16 @@ func neverProcessed(err error) bool {
 	return neverProcessed(errors.Unwrap(err))
 }
 
+// RefusalError is the service's own refusal in a 2xx response.
+type RefusalError struct{ Code, Message string }
+
+func (e *RefusalError) Error() string { return e.Message }
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*RefusalError](err)
+	return ok
+}
+
 // errStatus stands for a status that needs no other words.
 var errStatus = errors.New("bad status")
 

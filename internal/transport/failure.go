@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -72,6 +73,11 @@ func (x *callState) failure(config *Config) *Error {
 		e.Hint = e.nextStep()
 	}
 	return e
+}
+
+// secrets returns what no text about this call may show.
+func (x *callState) secrets() *redact.Set {
+	return redact.New(slices.Concat(x.last.grant.Secrets(), x.Secrets)...)
 }
 
 // proxy names what refused in place of the service, as far as its headers say

@@ -6,25 +6,6 @@ import (
 	"time"
 )
 
-// Attempt is what an observer learns of one attempt of a call. The client
-// packages have types with the same fields.
-type Attempt struct {
-	Op            string
-	Method        string
-	Host          string
-	Path          string
-	Query         string
-	Number        int
-	StatusCode    int
-	Duration      time.Duration
-	BytesSent     int64
-	BytesReceived int64
-	RequestID     string
-	Err           error
-	Retry         bool
-	RetryIn       time.Duration
-}
-
 // report tells observer and log of an attempt, before the pause that follows.
 // No header, no body, and of the query only what the service's allow-list
 // names.

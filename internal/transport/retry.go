@@ -5,19 +5,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 )
-
-// maxRetryAfter is how long a call waits at most because the service asks to.
-const maxRetryAfter = 2 * time.Minute
-
-// Retry bounds the retry loop.
-type Retry struct {
-	MaxAttempts      int // the first included
-	MinWait, MaxWait time.Duration
-}
 
 // retrier sends a call until it succeeds or must not be sent again.
 type retrier struct {
@@ -64,36 +54,6 @@ func (r *retrier) again(ctx context.Context, x *callState) (pause time.Duration,
 	}
 	x.paid = true
 	return r.wait(x), true
-}
-
-// repeatable reports whether the failure is transient and the call's class
-// allows another attempt.
-func (x *callState) repeatable() bool {
-	if x.last.local || isPermanent(x.last.err) {
-		return false
-	}
-	status := x.response.StatusCode
-	if x.Repeat == Once {
-		return status == http.StatusTooManyRequests || status == 0 && x.last.unsent
-	}
-	return status == 0 || transientStatus(status) || x.malformed()
-}
-
-// ambiguous reports whether the service may have carried out a call that must
-// not be carried out twice.
-func (x *callState) ambiguous() bool {
-	if x.Repeat != Once || x.last.local || isRefusal(x.last.err) {
-		return false
-	}
-	status := x.response.StatusCode
-	return status == 0 && !x.last.unsent || x.malformed() ||
-		status == http.StatusRequestTimeout || status >= 500
-}
-
-// malformed reports whether a 2xx response did not arrive whole or is none of
-// this operation.
-func (x *callState) malformed() bool {
-	return x.response.ok() && x.last.err != nil && !isRefusal(x.last.err)
 }
 
 // wait returns the pause before the next attempt: what the service asks for, or
