@@ -118,7 +118,8 @@ func TestBrokenSource(t *testing.T) {
 func TestSourceThatSometimesReturnsNothing(t *testing.T) {
 	inner, reads := strings.NewReader(strings.Repeat("x", 1000)), 0
 	b := NewBody(readerFunc(func(p []byte) (int, error) {
-		if reads++; reads%maxEmptyReads != 0 {
+		reads++
+		if reads%maxEmptyReads != 0 {
 			return 0, nil
 		}
 		return inner.Read(p[:1])

@@ -109,8 +109,7 @@ func (c counting) Write(p []byte) (int, error) {
 // A body arrives whole, whatever its size is next to that of a record and of a
 // read, and in few writes.
 func TestSizes(t *testing.T) {
-	certificate := testCertificate()
-	for scheme, certificate := range map[string]*tls.Certificate{"http": nil, "https": certificate} {
+	for scheme, certificate := range map[string]*tls.Certificate{"http": nil, "https": testCertificate()} {
 		for _, size := range []int64{1, maxRecord - 1, maxRecord, maxRecord + 1, fullRead - 1, fullRead, fullRead + 1, fullRead + maxRecord, 5*fullRead + 3*maxRecord + 7, 24 * fullRead} {
 			t.Run(fmt.Sprintf("%s/%d", scheme, size), func(t *testing.T) {
 				// In virtual time: on a busy machine a first read may not be
@@ -131,8 +130,9 @@ func sendTwice(t *testing.T, certificate *tls.Certificate, size int64) {
 		return true
 	})
 	var writes atomic.Int64
-	tr, _ := a.transport.(*http.Transport)
-	dial := tr.DialContext
+	tr, isOurs := a.transport.(*http.Transport)
+	require.True(t, isOurs)
+	dial := tr.DialContext // which passes each write on as it is
 	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		return counting{conn, &writes}, err
