@@ -224,6 +224,7 @@ func noWait(attempts int) *Retry { return &Retry{MaxAttempts: attempts} }
 // result is what the calls of these tests decode.
 type result struct {
 	Name string `json:"name"`
+	List []int  `json:"list,omitempty"`
 }
 
 // do sends a call whose response is a result.
