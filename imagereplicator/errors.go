@@ -1,6 +1,7 @@
 package imagereplicator
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -8,86 +9,111 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Errors that errors.Is finds in what the calls of this package return.
+// Sentinels that errors.Is finds in the errors of this package.
 var (
-	// ErrBadRequest is status 400: parameters that fail the service's validation.
+	// ErrBadRequest matches status 400: parameters that fail the service's
+	// validation.
 	ErrBadRequest = transport.ErrBadRequest
-	// ErrUnauthorized is status 401: a token that is missing, expired or wrong,
-	// after it was asked for anew. On Jobs.Create it can also mean a destination
-	// tenant that the service refuses.
+	// ErrUnauthorized matches status 401: a token that is missing, expired or
+	// wrong, after a new one was requested. On [JobsService.Create] it can also
+	// mean a destination tenant that the service refuses.
 	ErrUnauthorized = transport.ErrUnauthorized
-	// ErrForbidden is status 403. No page of this API lists it; the gateway
-	// before it refuses what a user's IAM role does not allow.
+	// ErrForbidden matches status 403. No page of this API lists it; the gateway
+	// in front of it refuses what a user's IAM role does not allow.
 	ErrForbidden = transport.ErrForbidden
-	// ErrNotFound is status 404: no such job; on Jobs.Create an image or tenant
-	// that does not exist, or an image type that the destination region does
-	// not support.
+	// ErrNotFound matches status 404: no such job; on [JobsService.Create] an
+	// image or tenant that does not exist, or an image type that the destination
+	// region does not support.
 	ErrNotFound = transport.ErrNotFound
-	// ErrConflict is status 409. On Jobs.Create the image storage of the
-	// destination region is down, the source image is not active, or the
-	// destination region does not support it; on Jobs.Cancel the job is neither
-	// replicate_requested nor replicating.
+	// ErrConflict matches status 409. On [JobsService.Create] the image storage
+	// of the destination region is down, the source image is not active, or the
+	// destination region does not support it. On [JobsService.Cancel] the job is
+	// neither replicate_requested nor replicating.
 	ErrConflict = transport.ErrConflict
-	// ErrTooManyRequests is status 429.
+	// ErrTooManyRequests matches status 429.
 	ErrTooManyRequests = transport.ErrTooManyRequests
-	// ErrServer is any status from 500 on.
+	// ErrServer matches any 5xx response.
 	ErrServer = transport.ErrServer
-	// ErrAmbiguous is a create that may have been carried out although no good
-	// answer came. It is never repeated by itself: look for the job with
-	// Jobs.List before doing so.
+	// ErrAmbiguous matches a [JobsService.Create] whose outcome is unknown: the
+	// job may exist. Check [JobsService.List] before creating another.
 	ErrAmbiguous = transport.ErrAmbiguous
-	// ErrStalled is an upload that was cut; no call of this package uploads.
-	ErrStalled = transport.ErrStalled
-	// ErrResponseTooLarge is an answer of more than 8 MiB.
+	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
+	// it to have its own failures ridden out.
+	ErrTransient = transport.ErrTransient
+	// ErrResponseTooLarge matches a response of more than 8 MiB.
 	ErrResponseTooLarge = transport.ErrResponseTooLarge
-	// ErrInvalidArgument is bad input, found before any request was sent.
+	// ErrInvalidArgument matches every [*ArgumentError].
 	ErrInvalidArgument = transport.ErrInvalidArgument
 )
 
-// Error is a call that failed: refused by the service, or not answered. Get it
-// with errors.As (or errors.AsType), or compare with errors.Is and the
-// sentinels of this package.
-//
-// No field holds a secret: tokens are replaced by REDACTED where a service
-// repeats them.
+// IsTransient reports whether err is a failure after which the same call may
+// well succeed some time later: a lost connection, a timeout, a status such as
+// 429 or 503, a response that makes no sense. Errors of the caller's own
+// [TokenSource] or http.RoundTripper are transient if they wrap [ErrTransient]
+// or have a method Temporary that returns true. An [ErrAmbiguous] is not: find
+// out first what happened.
+func IsTransient(err error) bool { return transport.IsTransient(err) }
+
+// ArgumentError reports a wrong argument or option, found before any request
+// was sent. It matches [ErrInvalidArgument].
+type ArgumentError struct {
+	// Field is the Go name of what is wrong, as in "CreateJobRequest.ImageID".
+	Field string
+	// Problem says what is wrong with it, as in "must not be empty".
+	Problem string
+}
+
+// Error implements error.
+func (e *ArgumentError) Error() string { return pkg + ": " + e.Field + ": " + e.Problem }
+
+// Is reports whether target is [ErrInvalidArgument].
+func (e *ArgumentError) Is(target error) bool { return target == ErrInvalidArgument }
+
+func invalid(field, format string, args ...any) error {
+	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
+
+// Error reports a failed call: an error response, or none. Compare it with the
+// sentinels of this package, or get it with errors.As to read its fields. No
+// field holds a secret; a text that repeats one is not shown.
 type Error struct {
-	// Operation is the call, as in "imagereplicator.Jobs.Get".
-	Operation string
-	// Method and URL are what was sent.
+	// Op is the failed operation, as in "imagereplicator.Jobs.Get".
+	Op string
+	// Method and URL are those of the request.
 	Method string
 	URL    string
-	// StatusCode is the answer's HTTP status, 0 when none arrived.
+	// StatusCode is the status of the response, 0 if there was none.
 	StatusCode int
-	// Code and Message are what the service says; both may be empty. Only the
-	// text of a 401 is documented, so JSON of the shapes that Keystone, Glance
-	// and gateways send, HTML and text are understood.
+	// Code and Message are the service's own, either may be empty. Only the text
+	// of a 401 is documented, so JSON of the shapes that Keystone, Glance and
+	// gateways send, HTML and text are understood.
 	Code    string
 	Message string
-	// RequestID is the service's or a gateway's id of the request, if it sent one.
+	// RequestID is the request's id at the service or a gateway, if it sent one.
 	RequestID string
-	// Attempts is how many requests were sent for this call.
+	// Attempts is the number of requests that were sent for this call.
 	Attempts int
-	// RetryAfter is how long the service asks to wait, 0 when it does not.
+	// RetryAfter is how long the service asks to wait, 0 if it does not.
 	RetryAfter time.Duration
-	// Ambiguous tells that the service may have carried out the call; see
-	// ErrAmbiguous.
+	// Ambiguous reports whether the service may have carried out the call; see
+	// [ErrAmbiguous].
 	Ambiguous bool
-	// Hint says what to do next, for people.
+	// Hint is what to do next, for people.
 	Hint string
-	// Body is the start of the answer's body, up to 8 KiB.
+	// Body is the start of the response's body, up to 8 KiB.
 	Body string
-	// Err is the cause where there is one beside the status: a failed
-	// connection, an ended context, an unreadable answer.
+	// Err is the cause, where there is one beside the status: a failed
+	// connection, an ended context, a malformed response.
 	Err error
 }
 
-// Error says operation, target, status, message, tries and what to do next.
+// Error implements error.
 func (e *Error) Error() string { return (*transport.Error)(e).Error() }
 
-// Unwrap gives Err.
+// Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is matches the sentinels of this package.
+// Is reports whether target is a sentinel of this package that matches e.
 func (e *Error) Is(target error) bool { return (*transport.Error)(e).Is(target) }
 
 func wrapError(e *transport.Error) error {
@@ -97,16 +123,16 @@ func wrapError(e *transport.Error) error {
 	return (*Error)(e)
 }
 
-// hint is what the service's pages say that a status can mean: its answers do
-// not say it themselves.
+// hint returns what the service's pages say that a status can mean: its
+// responses do not say it themselves.
 func hint(e *transport.Error) string {
-	switch e.Operation {
+	switch e.Op {
 	case pkg + "." + opCreate:
 		switch {
 		case e.Ambiguous:
-			return "the job may exist: look for it with Jobs.List, by source image and destination tenant, before repeating this"
+			return "the job may exist: look for it with Jobs.List, by source image and destination tenant, before creating another"
 		case e.StatusCode == http.StatusUnauthorized:
-			return "check the token and the destination tenant: the service answers so for either"
+			return "check the token and the destination tenant: either may be refused this way"
 		case e.StatusCode == http.StatusNotFound:
 			return "check that the image and the destination tenant exist, and that the destination region supports the image's license and template type"
 		case e.StatusCode == http.StatusConflict:
@@ -120,14 +146,21 @@ func hint(e *transport.Error) string {
 	return ""
 }
 
-// StateError is a job that ended without a copy: canceled, or in error. The
-// service gives no reason.
+// StateError reports a job that ended without a copy: canceled, or in error.
+// The service gives no reason.
 type StateError struct {
 	JobID  string
 	Status Status
 }
 
-// Error says id and status.
+// Error implements error.
 func (e *StateError) Error() string {
 	return fmt.Sprintf("imagereplicator: job %s ended with status %q", e.JobID, e.Status)
+}
+
+// repeatedConflict reports whether err is a 409 to a call that was sent more
+// than once.
+func repeatedConflict(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.StatusCode == http.StatusConflict && e.Attempts > 1
 }

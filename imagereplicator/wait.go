@@ -8,31 +8,46 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/poll"
 )
 
-// Wait follows the job until it has ended and returns its last state. A nil
-// error means replicated. A job that ended canceled or in error is a
-// *StateError, so after Cancel that is the end to expect, unless the copy was
-// complete first. When the context ends first, or Get fails beyond its retries,
-// the error says the last status known and the state, if any was seen, is
-// returned with it.
+// Wait polls the job until it has ended and returns its last state. A nil error
+// means replicated. A job that ended canceled or in error is a [*StateError];
+// after [JobsService.Cancel] that is the end to expect, unless the copy was
+// complete first.
 //
-// There is no time limit but the context's: copies and cancellations take as
-// long as they take, and a token that expires meanwhile is replaced.
+// Wait runs until ctx ends. It rides out transient failures for the outage
+// limit, see [WithOutageLimit], and a job that the service does not know for
+// half a minute. When it gives up, the error has the last status known, and the
+// state, if any was seen, is returned with it.
 func (s *JobsService) Wait(ctx context.Context, jobID string, opts ...WaitOption) (*Job, error) {
-	return poll.Wait(ctx, s.job(jobID), opts)
+	job, err := s.job(jobID, opts)
+	if err != nil {
+		return nil, err
+	}
+	return poll.Wait(ctx, job)
 }
 
-// Watch yields the job's state, then again whenever something in it has
-// changed, and ends with the job. A job that ended canceled or in error yields
-// its last state and then a *StateError. Any error ends the sequence; it comes
-// with the last state seen, which is nil when there was none.
+// Watch polls the job and yields its state, then again whenever it has changed,
+// and ends with the job. A job that ended canceled or in error yields its last
+// state and then a [*StateError]. Any error ends the sequence; it comes with the
+// last state seen, nil if there was none. Failures are ridden out as by
+// [JobsService.Wait].
 func (s *JobsService) Watch(ctx context.Context, jobID string, opts ...WaitOption) iter.Seq2[*Job, error] {
-	return poll.Watch(ctx, s.job(jobID), opts)
+	return func(yield func(*Job, error) bool) {
+		job, err := s.job(jobID, opts)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		poll.Watch(ctx, job)(yield)
+	}
 }
 
-func (s *JobsService) job(id string) *poll.Job[*Job] {
+func (s *JobsService) job(id string, opts []WaitOption) (*poll.Job[*Job], error) {
+	o, err := pollOptions(opts)
 	return &poll.Job[*Job]{
+		Options: o,
 		Package: pkg,
 		Name:    "job " + id,
+		Outage:  s.outageLimit,
 		Get:     func(ctx context.Context) (*Job, time.Duration, error) { return s.get(ctx, id) },
 		Status:  func(j *Job) string { return string(j.Status) },
 		Done:    func(j *Job) bool { return j.Status.Terminal() },
@@ -43,5 +58,5 @@ func (s *JobsService) job(id string) *poll.Job[*Job] {
 			return &StateError{JobID: id, Status: j.Status}
 		},
 		Same: func(older, newer *Job) bool { return *older == *newer },
-	}
+	}, err
 }

@@ -24,7 +24,7 @@ func ExampleClient_Release() {
 		ImageID:     1249,
 		MachineID:   95394,
 		Description: "build 42",
-		Source:      multiplay.S3Source{AccessKey: "key", SecretKey: "secret", Bucket: "builds", Folder: "server/42"},
+		Source:      multiplay.S3Source{AccessKey: multiplay.NewSecret("key"), SecretKey: multiplay.NewSecret("secret"), Bucket: "builds", Folder: "server/42"},
 		Restart:     true,
 		OnEvent: func(e multiplay.ReleaseEvent) {
 			if e.Job != nil && e.Job.State == multiplay.JobCompleted {
@@ -120,7 +120,13 @@ func ExampleImageUpdatesService_Watch() {
 
 // A source prints without its credentials.
 func ExampleS3Source() {
-	source := multiplay.S3Source{AccessKey: "AKIAEXAMPLE", SecretKey: "wJalr/XUtn", Bucket: "builds", Folder: "server/42", Region: "us-east-1"}
+	source := multiplay.S3Source{
+		AccessKey: multiplay.NewSecret("AKIAEXAMPLE"),
+		SecretKey: multiplay.NewSecret("wJalr/XUtn"),
+		Bucket:    "builds",
+		Folder:    "server/42",
+	}
 	fmt.Printf("%+v\n", source)
-	// Output: s3://REDACTED:REDACTED@builds/server/42/?region=us-east-1
+	// Output:
+	// {AccessKey:REDACTED SecretKey:REDACTED Bucket:builds Folder:server/42 Region: Handlers:0 RequestTimeout:0s}
 }

@@ -456,7 +456,7 @@ func TestReleaseRequestIsChecked(t *testing.T) {
 		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s": {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
 		"ReleaseRequest.DisablePercentage: must be 0 to 100":           {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},
 		"ReleaseRequest.DisablePercentage: needs DisableTimeout":       {ImageID: 1, MachineID: 1, Description: "x", DisablePercentage: 5},
-		"S3Source.Bucket: must not be empty":                           {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: "a", SecretKey: "b"}},
+		"S3Source.Bucket: must not be empty":                           {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: multiplay.NewSecret("a"), SecretKey: multiplay.NewSecret("b")}},
 	} {
 		_, err := client.Release(t.Context(), req)
 		require.EqualError(t, err, "multiplay: "+want)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -196,9 +197,9 @@ func TestChunkSetRanges(t *testing.T) {
 		"twice":             {{1, 1}, {1, 1}},
 		"neighbours":        {{1, 2}, {3, 4}},
 		"negative":          {{-5, -1}},
-		"large":             {{1, 1 << 62}},
-		"far past the last": {{1 << 62, 1<<62 + 1}},
-		"largest":           {{1<<63 - 1, 1<<63 - 1}},
+		"large":             {{1, math.MaxInt/2 + 1}},
+		"far past the last": {{math.MaxInt/2 + 1, math.MaxInt/2 + 2}},
+		"largest":           {{math.MaxInt, math.MaxInt}},
 	} {
 		require.ErrorIs(t, newChunkSet(n).addRanges(ranges, first), ErrCheckpointInvalid, name)
 	}

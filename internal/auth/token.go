@@ -12,15 +12,15 @@ const (
 	// A token is replaced when less than a tenth of its life is left, at most
 	// this much before its end.
 	maxEarly = 5 * time.Minute
-	// How often an early refresh is tried again while the old token still lives.
+	// The pause after an early refresh failed, while the old token still lives.
 	earlyRetry = 30 * time.Second
-	// A refresh goes on for the others when the call that started it ends, but
-	// not for ever.
+	// A refresh goes on for other calls when the one that started it ends, but
+	// not forever.
 	flightTimeout = 2 * time.Minute
 )
 
-// Source gives a new token each time. A zero expiry means that the token's end
-// is not known.
+// Source returns a new token each time. A zero expiry means that it is not known
+// when the token ends.
 type Source func(ctx context.Context) (value string, expiry time.Time, err error)
 
 // tokens is the cache of one client.
@@ -29,7 +29,7 @@ type tokens struct {
 	header, prefix string
 
 	mu     sync.Mutex
-	grant  Grant // its generation counts the answers of source
+	grant  Grant // its generation counts the tokens of source
 	expiry time.Time
 	early  time.Time // refresh from here on, zero for never
 	flight *flight   // the refresh under way
@@ -41,7 +41,8 @@ type flight struct {
 	err  error
 }
 
-// Token is a token from source that goes out in that header, after the prefix.
+// Token returns credentials that send source's token in that header, after the
+// prefix.
 func Token(source Source, header, prefix string) Credentials {
 	return &tokens{source: source, header: header, prefix: prefix}
 }
@@ -66,8 +67,8 @@ func (t *tokens) Grant(ctx context.Context) (Grant, error) {
 	return t.grant, nil
 }
 
-// Renew refreshes unless somebody has done so since used was handed out, so
-// that calls refused together cause one refresh.
+// Renew refreshes unless another call has done so since used was returned, so
+// that calls rejected together cause one refresh.
 func (t *tokens) Renew(ctx context.Context, used Grant) (bool, error) {
 	t.mu.Lock()
 	if t.grant.generation == used.generation {
@@ -97,6 +98,7 @@ func (t *tokens) refresh(ctx context.Context) *flight {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
 		defer cancel()
 		value, expiry, err := t.source(ctx)
+		value = strings.TrimSpace(value) // line ends of files and variables
 		if err == nil {
 			err = check(value)
 		}
@@ -122,9 +124,9 @@ func (t *tokens) keep(value string, expiry, now time.Time) {
 func check(value string) error {
 	switch {
 	case value == "":
-		return errors.New("the token source gave an empty token")
+		return errors.New("the token source returned an empty token")
 	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		return errors.New("the token source gave a token that no header can carry")
+		return errors.New("the token source returned a token that no header can carry")
 	}
 	return nil
 }

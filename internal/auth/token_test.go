@@ -177,15 +177,14 @@ func TestSourceFails(t *testing.T) {
 
 func TestUnusableTokens(t *testing.T) {
 	for value, want := range map[string]string{
-		"":              "the token source gave an empty token",
-		"a b":           "the token source gave a token that no header can carry",
-		" a":            "the token source gave a token that no header can carry",
-		"a\n":           "the token source gave a token that no header can carry",
-		"a\r\nX-Evil:1": "the token source gave a token that no header can carry",
-		"a\x00b":        "the token source gave a token that no header can carry",
-		"a\x7f":         "the token source gave a token that no header can carry",
-		"tökën":         "the token source gave a token that no header can carry",
-		"a\xff":         "the token source gave a token that no header can carry",
+		"":              "the token source returned an empty token",
+		"a b":           "the token source returned a token that no header can carry",
+		" \n":           "the token source returned an empty token",
+		"a\r\nX-Evil:1": "the token source returned a token that no header can carry",
+		"a\x00b":        "the token source returned a token that no header can carry",
+		"a\x7f":         "the token source returned a token that no header can carry",
+		"tökën":         "the token source returned a token that no header can carry",
+		"a\xff":         "the token source returned a token that no header can carry",
 	} {
 		c := Token(func(context.Context) (string, time.Time, error) { return value, time.Time{}, nil }, "X-Auth-Token", "")
 		grant, err := c.Grant(t.Context())

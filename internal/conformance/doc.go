@@ -7,6 +7,7 @@
 //     promises say (oracle_test.go);
 //   - types_test.go prints each exported type in every way there is, in search of secrets;
 //   - origin_test.go follows the credentials, through redirects and odd base URLs;
+//   - api_test.go compares the exported API with testdata/api, and the clients with each other;
 //   - alloc_test.go counts the allocations of the calls that programs make most;
 //   - concurrency_test.go has five hundred goroutines share a client, and leaves iterations half done.
 package conformance

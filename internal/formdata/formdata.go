@@ -1,4 +1,4 @@
-// Package formdata makes multipart/form-data bodies whose length is known
+// Package formdata builds multipart/form-data bodies whose length is known
 // before the first byte is sent and that can be sent again: the file in them
 // is read from an io.ReaderAt, never held in memory.
 package formdata
@@ -23,7 +23,7 @@ type Form struct {
 	err    error
 }
 
-// New is an empty form.
+// New returns an empty form.
 func New() *Form {
 	f := &Form{}
 	f.writer = multipart.NewWriter(&f.buf)
@@ -55,8 +55,9 @@ func (f *Form) File(name, fileName string, r io.ReaderAt, size int64) *Form {
 	return f
 }
 
-// Close ends the form: its content type, its exact length, and how to read it
-// from the start, any number of times and in parallel.
+// Close ends the form. It returns the content type, the exact length, and a
+// function that opens the body at its start, any number of times and in
+// parallel.
 func (f *Form) Close() (contentType string, size int64, open func() io.Reader, err error) {
 	if f.err == nil {
 		f.err = f.writer.Close()
@@ -77,19 +78,19 @@ func (f *Form) Close() (contentType string, size int64, open func() io.Reader, e
 		if file == nil {
 			return bytes.NewReader(head)
 		}
-		return io.MultiReader(bytes.NewReader(head), &whole{r: io.NewSectionReader(file, 0, length), left: length}, bytes.NewReader(tail))
+		return io.MultiReader(bytes.NewReader(head), &exactReader{r: io.NewSectionReader(file, 0, length), left: length}, bytes.NewReader(tail))
 	}
 	return f.writer.FormDataContentType(), int64(len(framing)) + length, open, nil
 }
 
-// whole fails where its source ends early: the framing after it would else be
-// read as part of the file.
-type whole struct {
+// exactReader fails where its source ends early: the framing after it would
+// otherwise be read as part of the file.
+type exactReader struct {
 	r    io.Reader
 	left int64
 }
 
-func (w *whole) Read(p []byte) (int, error) {
+func (w *exactReader) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	w.left -= int64(n)
 	if err == io.EOF && w.left > 0 { //nolint:errorlint // a Reader ends with io.EOF itself

@@ -85,7 +85,7 @@ func TestLengthOfALargeFile(t *testing.T) {
 	require.NoError(t, err)
 	_, length, open, err := New().File("file", "image", untouchable{}, 1<<40).Close()
 	require.NoError(t, err)
-	require.EqualValues(t, 1<<40, length-empty)
+	require.Equal(t, int64(1<<40), length-empty)
 	open()
 }
 

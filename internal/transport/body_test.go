@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 // sourceBody is a body read from an io.ReaderAt.
@@ -63,7 +64,7 @@ func TestUploadBytes(t *testing.T) {
 				c := newClient(t, Config{BaseURL: s.url(), Logger: log.logger()})
 				call := post(Once, sourceBody(bits{}, size))
 				call.Upload = upload
-				_, _, err := Do[result](t.Context(), c, call)
+				_, _, err := do(t.Context(), c, call)
 				require.NoError(t, err)
 				request := <-got
 				want := make([]byte, size)
@@ -89,7 +90,7 @@ func TestLengthOfALargeUpload(t *testing.T) {
 			return false
 		})
 		c := newClient(t, Config{BaseURL: s.url()})
-		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, size)))
+		_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, size)))
 		require.Equal(t, http.StatusRequestEntityTooLarge, failure(t, err).StatusCode)
 		h := <-header
 		require.Equal(t, strconv.FormatInt(size, 10), h.Get("Content-Length"))
@@ -116,7 +117,7 @@ func TestSlowUpload(t *testing.T) {
 		const piece, pieces = 64 << 10, 20
 		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, answer(okJSON("{}"))))
 		start := time.Now()
-		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, pieces*piece)))
+		_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, pieces*piece)))
 		require.NoError(t, err)
 		require.Equal(t, pieces*50*time.Second, time.Since(start))
 		require.EqualValues(t, 1, s.requests.Load())
@@ -131,7 +132,7 @@ func TestSlowAnswerToASlowUpload(t *testing.T) {
 			<-time.After(900 * time.Second)
 			return answer(okJSON("{}"))(c, r)
 		}))
-		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, pieces*piece)))
+		_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, pieces*piece)))
 		require.NoError(t, err)
 		require.EqualValues(t, 1, s.requests.Load())
 	})
@@ -142,12 +143,12 @@ func TestUploadsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const piece, pieces, uploads = 64 << 10, 5, 3
 		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, answer(okJSON("{}"))))
-		c.places = make(chan struct{}, 1)
+		c.retry.next.slots = make(chan struct{}, 1)
 		start := time.Now()
 		errs := make(chan error, uploads)
 		for range uploads {
 			go func() {
-				_, _, err := Do[result](t.Context(), c, upload(Repeatable, sourceBody(bits{}, pieces*piece)))
+				_, _, err := do(t.Context(), c, upload(Repeatable, sourceBody(bits{}, pieces*piece)))
 				errs <- err
 			}()
 		}
@@ -163,19 +164,19 @@ func TestUploadsQueue(t *testing.T) {
 func TestQueueIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s := pipeClient(t, Config{}, answer(okJSON("{}")))
-		c.places = make(chan struct{}, 1)
-		c.places <- struct{}{}
+		c.retry.next.slots = make(chan struct{}, 1)
+		c.retry.next.slots <- struct{}{}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		_, _, err := Do[result](ctx, c, get(Once))
+		_, _, err := do(ctx, c, get(Once))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, ErrAmbiguous)
 		require.Zero(t, failure(t, err).Attempts)
 		require.Zero(t, s.requests.Load())
-		<-c.places
-		_, _, err = Do[result](t.Context(), c, get(Once))
+		<-c.retry.next.slots
+		_, _, err = do(t.Context(), c, get(Once))
 		require.NoError(t, err)
-		require.Empty(t, c.places, "a place is given back")
+		require.Empty(t, c.retry.next.slots, "a place is given back")
 	})
 }
 
@@ -191,9 +192,9 @@ func TestStalledUpload(t *testing.T) {
 						return false
 					}))
 					start := time.Now()
-					_, _, err := Do[result](t.Context(), c, upload(class, sourceBody(bits{}, 1<<30)))
+					_, _, err := do(t.Context(), c, upload(class, sourceBody(bits{}, 1<<30)))
 					took := time.Since(start)
-					require.ErrorIs(t, err, ErrStalled)
+					require.ErrorIs(t, err, wire.ErrStalled)
 					require.Equal(t, class == Once, errors.Is(err, ErrAmbiguous))
 					require.Equal(t, requests, s.requests.Load())
 					require.Equal(t, time.Duration(requests)*(DefaultStallTimeout+time.Duration(moving)*50*time.Second), took)
@@ -214,9 +215,9 @@ func TestAnswerToAnUploadStalls(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, _ := pipeClient(t, Config{Retry: noWait(1)}, handle)
 				start := time.Now()
-				_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, 1000)))
-				require.ErrorIs(t, err, ErrStalled)
-				require.Equal(t, DefaultTryTimeout, time.Since(start))
+				_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, 1000)))
+				require.ErrorIs(t, err, wire.ErrStalled)
+				require.Equal(t, DefaultAttemptTimeout, time.Since(start))
 			})
 		})
 	}
@@ -227,9 +228,9 @@ func TestSlowSmallCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := pipeClient(t, Config{Retry: noWait(1)}, slowly(1000, 8<<10, time.Second, answer(okJSON("{}"))))
 		start := time.Now()
-		_, _, err := Do[result](t.Context(), c, post(Repeatable, sourceBody(bits{}, 1<<20)))
-		require.ErrorIs(t, err, errTryTimeout)
-		require.Equal(t, DefaultTryTimeout, time.Since(start))
+		_, _, err := do(t.Context(), c, post(Repeatable, sourceBody(bits{}, 1<<20)))
+		require.ErrorIs(t, err, errAttemptTimeout)
+		require.Equal(t, DefaultAttemptTimeout, time.Since(start))
 	})
 }
 
@@ -273,7 +274,7 @@ func TestSourceFails(t *testing.T) {
 					return false
 				})
 				c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
-				_, _, err := Do[result](t.Context(), c, upload(class, sourceBody(tt.source, size)))
+				_, _, err := do(t.Context(), c, upload(class, sourceBody(tt.source, size)))
 				require.ErrorIs(t, err, tt.is)
 				require.ErrorContains(t, err, tt.says)
 				require.NotErrorIs(t, err, ErrAmbiguous)
@@ -289,7 +290,7 @@ func TestSourceIsLonger(t *testing.T) {
 	s := serveTCP(t, stall("")) // an answer could be faster
 	c := newClient(t, Config{BaseURL: s.url()})
 	body := &Body{ContentType: "text/plain", Size: 5, Open: func() io.Reader { return bytes.NewReader(make([]byte, 50_000)) }}
-	_, _, err := Do[result](t.Context(), c, upload(Once, body))
+	_, _, err := do(t.Context(), c, upload(Once, body))
 	require.ErrorIs(t, err, ErrAmbiguous)
 	require.ErrorContains(t, err, "ContentLength=5 with Body length")
 }
@@ -310,7 +311,7 @@ func TestEarlyAnswer(t *testing.T) {
 	for range 25 { // it is a race
 		s := serveTCP(t, refuseEarly(reply("413 Content Too Large", "Connection: close\r\n", "too much")))
 		c := newClient(t, Config{BaseURL: s.url()})
-		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, 1<<30)))
+		_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, 1<<30)))
 		e := failure(t, err)
 		require.Equal(t, http.StatusRequestEntityTooLarge, e.StatusCode, "%v", err)
 		require.Equal(t, "too much", e.Message)
@@ -332,7 +333,7 @@ func TestTokenEndsInAnUpload(t *testing.T) {
 			return err == nil && answer(okJSON(fmt.Sprintf(`{"name":"%d"}`, n)))(c, r)
 		})
 		c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(1)})
-		got, _, err := Do[result](t.Context(), c, upload(class, sourceBody(bits{}, size)))
+		got, _, err := do(t.Context(), c, upload(class, sourceBody(bits{}, size)))
 		require.NoError(t, err)
 		require.Equal(t, strconv.Itoa(size), got.Name)
 		require.EqualValues(t, 2, s.requests.Load())
@@ -351,7 +352,7 @@ func TestEarlyAnswerOverTLS(t *testing.T) {
 		_ = conn.Close()
 	}, nil)
 	for range 5 {
-		_, _, err := Do[result](t.Context(), c, upload(Once, sourceBody(bits{}, 1<<30)))
+		_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, 1<<30)))
 		require.ErrorIs(t, err, ErrUnauthorized)
 	}
 }
@@ -363,7 +364,7 @@ func TestBrokenUpload(t *testing.T) {
 		return false
 	})
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
-	_, _, err := Do[result](t.Context(), c, upload(Repeatable, sourceBody(bits{}, 1<<30)))
+	_, _, err := do(t.Context(), c, upload(Repeatable, sourceBody(bits{}, 1<<30)))
 	require.Equal(t, 3, failure(t, err).Attempts)
 	require.EqualValues(t, 3, s.requests.Load())
 }
@@ -422,7 +423,7 @@ func TestSourceIsLeftAlone(t *testing.T) {
 						open := body.Open
 						body.Open = func() io.Reader { return &cancelAt{Reader: open(), left: 300_000, cancel: cancel} }
 					}
-					_, _, _ = Do[result](ctx, c, upload(Repeatable, body))
+					_, _, _ = do(ctx, c, upload(Repeatable, body))
 					source.closed.Store(true)
 				})
 			}
@@ -450,49 +451,13 @@ func (c *cancelAt) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestGuardedBody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		clock := newStallClock(time.Hour, func(error) { t.Error("cut") })
-		defer clock.stop()
-		start := time.Now()
-		b := &guardedBody{body: io.NopCloser(io.NewSectionReader(bits{}, 0, 10)), size: 10, clock: clock}
-		p := make([]byte, 4)
-		<-time.After(time.Second)
-		n, err := b.Read(p)
-		require.Equal(t, 4, n)
-		require.NoError(t, err)
-		require.Equal(t, time.Second, clock.moved.Sub(start))
-		require.False(t, clock.whole)
-		require.NoError(t, b.Close(), "net/http closes a body more than once")
-		<-time.After(time.Second)
-		rest, err := io.ReadAll(b)
-		require.NoError(t, err)
-		require.Equal(t, []byte{4, 5, 6, 7, 8, 9}, rest)
-		require.EqualValues(t, 10, b.count())
-		require.NoError(t, b.sourceErr())
-		require.True(t, clock.whole)
-		<-time.After(time.Second)
-		_, err = b.Read(p)
-		require.Equal(t, io.EOF, err)
-		require.Equal(t, 2*time.Second, clock.moved.Sub(start), "an end is no movement")
-		b.detach()
-		_, err = b.Read(p)
-		require.ErrorIs(t, err, errDetached)
-		require.NoError(t, b.sourceErr(), "that is not the source's fault")
-
-		var none *guardedBody
-		require.NoError(t, none.sourceErr())
-		require.Zero(t, none.count())
-	})
-}
-
 // A source that gives up because the context ended is not the reason.
 func TestSourceFailsBecauseTheContextEnds(t *testing.T) {
 	s := serveTCP(t, drop)
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	body := &Body{ContentType: "text/plain", Size: 10, Open: func() io.Reader { return givesUp(func() { cancel(errMaintenance) }) }}
-	_, _, err := Do[result](ctx, c, upload(Once, body))
+	_, _, err := do(ctx, c, upload(Once, body))
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, errMaintenance)
 	require.NotErrorIs(t, err, ErrAmbiguous)

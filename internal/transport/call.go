@@ -2,28 +2,29 @@ package transport
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-querystring/query"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
 )
 
-// Repeat says when a call may be sent again. It follows what the operation
-// does on the service, not its HTTP method.
+// Repeat is when a call may be sent again. It follows what the operation does
+// on the service, not its HTTP method.
 type Repeat int
 
 const (
 	// Once is a call that must not be carried out twice. It is sent again only
-	// when the service certainly did not process it. The zero value, so that a
-	// forgotten class is the careful one.
+	// when the service certainly did not process it. It is the zero value, so
+	// that a forgotten class is the careful one.
 	Once Repeat = iota
 	// Repeatable changes state, but a second time changes nothing more.
 	Repeatable
@@ -40,15 +41,11 @@ type Call struct {
 	Header    http.Header // beside those every call has
 	Body      *Body       // nil for none
 	Repeat    Repeat
-	Upload    bool     // no limit on the whole try, but none may stall
-	Secrets   []string // values of this call that no error or log may show
-	Secret    bool     // the answer is a secret itself: a token
-	EmptyOK   bool     // a 2xx without a body is good, too
-
-	// Check looks at a 2xx answer, also at one that did not decode. An error of
-	// type *RefusalError is the service's own "no"; any other means that the
-	// answer is not what the service sends.
-	Check func(*Response) error
+	Upload    bool          // no limit on an attempt, but none may stall
+	Timeout   time.Duration // of an attempt, 0 for the client's
+	NoRetry   bool          // the caller has a loop of its own
+	Secrets   []string      // values of this call that no error or log may show
+	Secret    bool          // the response is a secret itself: a token
 }
 
 // Body is a request body that can be opened any number of times, each time
@@ -59,7 +56,7 @@ type Body struct {
 	Open        func() io.Reader
 }
 
-// JSONBody is v as JSON.
+// JSONBody returns v as JSON.
 func JSONBody(v any) (*Body, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -68,7 +65,7 @@ func JSONBody(v any) (*Body, error) {
 	return BytesBody("application/json", data), nil
 }
 
-// BytesBody is a body held in memory.
+// BytesBody returns a body held in memory.
 func BytesBody(contentType string, data []byte) *Body {
 	return &Body{
 		ContentType: contentType,
@@ -77,163 +74,130 @@ func BytesBody(contentType string, data []byte) *Body {
 	}
 }
 
-// Response is a complete 2xx answer; of a call that failed, what there was of
-// the last one.
-type Response struct {
-	StatusCode int
-	Header     http.Header
-	Body       []byte
-	Value      any // what it decoded into, nil where it did not
+// callState is what is known of a call under way. It is passed down from the
+// retry loop; one goroutine at a time touches it.
+type callState struct {
+	*Call
 
-	exchange *exchange // knows the secrets that an error must not repeat
+	url      url.URL
+	accept   func(*Response) error // decodes a 2xx response
+	response Response              // the newest
+	limited  io.LimitedReader      // kept here to save an allocation
+
+	attempts int     // sent so far
+	last     outcome // of the newest attempt
+	paid     bool    // a retry drew on the budget
+	renewed  bool    // a rejected token was replaced, which is done once a call
+	ended    error   // of the context, while it waited for the next attempt
+	hint     string  // why there was no other attempt
 }
 
-// RefusalError is a "no" that the service put into a 2xx answer.
-type RefusalError struct {
-	Code    string
-	Message string
+// outcome is how an attempt ended. Without an error, the response was accepted.
+type outcome struct {
+	err    error
+	local  bool // the failure is ours: credentials, or the source of the body
+	unsent bool // the service certainly did not process the request
+	took   time.Duration
+	sent   int64 // bytes of the body
+	grant  auth.Grant
 }
 
-func (r *RefusalError) Error() string { return r.Message }
-
-// Do sends the call and decodes its JSON answer into a T. The response is nil
-// where nothing was sent.
-func Do[T any](ctx context.Context, c *Client, call *Call) (*T, *Response, error) {
-	out := new(T)
-	resp, err := c.do(ctx, call, out)
-	if err != nil {
-		return nil, resp, err
-	}
-	return out, resp, nil
-}
-
-// DoEmpty sends a call whose answer has nothing to decode, HEAD say.
-func DoEmpty(ctx context.Context, c *Client, call *Call) (*Response, error) {
-	return c.do(ctx, call, nil)
-}
-
-// accept decodes a complete 2xx answer and has it checked.
-func (x *exchange) accept(r *Response) error {
-	decodeErr := x.decode(r)
-	if x.call.Check != nil {
-		if err := x.call.Check(r); err != nil {
-			return err
+// resolve makes x.url of the base URL, path and query. It returns what is wrong
+// with them.
+func (x *callState) resolve(base *baseURL) (problem string) {
+	for name, values := range x.Header {
+		for _, v := range values {
+			if problem := HeaderProblem(v); problem != "" {
+				return fmt.Sprintf("header %s %s", name, problem)
+			}
 		}
 	}
-	return decodeErr
-}
-
-func (x *exchange) decode(r *Response) error {
-	if x.into == nil {
-		return nil
-	}
-	// A broken answer leaves nothing behind in the next.
-	reflect.ValueOf(x.into).Elem().SetZero()
-	if len(r.Body) > 0 || !x.call.EmptyOK {
-		if err := decodeJSON(r, x.into, x.call.Secret); err != nil {
-			return err
-		}
-	}
-	r.Value = x.into
-	return nil
-}
-
-// badAnswerError is a 2xx that does not hold what it should. A proxy or a cut
-// connection makes such answers, so they count as temporary.
-type badAnswerError struct{ text string }
-
-func (e *badAnswerError) Error() string { return e.text }
-
-func decodeJSON(r *Response, out any, secret bool) error {
-	var err error
-	if own, ok := out.(json.Unmarshaler); ok {
-		// These check the syntax with json.Unmarshal, which would do so twice.
-		err = own.UnmarshalJSON(bytes.Trim(r.Body, " \t\r\n"))
-	} else {
-		err = json.Unmarshal(r.Body, out)
-	}
-	if err == nil && string(bytes.TrimSpace(r.Body)) == "null" {
-		err = errors.New("null")
-	}
-	if err == nil {
-		return nil
-	}
-	if secret {
-		return &badAnswerError{text: fmt.Sprintf("the answer is not the JSON expected (%d bytes)", len(r.Body))}
-	}
-	return BadAnswer(r, err)
-}
-
-// BadAnswer is the error for a 2xx that does not hold what it should.
-func BadAnswer(r *Response, err error) error {
-	contentType := r.Header.Get("Content-Type")
-	if contentType == "" {
-		contentType = "no content type"
-	}
-	what := "is not the JSON expected"
-	if media, _, _ := mime.ParseMediaType(contentType); media != "" && !strings.HasSuffix(media, "json") {
-		what = "is not JSON"
-	}
-	return &badAnswerError{text: fmt.Sprintf("the answer %s: %v (%s, %d bytes, starts %q)", what, err, contentType, len(r.Body), firstBytes(r))}
-}
-
-func firstBytes(r *Response) string {
-	const most = 80
-	text := cleanStart(r.Body, r.exchange.redactor())
-	return text[:min(len(text), most)]
-}
-
-// url makes u the target of the call below the base URL.
-func (c *Client) url(u *url.URL, call *Call) error {
 	var raw strings.Builder
 	raw.Grow(80)
-	raw.WriteString(c.base.EscapedPath())
-	for _, segment := range call.Path {
-		if reason := badSegment(segment); reason != "" {
-			return Invalid(c.config.Package, call.Operation, "path segment %q %s", segment, reason)
+	raw.WriteString(base.EscapedPath())
+	for _, segment := range x.Path {
+		if problem := IDProblem(segment); problem != "" {
+			return fmt.Sprintf("path segment %q %s", segment, problem)
 		}
 		raw.WriteByte('/')
 		raw.WriteString(url.PathEscape(segment))
 	}
-	*u = *c.base
-	u.RawPath = raw.String()
-	u.Path = u.RawPath
-	if strings.Contains(u.RawPath, "%") {
-		u.Path = strings.Join(append([]string{c.base.Path}, call.Path...), "/")
+	x.url = base.URL
+	x.url.RawPath = raw.String()
+	x.url.Path = x.url.RawPath
+	if strings.Contains(x.url.RawPath, "%") {
+		x.url.Path = base.Path + "/" + strings.Join(x.Path, "/")
 	}
-	switch q := call.Query.(type) {
+	switch q := x.Query.(type) {
 	case nil:
 	case string:
-		u.RawQuery = q
+		x.url.RawQuery = q
 	case url.Values:
-		u.RawQuery = q.Encode()
+		x.url.RawQuery = q.Encode()
 	default:
 		values, err := query.Values(q)
 		if err != nil {
-			return Invalid(c.config.Package, call.Operation, "encode query: %v", err)
+			return fmt.Sprintf("encode query: %v", err)
 		}
-		u.RawQuery = values.Encode()
+		x.url.RawQuery = values.Encode()
 	}
-	return nil
+	return ""
 }
 
-// publicURL is u as errors and the log may show it: without user info, and
-// with those query values alone that the service's allow-list names.
-func (c *Client) publicURL(u *url.URL) string {
-	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-	shown.RawQuery = c.publicQuery(u)
-	return shown.String()
+// repeatable reports whether the failure is transient and the call's class
+// allows another attempt.
+func (x *callState) repeatable() bool {
+	if x.last.local || isPermanent(x.last.err) {
+		return false
+	}
+	status := x.response.StatusCode
+	if x.Repeat == Once {
+		return status == http.StatusTooManyRequests || status == 0 && x.last.unsent
+	}
+	return status == 0 || transientStatus(status) || x.malformed()
 }
 
-func (c *Client) publicQuery(u *url.URL) string {
-	if u.RawQuery == "" || len(c.config.PublicQuery) == 0 {
-		return ""
+// ambiguous reports whether the service may have carried out a call that must
+// not be carried out twice.
+func (x *callState) ambiguous() bool {
+	if x.Repeat != Once || x.last.local || isRefusal(x.last.err) {
+		return false
 	}
-	have, kept := u.Query(), url.Values{}
-	for _, name := range c.config.PublicQuery {
-		if v, ok := have[name]; ok {
-			kept[name] = v
+	status := x.response.StatusCode
+	return status == 0 && !x.last.unsent || x.malformed() ||
+		status == http.StatusRequestTimeout || status >= 500
+}
+
+// malformed reports whether a 2xx response did not arrive whole or is none of
+// this operation.
+func (x *callState) malformed() bool {
+	return x.response.ok() && x.last.err != nil && !isRefusal(x.last.err)
+}
+
+// IDProblem returns why id could not be one path segment, "" if it can.
+func IDProblem(id string) string {
+	switch {
+	case id == "":
+		return "must not be empty"
+	case id == "." || id == "..":
+		return "must not be a dot segment"
+	case strings.ContainsAny(id, `/\`):
+		return "must not contain a slash"
+	case !utf8.ValidString(id):
+		return "must be valid UTF-8"
+	case strings.ContainsFunc(id, unicode.IsControl):
+		return "must not contain control characters"
+	}
+	return ""
+}
+
+// HeaderProblem returns why value could end its header early or be refused by
+// net/http, "" if it does not: CR, LF, NUL or another control character.
+func HeaderProblem(value string) string {
+	for i := range len(value) {
+		if c := value[i]; (c < ' ' && c != '\t') || c == 0x7f {
+			return fmt.Sprintf("must not contain control characters (found %q at byte %d)", c, i)
 		}
 	}
-	return kept.Encode()
+	return ""
 }

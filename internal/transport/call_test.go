@@ -44,9 +44,9 @@ func TestURL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, Config{BaseURL: tt.base})
-			var u url.URL
-			require.NoError(t, c.url(&u, &Call{Operation: "Jobs.Get", Path: tt.path, Query: tt.query}))
-			require.Equal(t, tt.want, u.String())
+			x := &callState{Call: &Call{Path: tt.path, Query: tt.query}}
+			require.Empty(t, x.resolve(&c.baseURL))
+			require.Equal(t, tt.want, x.url.String())
 		})
 	}
 }
@@ -71,21 +71,19 @@ func TestURLRefused(t *testing.T) {
 		"invalid UTF-8": {"a\xff", "must be valid UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := Do[result](t.Context(), c, &Call{Operation: "Jobs.Get", Method: http.MethodGet, Path: []string{"jobs", tt.segment}})
+			_, _, err := do(t.Context(), c, &Call{Operation: "Jobs.Get", Method: http.MethodGet, Path: []string{"jobs", tt.segment}})
 			require.ErrorIs(t, err, ErrInvalidArgument)
-			require.ErrorContains(t, err, "jobs: Jobs.Get: path segment")
+			require.ErrorContains(t, err, ": Jobs.Get: path segment")
 			require.ErrorContains(t, err, tt.want)
 
-			err = CheckID("jobs", "GetRequest.ID", tt.segment)
-			require.ErrorIs(t, err, ErrInvalidArgument)
-			require.EqualError(t, err, "jobs: GetRequest.ID: "+tt.want)
+			require.Equal(t, tt.want, IDProblem(tt.segment))
 		})
 	}
-	require.NoError(t, CheckID("jobs", "GetRequest.ID", "0a-b.c"))
+	require.Empty(t, IDProblem("0a-b.c"))
 
-	err := c.url(&url.URL{}, &Call{Operation: "Jobs.List", Query: 7})
+	_, _, err := do(t.Context(), c, &Call{Operation: "Jobs.List", Query: 7})
 	require.ErrorIs(t, err, ErrInvalidArgument)
-	require.ErrorContains(t, err, "jobs: Jobs.List: encode query")
+	require.ErrorContains(t, err, ": Jobs.List: encode query")
 }
 
 // Whatever the ids, a request goes to the base URL's origin and below its path.
@@ -97,19 +95,18 @@ func FuzzURL(f *testing.F) {
 		f.Add(id, "x", "v")
 		f.Add("jobs", id, id)
 	}
-	c, err := New(Config{Package: "jobs", BaseURL: "https://h.example:8443/pre/fix"})
-	require.NoError(f, err)
+	base, problem := parseBaseURL("https://h.example:8443/pre/fix", false, "")
+	require.Empty(f, problem)
 	f.Fuzz(func(t *testing.T, first, second, value string) {
-		var u url.URL
-		err := c.url(&u, &Call{Operation: "Jobs.Get", Path: []string{first, second}, Query: url.Values{"q": {value}}})
-		if err != nil {
-			require.ErrorIs(t, err, ErrInvalidArgument)
+		x := &callState{Call: &Call{Path: []string{first, second}, Query: url.Values{"q": {value}}}}
+		if x.resolve(&base) != "" {
 			return
 		}
+		u := x.url
 		// As it goes over the wire, and as a server may read it.
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.String(), http.NoBody)
 		require.NoError(t, err)
-		require.True(t, c.sameOrigin(req.URL))
+		require.True(t, base.sameOrigin(req.URL))
 		require.Nil(t, req.URL.User)
 		require.Empty(t, req.URL.Fragment)
 		require.Equal(t, "h.example:8443", req.URL.Host)
@@ -123,16 +120,15 @@ func FuzzURL(f *testing.F) {
 			require.Equal(t, want, got)
 		}
 		require.Equal(t, value, req.URL.Query().Get("q"))
-		require.NotContains(t, c.publicURL(req.URL), "?")
+		require.NotContains(t, publicURL(req.URL, nil), "?")
 	})
 }
 
 func TestPublicURL(t *testing.T) {
-	c := newClient(t, Config{BaseURL: "https://h.example", PublicQuery: []string{"limit", "absent", "tag"}})
 	u, err := url.Parse("https://user:pw12@h.example/a%2Fb?url=s3cret&limit=5&tag=a&tag=b%20c&Limit=7#part")
 	require.NoError(t, err)
-	require.Equal(t, "https://h.example/a%2Fb?limit=5&tag=a&tag=b+c", c.publicURL(u))
-	require.Equal(t, "https://h.example/a%2Fb", newClient(t, Config{BaseURL: "https://h.example"}).publicURL(u))
+	require.Equal(t, "https://h.example/a%2Fb?limit=5&tag=a&tag=b+c", publicURL(u, []string{"limit", "absent", "tag"}))
+	require.Equal(t, "https://h.example/a%2Fb", publicURL(u, nil))
 }
 
 func TestSameOrigin(t *testing.T) {
@@ -166,7 +162,7 @@ func TestSameOrigin(t *testing.T) {
 		for target, want := range targets {
 			u, err := url.Parse(target)
 			require.NoError(t, err)
-			require.Equal(t, want, c.sameOrigin(u), "%s for %s", target, base)
+			require.Equal(t, want, c.baseURL.sameOrigin(u), "%s for %s", target, base)
 		}
 	}
 }
@@ -177,15 +173,15 @@ func TestHeaderRefused(t *testing.T) {
 	for _, value := range []string{"a\rb", "a\nb", "a\r\nX-Evil: 1", "a\x00b", "\x1b[0m", "a\x7f"} {
 		call := get(Safe)
 		call.Header = http.Header{"X-File-Name": {"good", value}}
-		_, _, err := Do[result](t.Context(), c, call)
+		_, _, err := do(t.Context(), c, call)
 		require.ErrorIs(t, err, ErrInvalidArgument)
-		require.ErrorContains(t, err, "jobs: Jobs.Get: header X-File-Name: must not contain control characters")
-		require.ErrorIs(t, CheckHeader("jobs", "F", value), ErrInvalidArgument)
+		require.ErrorContains(t, err, "Jobs.Get: header X-File-Name must not contain control characters")
+		require.Contains(t, HeaderProblem(value), "must not contain control characters")
 		require.NotContains(t, err.Error(), value)
 	}
 	require.Zero(t, s.requests.Load())
 	for _, value := range []string{"", "plain", "tab\there", "caf\u00e9", "100%"} {
-		require.NoError(t, CheckHeader("jobs", "F", value))
+		require.Empty(t, HeaderProblem(value))
 	}
 }
 
@@ -198,11 +194,13 @@ func TestHeaders(t *testing.T) {
 	c := newClient(t, Config{BaseURL: s.url(), UserAgent: "studio/1.2"})
 	call := get(Safe)
 	call.Header = http.Header{"x-file-name": {"a"}, "X-Two": {"1", "2"}}
-	_, _, err := Do[result](t.Context(), c, call)
+	_, _, err := do(t.Context(), c, call)
 	require.NoError(t, err)
 	require.Equal(t, http.Header{
 		"Accept":          {"application/json"},
 		"Accept-Encoding": {"gzip"},
+		"Cache-Control":   {"no-cache, no-store"},
+		"Pragma":          {"no-cache"},
 		"User-Agent":      {"studio/1.2 imagejobs-go/" + moduleVersion()},
 		"X-File-Name":     {"a"},
 		"X-Two":           {"1", "2"},
@@ -213,11 +211,13 @@ func TestHeaders(t *testing.T) {
 	require.NoError(t, err)
 	call = post(Once, body)
 	call.Header = http.Header{"accept": {"text/plain"}}
-	_, _, err = Do[result](t.Context(), c, call)
+	_, _, err = do(t.Context(), c, call)
 	require.NoError(t, err)
 	require.Equal(t, http.Header{
 		"Accept":          {"text/plain"},
 		"Accept-Encoding": {"gzip"},
+		"Cache-Control":   {"no-cache, no-store"},
+		"Pragma":          {"no-cache"},
 		"Content-Length":  {"12"},
 		"Content-Type":    {"application/json"},
 		"User-Agent":      {"imagejobs-go/" + moduleVersion()},
@@ -233,9 +233,9 @@ func TestJSONBody(t *testing.T) {
 func TestDo(t *testing.T) {
 	s := serveTCP(t, answer(reply("201 Created", "Location: /jobs/7\r\n", `{"name":"x","more":[1]}`)))
 	c := newClient(t, Config{BaseURL: s.url()})
-	got, resp, err := Do[result](t.Context(), c, get(Safe))
+	got, resp, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
-	require.Equal(t, &result{Name: "x"}, got)
+	require.Equal(t, result{Name: "x"}, got)
 	require.Equal(t, http.StatusCreated, resp.StatusCode)
 	require.Equal(t, "/jobs/7", resp.Header.Get("Location"))
 	require.JSONEq(t, `{"name":"x","more":[1]}`, string(resp.Body))
@@ -249,80 +249,41 @@ func TestDoEmpty(t *testing.T) {
 		return answer("HTTP/1.1 204 No Content\r\n\r\n")(c, r)
 	})
 	c := newClient(t, Config{BaseURL: s.url()})
-	resp, err := DoEmpty(t.Context(), c, &Call{Operation: "Jobs.Head", Method: http.MethodHead, Repeat: Safe})
+	resp, err := doEmpty(t.Context(), c, &Call{Operation: "Jobs.Head", Method: http.MethodHead, Repeat: Safe})
 	require.NoError(t, err)
 	require.Equal(t, "done", resp.Header.Get("X-Status"))
 	require.Empty(t, resp.Body)
-	resp, err = DoEmpty(t.Context(), c, &Call{Operation: "Jobs.Cancel", Method: http.MethodDelete, Repeat: Repeatable})
+	resp, err = doEmpty(t.Context(), c, &Call{Operation: "Jobs.Cancel", Method: http.MethodDelete, Repeat: Repeatable})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNoContent, resp.StatusCode)
 	require.EqualValues(t, 1, s.accepted.Load(), "both over one connection")
 }
 
-func TestEmptyAnswer(t *testing.T) {
-	s := serveTCP(t, answer(reply("200 OK", "", "")))
-	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
-	call := get(Once)
-	_, _, err := Do[result](t.Context(), c, call)
-	require.ErrorIs(t, err, ErrAmbiguous)
-	require.ErrorContains(t, err, "the answer is not the JSON expected: unexpected end of JSON input (no content type, 0 bytes, starts \"\")")
-
-	call.EmptyOK = true
-	got, _, err := Do[result](t.Context(), c, call)
-	require.NoError(t, err)
-	require.Equal(t, &result{}, got)
-}
-
-// A try that breaks off in the middle leaves nothing behind in the next.
+// A response that breaks off in the middle leaves nothing behind in the next.
 func TestDecodesIntoANewValue(t *testing.T) {
 	type item struct {
-		Name  string `json:"name"`
 		Other string `json:"other"`
+		Name  string `json:"name"`
+		List  []int  `json:"list"`
 	}
-	s := serveTCP(t, sequence(answer(okJSON(`{"other":"stale","name":5}`)), answer(okJSON(`{"name":"fresh"}`))))
+	s := serveTCP(t, sequence(answer(okJSON(`{"other":"stale","list":{"a":1}}`)), answer(okJSON(`{"name":"fresh"}`))))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(2)})
-	got, _, err := Do[item](t.Context(), c, get(Safe))
+	got, _, err := Do(t.Context(), c, get(Safe), func(r *Response) (v item, err error) {
+		err = r.JSON(&v)
+		return v, err
+	})
 	require.NoError(t, err)
-	require.Equal(t, &item{Name: "fresh"}, got)
+	require.Equal(t, item{Name: "fresh"}, got)
 }
 
-func TestNullIsNoAnswer(t *testing.T) {
-	s := serveTCP(t, answer(okJSON(" null\n")))
-	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
-	_, _, err := Do[result](t.Context(), c, get(Safe))
-	require.ErrorContains(t, err, "is not the JSON expected: null")
-}
-
-// ownResult decodes itself, as the types of the client packages do.
-type ownResult struct{ name string }
-
-func (o *ownResult) UnmarshalJSON(data []byte) error {
-	var w result
-	err := json.Unmarshal(data, &w)
-	o.name = w.Name
-	return err
-}
-
-func TestDecodesItself(t *testing.T) {
-	for body, want := range map[string]string{
-		`{"name":"x"}`:              "",
-		" \r\n\t{\"name\":\"x\"}\n": "",
-		`null`:                      "is not the JSON expected: null",
-		`{"name":"x"} more`:         "invalid character 'm' after top-level value",
-		`{"name":"x"`:               "unexpected end of JSON input",
-		``:                          "unexpected end of JSON input",
-		"\u00a0{}":                  "invalid character",
-		`{"name":7}`:                "cannot unmarshal number",
-	} {
+func TestMalformedJSON(t *testing.T) {
+	for _, body := range []string{"", " null\n", `{"name":"x"} more`, `{"name":"x"`, "\u00a0{}", "[]", `"x"`} {
 		s := serveTCP(t, answer(okJSON(body)))
 		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
-		got, _, err := Do[ownResult](t.Context(), c, get(Safe))
-		if want != "" {
-			require.ErrorContains(t, err, want, body)
-			continue
-		}
-		require.NoError(t, err)
-		require.Equal(t, &ownResult{"x"}, got)
+		got, _, err := do(t.Context(), c, get(Once))
+		require.ErrorIs(t, err, ErrAmbiguous, body)
+		require.ErrorContains(t, err, "the response is not the JSON expected: ", body)
+		require.Zero(t, got)
 	}
 }
 
@@ -330,52 +291,54 @@ func TestSecretAnswer(t *testing.T) {
 	const token = "the-access-token"
 	log := &records{}
 	s := serveTCP(t, sequence(
-		answer(okJSON(`{"name":["`+token+`"]}`)),
+		answer(okJSON(`{"name":"`+token)),
 		answer(reply("200 OK", "Content-Type: text/html\r\n", token)),
 		answer(reply("400 Bad Request", "", `{"error":"invalid_client"}`))))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1), Logger: log.logger()})
 	call := get(Once)
 	call.Secret = true
 	for range 2 {
-		_, _, err := Do[result](t.Context(), c, call)
-		require.ErrorContains(t, err, "the answer is not the JSON expected")
-		require.NotContains(t, shown(t, err, log), token)
+		_, _, err := do(t.Context(), c, call)
+		require.ErrorContains(t, err, "the response is not ")
+		require.NotContains(t, printed(t, err, log), token)
 	}
-	_, _, err := Do[result](t.Context(), c, call)
+	_, _, err := do(t.Context(), c, call)
 	require.Equal(t, `{"error":"invalid_client"}`, failure(t, err).Body, "an error answer holds no token")
 }
 
-// The service's own "no" in a 2xx is final: it is neither repeated nor ambiguous.
+// The service's own refusal in a 2xx is final: neither repeated nor ambiguous.
 func TestRefusal(t *testing.T) {
 	for _, class := range []Repeat{Once, Repeatable, Safe} {
 		s := serveTCP(t, answer(okJSON(`{"success":false,"error_code":1}`)))
 		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
-		call := get(class)
-		call.Check = func(r *Response) error {
+		_, _, err := Do(t.Context(), c, get(class), func(r *Response) (result, error) {
 			require.True(t, json.Valid(r.Body))
-			return &RefusalError{Code: "1", Message: "image locked by diffid: 7"}
-		}
-		_, _, err := Do[result](t.Context(), c, call)
+			return result{Name: "x"}, &RefusalError{Code: "1", Message: "image locked by diffid: 7"}
+		})
 		e := failure(t, err)
 		require.Equal(t, &Error{
-			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.url() + "/jobs/7", StatusCode: http.StatusOK,
+			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.url() + "/jobs/7", StatusCode: http.StatusOK,
 			Code: "1", Message: "image locked by diffid: 7", Attempts: 1, Body: `{"success":false,"error_code":1}`,
 		}, e)
+		require.ErrorIs(t, err, ErrRefused)
+		require.False(t, IsTransient(err))
 		require.EqualValues(t, 1, s.requests.Load())
 	}
 }
 
-// Any other error of a check means that the answer is not what it should be.
-func TestCheckFails(t *testing.T) {
-	errOdd := errors.New("odd")
+// A 2xx that is no response of the operation is transient, and ambiguous where
+// the call must not be sent twice.
+func TestMalformed(t *testing.T) {
 	for class, requests := range map[Repeat]int64{Once: 1, Repeatable: 3, Safe: 3} {
 		s := serveTCP(t, answer(okJSON(`{}`)))
 		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
-		call := get(class)
-		call.Check = func(*Response) error { return errOdd }
-		_, err := DoEmpty(t.Context(), c, call)
-		require.ErrorIs(t, err, errOdd)
+		_, _, err := Do(t.Context(), c, get(class), func(r *Response) (result, error) {
+			return result{Name: "x"}, r.Malformed("it has no name")
+		})
+		require.ErrorContains(t, err, "it has no name")
 		require.Equal(t, class == Once, errors.Is(err, ErrAmbiguous))
+		require.Equal(t, class != Once, IsTransient(err))
+		require.NotErrorIs(t, err, ErrRefused)
 		require.Equal(t, requests, s.requests.Load())
 	}
 }
@@ -386,7 +349,7 @@ func TestEndedContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errMaintenance)
 	for _, class := range []Repeat{Once, Repeatable, Safe} {
-		_, _, err := Do[result](ctx, c, get(class))
+		_, _, err := do(ctx, c, get(class))
 		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorIs(t, err, errMaintenance)
 		require.NotErrorIs(t, err, ErrAmbiguous)

@@ -91,14 +91,14 @@ func TestBaseURLRefused(t *testing.T) {
 		"http://xn--lcalhost-n2a.example":  "WithInsecureHTTP()",
 	} {
 		t.Run(raw, func(t *testing.T) {
-			_, err := New(Config{Package: "jobs", BaseURL: raw})
+			_, err := New(Config{Package: "jobs", BaseURL: raw, Invalid: invalid})
 			require.ErrorIs(t, err, ErrInvalidArgument)
-			require.ErrorContains(t, err, "jobs: WithBaseURL: ")
+			require.ErrorContains(t, err, ": WithBaseURL: ")
 			require.ErrorContains(t, err, want)
 			require.NotContains(t, err.Error(), "pw12")
 
-			_, err = New(Config{Package: "jobs", BaseURL: raw, BaseURLName: "TokenURL"})
-			require.ErrorContains(t, err, "jobs: TokenURL: ")
+			_, err = New(Config{Package: "jobs", BaseURL: raw, BaseURLName: "TokenURL", Invalid: invalid})
+			require.ErrorContains(t, err, ": TokenURL: ")
 		})
 	}
 }
@@ -108,16 +108,16 @@ func TestConfigRefused(t *testing.T) {
 		config Config
 		want   string
 	}{
-		"no attempt":        {Config{Retry: &Retry{MaxAttempts: 0}}, "jobs: WithRetry: maxAttempts must be at least 1, not 0"},
-		"negative attempts": {Config{Retry: &Retry{MaxAttempts: -1}}, "jobs: WithRetry: maxAttempts"},
-		"negative wait":     {Config{Retry: &Retry{MaxAttempts: 1, MinWait: -1}}, "jobs: WithRetry: minWait must not be negative"},
-		"bounds swapped":    {Config{Retry: &Retry{MaxAttempts: 1, MinWait: 2, MaxWait: 1}}, "jobs: WithRetry: maxWait must not be below minWait"},
-		"try timeout":       {Config{TryTimeout: -1}, "jobs: WithTimeouts: must not be negative"},
-		"stall timeout":     {Config{StallTimeout: -1}, "jobs: WithTimeouts: must not be negative"},
-		"user agent":        {Config{UserAgent: "app\r\nX-Evil: 1"}, "jobs: WithUserAgent: must not contain control characters"},
+		"no attempt":        {Config{Retry: &Retry{MaxAttempts: 0}}, ": WithRetry: maxAttempts must be at least 1, not 0"},
+		"negative attempts": {Config{Retry: &Retry{MaxAttempts: -1}}, ": WithRetry: maxAttempts"},
+		"negative wait":     {Config{Retry: &Retry{MaxAttempts: 1, MinWait: -1}}, ": WithRetry: minWait must not be negative"},
+		"bounds swapped":    {Config{Retry: &Retry{MaxAttempts: 1, MinWait: 2, MaxWait: 1}}, ": WithRetry: maxWait must not be below minWait"},
+		"attempt timeout":   {Config{AttemptTimeout: -1}, ": WithAttemptTimeout: must not be negative"},
+		"stall timeout":     {Config{StallTimeout: -1}, ": WithStallTimeout: must not be negative"},
+		"user agent":        {Config{UserAgent: "app\r\nX-Evil: 1"}, ": WithUserAgent: must not contain control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tt.config.Package, tt.config.BaseURL = "jobs", "https://api.example"
+			tt.config.Package, tt.config.BaseURL, tt.config.Invalid = "jobs", "https://api.example", invalid
 			_, err := New(tt.config)
 			require.ErrorIs(t, err, ErrInvalidArgument)
 			require.ErrorContains(t, err, tt.want)
@@ -127,13 +127,9 @@ func TestConfigRefused(t *testing.T) {
 
 func TestConfigDefaults(t *testing.T) {
 	c := newClient(t, Config{BaseURL: "https://api.example"})
-	require.Equal(t, 4, c.loop.RetryMax)
-	require.Equal(t, 500*time.Millisecond, c.loop.RetryWaitMin)
-	require.Equal(t, 30*time.Second, c.loop.RetryWaitMax)
-	require.Equal(t, 30*time.Second, c.config.TryTimeout)
+	require.Equal(t, Retry{5, 500 * time.Millisecond, 30 * time.Second}, c.retry.limits)
+	require.Equal(t, 30*time.Second, c.config.AttemptTimeout)
 	require.Equal(t, 60*time.Second, c.config.StallTimeout)
-	require.Nil(t, c.loop.Logger, "it would write to stderr")
-	require.Zero(t, c.loop.HTTPClient.Timeout, "it would cut uploads")
 
 	newClient(t, Config{BaseURL: "https://api.example", Retry: &Retry{MaxAttempts: math.MaxInt, MaxWait: math.MaxInt64}})
 }

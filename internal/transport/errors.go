@@ -1,13 +1,20 @@
 package transport
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 // Sentinels that errors.Is finds in what Do returns. The client packages
@@ -21,19 +28,18 @@ var (
 	ErrTooManyRequests  = errors.New("too many requests")
 	ErrServer           = errors.New("server error")
 	ErrAmbiguous        = errors.New("the service may have carried out the request")
-	ErrStalled          = errors.New("no byte moved within the stall limit")
-	ErrResponseTooLarge = errors.New("the answer is larger than the limit")
+	ErrTransient        = errors.New("transient failure")
+	ErrResponseTooLarge = errors.New("the response is larger than the limit")
 	ErrInvalidArgument  = errors.New("invalid argument")
 )
 
-// ErrPassing matches a call that was tried in vain, and may well succeed some
-// time later. The client packages keep it to themselves.
-var ErrPassing = errors.New("passing failure")
+// ErrRefused matches a refusal that the service put into a 2xx response.
+var ErrRefused = errors.New("refused")
 
 // Error is a call that failed after it was found valid. The client packages
 // have types with the same fields, so that *Error converts to theirs.
 type Error struct {
-	Operation  string
+	Op         string
 	Method     string
 	URL        string
 	StatusCode int
@@ -48,10 +54,11 @@ type Error struct {
 	Err        error
 }
 
-// Error says operation, target, status, message, tries and what to do next.
+// Error returns operation, target, status, message, attempts and what to do
+// next.
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString(e.Operation)
+	b.WriteString(e.Op)
 	if e.Method != "" {
 		fmt.Fprintf(&b, ": %s %s", e.Method, e.URL)
 	}
@@ -86,7 +93,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause, where there is one beside the status.
+// Unwrap returns the cause, where there is one beside the status.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Is matches the sentinels by status code and ambiguity.
@@ -94,6 +101,10 @@ func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrAmbiguous:
 		return e.Ambiguous
+	case ErrTransient:
+		return e.transient()
+	case ErrRefused:
+		return e.StatusCode >= 200 && e.StatusCode < 300 && e.Err == nil
 	case ErrBadRequest:
 		return e.StatusCode == http.StatusBadRequest
 	case ErrUnauthorized:
@@ -108,57 +119,194 @@ func (e *Error) Is(target error) bool {
 		return e.StatusCode == http.StatusTooManyRequests
 	case ErrServer:
 		return e.StatusCode >= 500
-	case ErrPassing:
-		return e.passing()
 	default:
 		return false
 	}
 }
 
-func (e *Error) passing() bool {
+func (e *Error) transient() bool {
+	local, ok := errors.AsType[*localError](e.Err)
 	switch {
-	case e.RetryAfter > maxRetryAfter, isPermanent(e.Err):
-		return false
-	case errors.Is(e.Err, errNoCredentials):
-		return errors.Is(e.Err, ErrPassing) // the call for them
-	case e.StatusCode == 0, e.StatusCode >= 200 && e.StatusCode < 300:
-		return e.Err != nil // no answer, or one that makes no sense
-	default:
-		return passingStatus(e.StatusCode)
-	}
-}
-
-// hint says what to do next about a failed call.
-func (e *Error) hint() string {
-	op, _ := errors.AsType[*net.OpError](e.Err)
-	switch {
-	case errors.Is(e.Err, errNoCredentials):
-		return "" // the error of the call for them has its own
 	case e.Ambiguous:
-		return "the service may have carried it out: look before repeating it"
-	case op != nil && op.Op == "dial":
-		return "check the address and the network"
-	case e.RetryAfter > maxRetryAfter:
-		return fmt.Sprintf("the service asks to wait %s: try again then", e.RetryAfter)
-	case e.StatusCode == http.StatusUnauthorized:
-		return "check the credentials"
-	case e.StatusCode == http.StatusForbidden:
-		return "check what these credentials may do"
-	case e.StatusCode == http.StatusTooManyRequests, e.StatusCode >= 500:
-		return "try again later"
+		return false // there is something to find out first
+	case ok: // also beside a 401, when no other token could be had
+		return IsTransient(local.err)
+	case e.StatusCode == 0 || e.StatusCode >= 200 && e.StatusCode < 300:
+		return e.Err != nil && isTransient(e.Err)
 	default:
-		return ""
+		return transientStatus(e.StatusCode)
 	}
 }
 
-// invalidError is bad input, found before any I/O.
-type invalidError struct{ text string }
+// IsTransient reports whether err is a failure after which the same may well
+// succeed some time later.
+func IsTransient(err error) bool {
+	if err == nil || isContext(err) || errors.Is(err, ErrAmbiguous) {
+		return false
+	}
+	return errors.Is(err, ErrTransient) || temporary(err)
+}
 
-func (e *invalidError) Error() string { return e.text }
+// isTransient is the same for the cause of a failed attempt: a connection's
+// failure is transient unless another attempt would meet it again.
+func isTransient(err error) bool {
+	if local, ok := errors.AsType[*localError](err); ok {
+		return IsTransient(local.err)
+	}
+	return !isContext(err) && !isPermanent(err)
+}
 
-func (e *invalidError) Is(target error) bool { return target == ErrInvalidArgument }
+func isContext(err error) bool {
+	// A timeout of our own is a net.Error as well, but it is not one of these.
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
 
-// Invalid is the error for bad input: it names the package and the field.
-func Invalid(pkg, field, format string, args ...any) error {
-	return &invalidError{text: pkg + ": " + field + ": " + fmt.Sprintf(format, args...)}
+// temporary reports whether an error of a caller's own code says that it is
+// transient: by a method Temporary, or as a connection that was refused.
+func temporary(err error) bool {
+	if t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err); ok && t.Temporary() {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial" && !isPermanent(err) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// transientStatus reports whether a status is one that passes. The 52x are of
+// gateways in front of a service, 598 and 599 of proxies that timed out.
+func transientStatus(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout, http.StatusInsufficientStorage, 598, 599:
+		return true
+	default:
+		return status >= 520 && status <= 530
+	}
+}
+
+// isPermanent reports whether another attempt would meet the same failure.
+func isPermanent(err error) bool {
+	if errors.Is(err, ErrResponseTooLarge) || isRefusal(err) {
+		return true
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return true
+	}
+	if proxy, ok := errors.AsType[*wire.ProxyError](err); ok && !transientStatus(proxy.StatusCode) {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && refusedByTLS(op)
+}
+
+// refusedByTLS reports whether the peer refused our certificate, to go on
+// without one, or all that TLS has to offer. With TLS 1.3 that arrives after the request was sent, but the
+// peer reads no request before it.
+func refusedByTLS(op *net.OpError) bool {
+	if op.Op != "remote error" && op.Op != "local error" || op.Err == nil {
+		return false
+	}
+	switch strings.TrimPrefix(op.Err.Error(), "tls: ") {
+	case "certificate required", "bad certificate", "unsupported certificate", "revoked certificate",
+		"expired certificate", "unknown certificate", "unknown certificate authority", "access denied",
+		"no renegotiation", "handshake failure", "protocol version not supported":
+		return true
+	default:
+		return false
+	}
+}
+
+// neverProcessed reports whether the error itself says that no service saw the
+// request: it arose before there was a connection. What a transport did not
+// report to a trace proves nothing, it may be a caller's own.
+func neverProcessed(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+	case nil:
+		return false
+	case *net.OpError:
+		if e.Op == "dial" || e.Op == "proxyconnect" || refusedByTLS(e) {
+			return true
+		}
+	case *wire.ProxyError, *net.DNSError, *tls.CertificateVerificationError, tls.RecordHeaderError:
+		return true
+	case interface{ Unwrap() []error }:
+		// One of them may be of a second round trip.
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !neverProcessed(err) })
+	}
+	return neverProcessed(errors.Unwrap(err))
+}
+
+// RefusalError is the service's own refusal in a 2xx response.
+type RefusalError struct{ Code, Message string }
+
+func (e *RefusalError) Error() string { return e.Message }
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*RefusalError](err)
+	return ok
+}
+
+// errStatus stands for a status that needs no other words.
+var errStatus = errors.New("bad status")
+
+var errAttemptTimeout error = timeoutError("no complete response within the time limit of an attempt")
+
+type timeoutError string
+
+func (e timeoutError) Error() string { return string(e) }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true } // so that it is a net.Error
+
+// localError is a failure on our side, before or while a request is sent.
+type localError struct {
+	what string
+	err  error
+}
+
+func (e *localError) Error() string { return e.what + ": " + e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+// transientError marks an error whose chain was cut off.
+type transientError struct{ error }
+
+func (e *transientError) Unwrap() error        { return e.error }
+func (e *transientError) Is(target error) bool { return target == ErrTransient }
+
+// reason returns the cause of a failed round trip, without what may hold
+// secrets: a *url.Error repeats the whole URL.
+func reason(parent, ctx context.Context, err error) error {
+	if parent.Err() != nil {
+		return ContextErr(parent)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
+	}
+	return err
+}
+
+// orContextErr returns err, or why ctx ended where it did.
+func orContextErr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ContextErr(ctx)
+	}
+	return err
+}
+
+// ContextErr returns why ctx ended: the standard error, with the caller's own
+// cause.
+func ContextErr(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }

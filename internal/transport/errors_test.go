@@ -1,38 +1,42 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 func TestErrorString(t *testing.T) {
 	for want, e := range map[string]*Error{
 		"jobs.Jobs.Get: GET https://h.example/jobs/7: 404 Not Found": {
-			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", StatusCode: 404, Attempts: 1,
+			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", StatusCode: 404, Attempts: 1,
 		},
 		"jobs.Jobs.Get: GET https://h.example/jobs/7: 503 Service Unavailable: down for repairs [E7] (5 attempts, request id req-1); try again later": {
-			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", StatusCode: 503, Code: "E7", Message: "down for repairs",
+			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", StatusCode: 503, Code: "E7", Message: "down for repairs",
 			Attempts: 5, RequestID: "req-1", Hint: "try again later",
 		},
-		"jobs.Jobs.Get: GET https://h.example/jobs/7: EOF; the service may have carried it out: look before repeating it": {
-			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", Attempts: 1, Err: io.EOF,
-			Hint: "the service may have carried it out: look before repeating it",
+		"jobs.Jobs.Get: GET https://h.example/jobs/7: EOF; the service may have carried it out: look for the result before repeating it": {
+			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", Attempts: 1, Err: io.EOF,
+			Hint: "the service may have carried it out: look for the result before repeating it",
 		},
 		"jobs.Jobs.Get: 404 Not Found: gone (request id req-1)": {
-			Operation: "jobs.Jobs.Get", StatusCode: 404, Code: "404 Not Found", Message: "gone", RequestID: "req-1",
+			Op: "jobs.Jobs.Get", StatusCode: 404, Code: "404 Not Found", Message: "gone", RequestID: "req-1",
 		},
-		"jobs.Jobs.Get: 400 Bad Request: no [4001]": {Operation: "jobs.Jobs.Get", StatusCode: 400, Code: "4001", Message: "no"},
-		"jobs.Jobs.Get: 400 Bad Request: gone":      {Operation: "jobs.Jobs.Get", StatusCode: 400, Code: "400", Message: "gone"},
-		"jobs.Jobs.Get: 599: odd [7]":               {Operation: "jobs.Jobs.Get", StatusCode: 599, Code: "7", Message: "odd"},
-		"jobs.Jobs.Get: 200 OK: no: EOF":            {Operation: "jobs.Jobs.Get", StatusCode: 200, Message: "no", Err: io.EOF},
+		"jobs.Jobs.Get: 400 Bad Request: no [4001]": {Op: "jobs.Jobs.Get", StatusCode: 400, Code: "4001", Message: "no"},
+		"jobs.Jobs.Get: 400 Bad Request: gone":      {Op: "jobs.Jobs.Get", StatusCode: 400, Code: "400", Message: "gone"},
+		"jobs.Jobs.Get: 599: odd [7]":               {Op: "jobs.Jobs.Get", StatusCode: 599, Code: "7", Message: "odd"},
+		"jobs.Jobs.Get: 200 OK: no: EOF":            {Op: "jobs.Jobs.Get", StatusCode: 200, Message: "no", Err: io.EOF},
 	} {
 		require.EqualError(t, e, want)
 	}
@@ -54,37 +58,29 @@ func TestErrorIs(t *testing.T) {
 			require.Equal(t, want(status), errors.Is(e, sentinel), "%d %v", status, sentinel)
 		}
 		require.NotErrorIs(t, e, ErrAmbiguous)
-		require.NotErrorIs(t, e, ErrStalled)
+		require.NotErrorIs(t, e, wire.ErrStalled)
 		require.NotErrorIs(t, e, ErrResponseTooLarge)
 		require.NotErrorIs(t, e, ErrInvalidArgument)
 	}
 	require.ErrorIs(t, &Error{Ambiguous: true}, ErrAmbiguous)
-	require.ErrorIs(t, &Error{Err: ErrStalled}, ErrStalled)
+	require.ErrorIs(t, &Error{Err: wire.ErrStalled}, wire.ErrStalled)
 	require.Equal(t, io.EOF, errors.Unwrap(&Error{Err: io.EOF}))
 	require.NoError(t, errors.Unwrap(&Error{}))
 }
 
 func TestHints(t *testing.T) {
 	for want, e := range map[string]*Error{
-		"the service may have carried it out: look before repeating it": {Ambiguous: true, StatusCode: 503, RetryAfter: time.Hour},
-		"the service asks to wait 1h0m0s: try again then":               {StatusCode: 503, RetryAfter: time.Hour},
-		"check the credentials":                                         {StatusCode: 401},
-		"check what these credentials may do":                           {StatusCode: 403},
-		"try again later":                                               {StatusCode: 429, RetryAfter: time.Minute},
-		"":                                                              {StatusCode: 404},
+		"the service may have carried it out: look for the result before repeating it": {Ambiguous: true, StatusCode: 503, RetryAfter: time.Hour},
+		"the service asks to wait 1h0m0s: try again then":                              {StatusCode: 503, RetryAfter: time.Hour},
+		"check the credentials":               {StatusCode: 401},
+		"check what these credentials may do": {StatusCode: 403},
+		"try again later":                     {StatusCode: 429, RetryAfter: time.Minute},
+		"":                                    {StatusCode: 404},
 	} {
-		require.Equal(t, want, e.hint())
+		require.Equal(t, want, e.nextStep())
 	}
-	require.Equal(t, "try again later", (&Error{StatusCode: 500}).hint())
-	require.Empty(t, (&Error{}).hint())
-}
-
-func TestInvalid(t *testing.T) {
-	c := newClient(t, Config{BaseURL: "https://h.example"})
-	err := c.Invalid("GetRequest.ID", "must be positive, not %d", -1)
-	require.EqualError(t, err, "jobs: GetRequest.ID: must be positive, not -1")
-	require.ErrorIs(t, err, ErrInvalidArgument)
-	require.NotErrorIs(t, err, ErrBadRequest)
+	require.Equal(t, "try again later", (&Error{StatusCode: 500}).nextStep())
+	require.Empty(t, (&Error{}).nextStep())
 }
 
 // All that an error tells about an answer.
@@ -93,10 +89,10 @@ func TestErrorOfAnAnswer(t *testing.T) {
 	for _, name := range requestIDHeaders {
 		s := serveTCP(t, answer(reply("409 Conflict", name+": req-1\r\nRetry-After: 30\r\nContent-Type: application/json\r\n", body)))
 		c := newClient(t, Config{BaseURL: s.url()})
-		_, resp, err := Do[result](t.Context(), c, get(Safe))
+		_, resp, err := do(t.Context(), c, get(Safe))
 		require.Equal(t, 30*time.Second, resp.RetryAfter())
 		require.Equal(t, &Error{
-			Operation: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.url() + "/jobs/7", StatusCode: http.StatusConflict,
+			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.url() + "/jobs/7", StatusCode: http.StatusConflict,
 			Code: "E7", Message: "not yet", RequestID: "req-1", Attempts: 1, RetryAfter: 30 * time.Second, Body: body,
 		}, failure(t, err))
 	}
@@ -110,14 +106,14 @@ func TestWrapError(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, e.StatusCode)
 		return errOwn
 	}})
-	_, err := DoEmpty(t.Context(), c, get(Safe))
+	_, err := doEmpty(t.Context(), c, get(Safe))
 	require.Equal(t, errOwn, err)
 }
 
 // What may well succeed some time later, as one who waits wants to know.
-func TestPassing(t *testing.T) {
+func TestTransient(t *testing.T) {
 	login := func(status int) error {
-		return fmt.Errorf("%w: %w", errNoCredentials, &Error{StatusCode: status})
+		return &localError{"no credentials", &Error{StatusCode: status}}
 	}
 	for name, tt := range map[string]struct {
 		e    Error
@@ -131,7 +127,7 @@ func TestPassing(t *testing.T) {
 		"500":                         {Error{StatusCode: 500}, true},
 		"501":                         {Error{StatusCode: 501}, false},
 		"503":                         {Error{StatusCode: 503}, true},
-		"503 for long":                {Error{StatusCode: 503, RetryAfter: maxRetryAfter + 1}, false},
+		"503 for long":                {Error{StatusCode: 503, RetryAfter: maxRetryAfter + 1}, true},
 		"504":                         {Error{StatusCode: 504}, true},
 		"redirect":                    {Error{StatusCode: 302}, false},
 		"no answer":                   {Error{Err: io.EOF}, true},
@@ -142,8 +138,34 @@ func TestPassing(t *testing.T) {
 		"a name that does not exist":  {Error{Err: &net.DNSError{IsNotFound: true}}, false},
 		"a login that is refused":     {Error{Err: login(401)}, false},
 		"a login that is not served":  {Error{Err: login(503)}, true},
-		"a source of tokens":          {Error{Err: fmt.Errorf("%w: %w", errNoCredentials, io.EOF)}, false},
+		"a login after a 401":         {Error{StatusCode: 401, Err: login(503)}, true},
+		"a login after a 401 refused": {Error{StatusCode: 401, Err: login(403)}, false},
+		"a source of tokens":          {Error{Err: &localError{"no credentials", io.EOF}}, false},
 	} {
-		require.Equal(t, tt.want, errors.Is(&tt.e, ErrPassing), name)
+		require.Equal(t, tt.want, errors.Is(&tt.e, ErrTransient), name)
+	}
+}
+
+// A caller's own errors are transient if they say so, or are a connection that
+// was refused.
+func TestIsTransient(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"none":                  {nil, false},
+		"any":                   {io.EOF, false},
+		"temporary":             {fmt.Errorf("vault: %w", timeoutError("sealed")), true},
+		"wraps the sentinel":    {fmt.Errorf("vault is sealed: %w", ErrTransient), true},
+		"refused":               {fmt.Errorf("vault: %w", syscall.ECONNREFUSED), true},
+		"dial":                  {&net.OpError{Op: "dial", Err: io.EOF}, true},
+		"unknown host":          {&net.OpError{Op: "dial", Err: &net.DNSError{IsNotFound: true}}, false},
+		"canceled":              {fmt.Errorf("%w: %w", context.Canceled, ErrTransient), false},
+		"deadline":              {context.DeadlineExceeded, false},
+		"an attempt's timeout":  {&Error{Err: errAttemptTimeout}, true},
+		"ambiguous":             {&Error{Err: io.EOF, Ambiguous: true}, false},
+		"a failed call, in one": {fmt.Errorf("wait: %w", &Error{StatusCode: 522}), true},
+	} {
+		require.Equal(t, tt.want, IsTransient(tt.err), name)
 	}
 }

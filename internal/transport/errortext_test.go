@@ -98,7 +98,7 @@ func TestErrorText(t *testing.T) {
 		"as long as it may be": {"text/plain", strings.Repeat("m", 500), "", strings.Repeat("m", 500)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, message := ErrorText(tt.contentType, []byte(tt.body))
+			code, message := errorText(tt.contentType, tt.body)
 			require.Equal(t, tt.message, message)
 			require.Equal(t, tt.code, code)
 		})
@@ -122,7 +122,7 @@ func FuzzErrorText(f *testing.F) {
 		f.Add("text/html; charset=utf-8", []byte(body))
 	}
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		code, message := ErrorText(contentType, body)
+		code, message := errorText(contentType, string(body))
 		for _, text := range []string{code, message} {
 			require.LessOrEqual(t, len(text), 500+len("…"))
 			require.True(t, utf8.ValidString(text), "%q", text)

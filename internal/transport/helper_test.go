@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,7 +23,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/decode"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -152,19 +157,27 @@ func newClient(t *testing.T, config Config) *Client {
 	if config.WrapError == nil {
 		config.WrapError = func(e *Error) error { return e }
 	}
+	if config.Invalid == nil {
+		config.Invalid = invalid
+	}
+	if config.Decoder == nil {
+		config.Decoder = decode.New()
+	}
 	c, err := New(config)
 	require.NoError(t, err)
 	t.Cleanup(func() { closeIdle(c) })
 	return c
 }
 
+func invalid(field, problem string) error {
+	return fmt.Errorf("%w: %s: %s", ErrInvalidArgument, field, problem)
+}
+
 func closeIdle(c *Client) {
-	layer, ok := c.loop.HTTPClient.Transport.(*tries)
-	if !ok {
-		return
-	}
-	if closer, ok := layer.next.(interface{ CloseIdleConnections() }); ok {
-		closer.CloseIdleConnections()
+	for _, next := range []http.RoundTripper{c.retry.next.next, c.retry.next.once} {
+		if closer, ok := next.(interface{ CloseIdleConnections() }); ok {
+			closer.CloseIdleConnections()
+		}
 	}
 }
 
@@ -186,22 +199,23 @@ func dialingClient(t *testing.T, config Config, dial func(ctx context.Context, n
 		config.BaseURL = pipeURL
 	}
 	c := newClient(t, config)
-	tr := ownTransport(t, c)
-	tr.DialContext = dial
-	tr.Proxy = nil // whatever the environment says
-	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	dialing(tr)
+	for _, tr := range ownTransports(t, c) {
+		tr.DialContext = dial
+		tr.Proxy = nil // whatever the environment says
+		tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		wire.WrapDialer(tr)
+	}
 	return c
 }
 
-// ownTransport is what c sends with when it was given nothing.
-func ownTransport(t *testing.T, c *Client) *http.Transport {
+// ownTransports returns what c sends with when it was given nothing.
+func ownTransports(t *testing.T, c *Client) []*http.Transport {
 	t.Helper()
-	layer, ok := c.loop.HTTPClient.Transport.(*tries)
+	next, ok := c.retry.next.next.(*http.Transport)
 	require.True(t, ok)
-	tr, ok := layer.next.(*http.Transport)
+	once, ok := c.retry.next.once.(*http.Transport)
 	require.True(t, ok)
-	return tr
+	return []*http.Transport{next, once}
 }
 
 // noWait is a retry loop that does not keep a test waiting.
@@ -210,6 +224,21 @@ func noWait(attempts int) *Retry { return &Retry{MaxAttempts: attempts} }
 // result is what the calls of these tests decode.
 type result struct {
 	Name string `json:"name"`
+	List []int  `json:"list,omitempty"`
+}
+
+// do sends a call whose response is a result.
+func do(ctx context.Context, c *Client, call *Call) (result, *Response, error) {
+	return Do(ctx, c, call, func(r *Response) (result, error) {
+		var v result
+		return v, r.JSON(&v)
+	})
+}
+
+// doEmpty sends a call that makes nothing of the response.
+func doEmpty(ctx context.Context, c *Client, call *Call) (*Response, error) {
+	_, resp, err := Do(ctx, c, call, func(*Response) (struct{}, error) { return struct{}{}, nil })
+	return resp, err
 }
 
 func get(class Repeat) *Call {
@@ -280,4 +309,32 @@ type afterClose struct {
 func (a *afterClose) Close() error {
 	defer a.do()
 	return a.ReadCloser.Close()
+}
+
+// overTLS is a client of a server that speaks TLS, on our own transport; dial
+// may be nil.
+func overTLS(t *testing.T, config Config, handle http.HandlerFunc, wrap func(net.Conn) net.Conn) *Client {
+	t.Helper()
+	s := httptest.NewTLSServer(handle)
+	t.Cleanup(s.Close)
+	config.BaseURL = s.URL
+	c := dialingClient(t, config, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil || wrap == nil {
+			return conn, err
+		}
+		return wrap(conn), nil
+	})
+	trust(t, c, &s.TLS.Certificates[0])
+	return c
+}
+
+// trust has the client take that certificate.
+func trust(t *testing.T, c *Client, certificate *tls.Certificate) {
+	t.Helper()
+	pool := x509.NewCertPool()
+	pool.AddCert(certificate.Leaf)
+	for _, tr := range ownTransports(t, c) {
+		tr.TLSClientConfig.RootCAs = pool
+	}
 }

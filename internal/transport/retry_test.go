@@ -42,7 +42,7 @@ func TestContextEndsInBackoff(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, errMaintenance)
 				defer cancel()
 				start := time.Now()
-				_, _, err := Do[result](ctx, c, get(Safe))
+				_, _, err := do(ctx, c, get(Safe))
 				require.Equal(t, 10*time.Second, time.Since(start))
 				e := failure(t, err)
 				require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -65,10 +65,8 @@ func TestContextEndsWithAFinalAnswer(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c, _ := pipeClient(t, Config{}, answer(reply("404 Not Found", "", "")))
 		call := get(Safe)
-		layer, ok := c.loop.HTTPClient.Transport.(*tries)
-		require.True(t, ok)
-		layer.next = after{layer.next, cancel}
-		_, _, err := Do[result](ctx, c, call)
+		c.retry.next.next = after{c.retry.next.next, cancel}
+		_, _, err := do(ctx, c, call)
 		require.ErrorIs(t, err, ErrNotFound)
 		require.NotErrorIs(t, err, context.Canceled)
 	})
@@ -97,7 +95,7 @@ func TestBackoffBounds(t *testing.T) {
 			seen := map[time.Duration]bool{}
 			low, high := most, time.Duration(0)
 			for range 200 {
-				got := backoff(tt.minWait, tt.maxWait, tt.attempt, nil)
+				got := Retry{9, tt.minWait, tt.maxWait}.backoff(tt.attempt + 1)
 				require.GreaterOrEqual(t, got, tt.lower)
 				require.LessOrEqual(t, got, tt.upper)
 				seen[got] = true
@@ -112,20 +110,21 @@ func TestBackoffBounds(t *testing.T) {
 	}
 }
 
-func TestBackoffAfterRetryAfter(t *testing.T) {
-	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "120": 2 * time.Minute} {
-		resp := &http.Response{Header: http.Header{"Retry-After": {header}}}
+func TestWaitAfterRetryAfter(t *testing.T) {
+	r := retrier{limits: Retry{5, time.Second, 3 * time.Second}}
+	wait := func(header string) time.Duration {
+		x := &callState{attempts: 1, response: Response{Header: http.Header{"Retry-After": {header}}}}
+		return r.wait(x)
+	}
+	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "120": 2 * time.Minute, "0.5": time.Second / 2} {
 		for range 50 {
-			got := backoff(time.Second, 3*time.Second, 0, resp)
-			require.GreaterOrEqual(t, got, want, "never before the time asked for")
-			require.LessOrEqual(t, got, want+time.Second)
+			require.GreaterOrEqual(t, wait(header), want, "never before the time asked for")
+			require.LessOrEqual(t, wait(header), want+time.Second)
 		}
 	}
-	for _, header := range []string{"0", "-5", "soon", "Mon, 02 Jan 2006 15:04:05 GMT"} {
-		resp := &http.Response{Header: http.Header{"Retry-After": {header}}}
-		got := backoff(time.Second, 3*time.Second, 0, resp)
-		require.GreaterOrEqual(t, got, time.Second, header)
-		require.LessOrEqual(t, got, 2*time.Second, header)
+	for _, header := range []string{"0", "-5", "soon", "Mon, 02 Jan 2006 15:04:05 GMT", "1e12"} {
+		require.GreaterOrEqual(t, wait(header), time.Second, header)
+		require.LessOrEqual(t, wait(header), 2*time.Second, header)
 	}
 }
 
@@ -138,7 +137,7 @@ func TestRetryAfterByTheServicesClock(t *testing.T) {
 				answer(reply("503 Service Unavailable", "Date: "+now.Format(http.TimeFormat)+"\r\nRetry-After: "+now.Add(3*time.Second).Format(http.TimeFormat)+"\r\n", "")),
 				answer(okJSON("{}"))))
 			start := time.Now()
-			_, _, err := Do[result](t.Context(), c, get(Safe))
+			_, _, err := do(t.Context(), c, get(Safe))
 			require.NoError(t, err)
 			require.EqualValues(t, 2, s.requests.Load())
 			require.Equal(t, 3*time.Second, time.Since(start))
@@ -148,30 +147,28 @@ func TestRetryAfterByTheServicesClock(t *testing.T) {
 
 func TestParseRetryAfter(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]struct {
-		wait time.Duration
-		ok   bool
-	}{
-		"":                               {0, false},
-		"  ":                             {0, false},
-		"soon":                           {0, false},
-		"1.5":                            {0, false},
-		"7s":                             {0, false},
-		"99999999999999999999999":        {0, false},
-		"0":                              {0, true},
-		"7":                              {7 * time.Second, true},
-		" 7 ":                            {7 * time.Second, true},
-		"-7":                             {0, true},
-		"9223372036854775807":            {9223372036 * time.Second, true},
-		"Sun, 22 Nov 2026 12:01:30 GMT":  {90 * time.Second, true},
-		"Sunday, 22-Nov-26 12:01:30 GMT": {90 * time.Second, true},
-		"Sun Nov 22 12:01:30 2026":       {90 * time.Second, true},
-		"Sun, 22 Nov 2026 11:59:59 GMT":  {0, true},
-		"Fri, 31 Dec 9999 23:59:59 GMT":  {math.MaxInt64, true},
+	for text, want := range map[string]time.Duration{
+		"":                               0,
+		"  ":                             0,
+		"soon":                           0,
+		"1.5":                            1500 * time.Millisecond,
+		"7s":                             0,
+		"NaN":                            0,
+		"Inf":                            0,
+		"99999999999999999999999":        0,
+		"0":                              0,
+		"7":                              7 * time.Second,
+		" 7 ":                            7 * time.Second,
+		"-7":                             0,
+		"86399":                          86399 * time.Second,
+		"9223372036854775807":            0,
+		"Sun, 22 Nov 2026 12:01:30 GMT":  90 * time.Second,
+		"Sunday, 22-Nov-26 12:01:30 GMT": 90 * time.Second,
+		"Sun Nov 22 12:01:30 2026":       90 * time.Second,
+		"Sun, 22 Nov 2026 11:59:59 GMT":  0,
+		"Fri, 31 Dec 9999 23:59:59 GMT":  0,
 	} {
-		wait, ok := parseRetryAfter(http.Header{"Retry-After": {text}}, now)
-		require.Equal(t, want.wait, wait, text)
-		require.Equal(t, want.ok, ok, text)
+		require.Equal(t, want, parseRetryAfter(http.Header{"Retry-After": {text}}, now), text)
 	}
 	require.Zero(t, (*Response)(nil).RetryAfter())
 	require.Zero(t, (&Response{}).RetryAfter())
@@ -185,14 +182,9 @@ func FuzzParseRetryAfter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		h := http.Header{"Retry-After": {text}}
 		now := time.Now()
-		wait, ok := parseRetryAfter(h, now)
+		wait := parseRetryAfter(h, now)
 		require.GreaterOrEqual(t, wait, time.Duration(0))
-		if !ok {
-			require.Zero(t, wait)
-		}
-		if wait <= maxRetryAfter {
-			require.Positive(t, backoff(time.Second, time.Minute, 0, &http.Response{Header: h}))
-		}
+		require.LessOrEqual(t, wait, absurd)
 	})
 }
 
@@ -209,7 +201,7 @@ func TestRetryBudget(t *testing.T) {
 	})
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
 	call := func() *Error {
-		_, _, err := Do[result](t.Context(), c, get(Safe))
+		_, _, err := do(t.Context(), c, get(Safe))
 		return failure(t, err)
 	}
 	for range budgetSize / retryCost / 4 {
@@ -228,7 +220,7 @@ func TestRetryBudget(t *testing.T) {
 	// One retry for each five first tries that succeed.
 	down.Store(false)
 	for range 2 * retryCost {
-		_, _, err := Do[result](t.Context(), c, get(Safe))
+		_, _, err := do(t.Context(), c, get(Safe))
 		require.NoError(t, err)
 	}
 	down.Store(true)
@@ -236,17 +228,17 @@ func TestRetryBudget(t *testing.T) {
 	require.Equal(t, 1, call().Attempts)
 }
 
-func TestBudgetRefund(t *testing.T) {
+func TestBudgetRefill(t *testing.T) {
 	b := budget{tokens: budgetSize}
-	b.refund(true)
+	b.refill(true)
 	require.Equal(t, budgetSize, b.tokens, "never more than the first amount")
 	require.True(t, b.take())
-	b.refund(true)
+	b.refill(true)
 	require.Equal(t, budgetSize, b.tokens, "a retry that helped is given back")
 	b.tokens = retryCost - 1
 	require.False(t, b.take())
 	require.Equal(t, retryCost-1, b.tokens)
-	b.refund(false)
+	b.refill(false)
 	require.True(t, b.take())
 	require.Zero(t, b.tokens)
 }
@@ -259,11 +251,11 @@ func TestRenewalLeavesTheBudget(t *testing.T) {
 		tokens++
 		return fmt.Sprintf("token-%d", tokens), time.Time{}, nil
 	}, "X-Auth-Token", "")})
-	c.budget.tokens = 100
-	_, _, err := Do[result](t.Context(), c, get(Safe))
+	c.retry.budget.tokens = 100
+	_, _, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 	require.Equal(t, 2, tokens)
-	require.Equal(t, 100+successGain, c.budget.tokens)
+	require.Equal(t, 100+successGain, c.retry.budget.tokens)
 }
 
 // Between the tries, and not before the first or after the last.
@@ -275,7 +267,7 @@ func TestBackoffTimes(t *testing.T) {
 			at = append(at, time.Since(start))
 			return answer(reply("503 Service Unavailable", "", ""))(c, r)
 		})
-		_, _, err := Do[result](t.Context(), c, get(Safe))
+		_, _, err := do(t.Context(), c, get(Safe))
 		require.Equal(t, 5, failure(t, err).Attempts)
 		require.Equal(t, at[4], time.Since(start))
 		require.Len(t, at, 5)
@@ -306,7 +298,7 @@ func TestRetryRewindsTheBody(t *testing.T) {
 		then(okJSON("{}"))))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
 	text := strings.Repeat("image ", 20_000)
-	_, _, err := Do[result](t.Context(), c, post(Repeatable, BytesBody("text/plain", []byte(text))))
+	_, _, err := do(t.Context(), c, post(Repeatable, BytesBody("text/plain", []byte(text))))
 	require.NoError(t, err)
 	require.Len(t, bodies, 3)
 	for range 3 {
@@ -328,14 +320,14 @@ func TestFailureLeavesOtherConnectionsOpen(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			_, _, err := Do[result](t.Context(), c, get(Safe))
+			_, _, err := do(t.Context(), c, get(Safe))
 			assert.NoError(t, err)
 		})
 	}
 	wg.Wait()
-	_, _, err := Do[result](t.Context(), c, post(Repeatable, BytesBody("text/plain", []byte("x"))))
+	_, _, err := do(t.Context(), c, post(Repeatable, BytesBody("text/plain", []byte("x"))))
 	require.ErrorIs(t, err, io.EOF)
-	_, _, err = Do[result](t.Context(), c, get(Safe))
+	_, _, err = do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 	require.EqualValues(t, 2, s.accepted.Load(), "the last call takes the second connection")
 }
@@ -358,11 +350,11 @@ func TestReusedConnectionDies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := serveTCP(t, sequence([]handler{answer(okJSON("{}")), drop, answer(okJSON("{}"))}...))
 			c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
-			_, _, err := Do[result](t.Context(), c, get(Safe))
+			_, _, err := do(t.Context(), c, get(tt.call.Repeat))
 			require.NoError(t, err)
 			require.EqualValues(t, 1, s.accepted.Load())
 
-			_, _, err = Do[result](t.Context(), c, tt.call)
+			_, _, err = do(t.Context(), c, tt.call)
 			require.Equal(t, 1+tt.requests, s.requests.Load())
 			require.Equal(t, tt.ambiguous, errors.Is(err, ErrAmbiguous))
 			if tt.succeeds {
@@ -380,7 +372,7 @@ func TestReusedConnectionDiesAfterRefusal(t *testing.T) {
 	var asked atomic.Int64
 	s := serveTCP(t, sequence(answer(reply("401 Unauthorized", "", "")), drop, answer(okJSON("{}"))))
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(5)})
-	_, _, err := Do[result](t.Context(), c, get(Once))
+	_, _, err := do(t.Context(), c, get(Once))
 	require.ErrorIs(t, err, ErrAmbiguous)
 	require.Equal(t, 2, failure(t, err).Attempts)
 	require.EqualValues(t, 2, s.requests.Load())
@@ -414,7 +406,7 @@ func TestContextEndsUnderWay(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errMaintenance)
 				defer cancel()
 				start := time.Now()
-				_, _, err := Do[result](ctx, c, get(tt.class))
+				_, _, err := do(ctx, c, get(tt.class))
 				require.Equal(t, 5*time.Second, time.Since(start))
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.ErrorIs(t, err, errMaintenance)
@@ -450,7 +442,7 @@ func TestConcurrentCalls(t *testing.T) {
 		wg.Go(func() {
 			name := fmt.Sprintf("job-%d", i)
 			for range each {
-				got, _, err := Do[result](t.Context(), c, &Call{Operation: "Jobs.Get", Method: http.MethodGet, Path: []string{name}, Repeat: Once})
+				got, _, err := do(t.Context(), c, &Call{Operation: "Jobs.Get", Method: http.MethodGet, Path: []string{name}, Repeat: Once})
 				if assert.NoError(t, err) {
 					assert.Equal(t, name, got.Name)
 				}
@@ -463,34 +455,4 @@ func TestConcurrentCalls(t *testing.T) {
 	defer mu.Unlock()
 	require.LessOrEqual(t, most, maxInFlight)
 	require.Less(t, s.accepted.Load(), int64(callers*each/2), "connections are shared")
-}
-
-func TestPause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, _ := pipeClient(t, Config{Retry: &Retry{MaxAttempts: 7, MinWait: time.Second, MaxWait: 10 * time.Second}}, drop)
-		require.Equal(t, 7, c.MaxAttempts())
-		for attempt, most := range map[int]time.Duration{1: 2 * time.Second, 2: 4 * time.Second, 9: 10 * time.Second} {
-			start := time.Now()
-			again, err := c.Pause(t.Context(), attempt, 0)
-			require.NoError(t, err)
-			require.True(t, again)
-			require.GreaterOrEqual(t, time.Since(start), time.Second)
-			require.LessOrEqual(t, time.Since(start), most)
-		}
-		start := time.Now()
-		again, err := c.Pause(t.Context(), 1, 2*time.Minute)
-		require.NoError(t, err)
-		require.True(t, again)
-		require.GreaterOrEqual(t, time.Since(start), 2*time.Minute)
-		start = time.Now()
-		again, err = c.Pause(t.Context(), 1, 2*time.Minute+1)
-		require.NoError(t, err)
-		require.False(t, again)
-		require.Zero(t, time.Since(start))
-		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errMaintenance)
-		defer cancel()
-		_, err = c.Pause(ctx, 1, 0)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorIs(t, err, errMaintenance)
-	})
 }

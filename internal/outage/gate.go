@@ -1,0 +1,294 @@
+package outage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+const (
+	// closedAfter is how many failures in a row close the gate.
+	closedAfter = 2
+	// The pause before the first probe, and the longest between two.
+	minProbe, maxProbe = 500 * time.Millisecond, 30 * time.Second
+	// fullSpeed is how many requests in flight end the ramp after an outage.
+	fullSpeed = 64
+	// A rate falls to this share of what was getting through. With each success
+	// it grows: fast while little is known of what gets through, then slowly,
+	// and faster again the longer nothing is refused.
+	fall, growFast, growSlow = 0.9, 1.05, 0.0005
+	// recent is how many successes tell what was getting through.
+	recent = 16
+)
+
+// Gate sends requests that many goroutines repeat, the chunks of uploads.
+//
+// In an outage one request probes for all, while the others wait. When it gets
+// through, the number in flight doubles with each success. A service that
+// limits requests, with 429 or with Retry-After, is sent about as many as get
+// through from then on, and none for as long as it asks to wait. Before the
+// first failure a Gate costs nothing.
+type Gate struct {
+	limit time.Duration
+
+	mu       sync.Mutex
+	changed  chan struct{} // closed when those who wait should look again
+	inFlight int
+	allowed  int // in flight after an outage, 0 for any number
+	failures int // in a row
+	probing  bool
+	probes   int // failed in this outage
+	began    time.Time
+	until    time.Time     // nothing is sent before
+	outages  int           // that ended by the limit
+	last     error         // of the newest of them
+	pace     *rate.Limiter // nil before the first refusal
+	passed   []time.Time   // the latest successes
+	slowed   time.Time     // when the rate last fell
+	measured bool          // what gets through is known
+	since    int           // successes after that
+	held     time.Duration // in which nothing was sent because of a refusal
+}
+
+// NewGate returns a gate that rides out an outage for limit, 0 for DefaultLimit.
+func NewGate(limit time.Duration) *Gate {
+	return &Gate{limit: (&Rule{Limit: limit}).Bound(), changed: make(chan struct{})}
+}
+
+// Do calls send, one attempt of a request, until it succeeds, fails for good, or
+// the outage limit is reached. send returns how long the service asks to wait.
+func (g *Gate) Do(ctx context.Context, send func(context.Context) (retryAfter time.Duration, err error)) error {
+	outages := g.ended()
+	var last error
+	for {
+		sent, probe, err := g.enter(ctx, outages)
+		if err != nil {
+			return after(err, last)
+		}
+		final, pause, err := g.attempt(ctx, sent, probe, send)
+		if final || g.ended() != outages {
+			return err
+		}
+		last = err
+		if err := sleep(ctx, pause); err != nil {
+			return after(err, last)
+		}
+	}
+}
+
+// after returns err with the failure that the waiting was for.
+func after(err, last error) error {
+	if last == nil || errors.Is(err, last) {
+		return err
+	}
+	return fmt.Errorf("%w, after: %w", err, last)
+}
+
+func (g *Gate) attempt(ctx context.Context, sent time.Time, probe bool, send func(context.Context) (time.Duration, error)) (final bool, pause time.Duration, err error) {
+	after, err := time.Duration(0), errUnwound
+	defer func() { final, pause = g.leave(ctx, sent, probe, after, err) }()
+	after, err = send(ctx)
+	return final, pause, err
+}
+
+// errUnwound is the error of a send that panicked or called runtime.Goexit: the
+// others must not wait for it.
+var errUnwound = errors.New("the attempt did not return")
+
+// enter waits until a request may be sent. It returns the failure of an outage
+// that ended by the limit while it waited.
+func (g *Gate) enter(ctx context.Context, outages int) (sent time.Time, probe bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		if g.outages != outages {
+			return sent, false, g.last
+		}
+		now := time.Now()
+		wait, closed := g.until.Sub(now), g.failures >= closedAfter
+		if wait <= 0 {
+			switch {
+			case closed && g.probing, g.allowed > 0 && g.inFlight >= g.allowed:
+				wait = -1
+			case g.pace != nil:
+				r := g.pace.ReserveN(now, 1)
+				if wait = r.DelayFrom(now); wait > 0 {
+					r.CancelAt(now)
+				}
+			default:
+				wait = 0
+			}
+		}
+		if wait == 0 {
+			g.inFlight++
+			g.probing = closed
+			return now, closed, nil
+		}
+		if err := g.wait(ctx, wait); err != nil {
+			return now, false, err
+		}
+	}
+}
+
+// wait releases the lock until something changes, at most d if it is positive.
+func (g *Gate) wait(ctx context.Context, d time.Duration) error {
+	changed := g.changed
+	g.mu.Unlock()
+	defer g.mu.Lock()
+	var timeout <-chan time.Time
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-changed:
+	case <-timeout:
+	case <-ctx.Done():
+		return transport.ContextErr(ctx)
+	}
+	return nil
+}
+
+// leave learns how an attempt ended. It reports whether that was the last one,
+// and returns how long this request alone is to pause.
+func (g *Gate) leave(ctx context.Context, sent time.Time, probe bool, after time.Duration, err error) (final bool, pause time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inFlight--
+	if probe {
+		g.probing = false
+	}
+	close(g.changed)
+	g.changed = make(chan struct{})
+	switch {
+	case ctx.Err() != nil:
+		return true, 0 // that says nothing about the service
+	case !transport.IsTransient(err):
+		g.success(err == nil)
+		return true, 0
+	}
+	g.last = err
+	return false, g.failure(sent, probe, after, errors.Is(err, transport.ErrTooManyRequests) || after > 0)
+}
+
+func (g *Gate) success(paced bool) {
+	if g.failures >= closedAfter {
+		g.allowed, g.until = 1, time.Time{}
+	}
+	g.failures, g.probes, g.began = 0, 0, time.Time{}
+	if g.allowed *= 2; g.allowed >= fullSpeed {
+		g.allowed = 0
+	}
+	if !paced {
+		return
+	}
+	if len(g.passed) == recent {
+		g.passed = append(g.passed[:0], g.passed[1:]...)
+	}
+	g.passed = append(g.passed, time.Now().Add(-g.held))
+	if g.pace == nil {
+		return
+	}
+	factor := growFast
+	g.since++
+	if g.measured {
+		steps := float64(g.since) / 100
+		factor = 1 + growSlow*(1+steps*steps)
+	}
+	g.pace.SetLimit(g.pace.Limit() * rate.Limit(factor))
+}
+
+func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused bool) (pause time.Duration) {
+	now := time.Now()
+	if g.began.IsZero() {
+		g.began = now
+	}
+	if now.Sub(g.began) >= g.limit {
+		g.outages++
+		g.failures, g.probes, g.began, g.until = 0, 0, time.Time{}, time.Time{}
+		return 0
+	}
+	g.failures++
+	if probe {
+		g.probes++
+	}
+	if refused && (g.pace == nil || sent.After(g.slowed)) {
+		g.slow(now)
+	}
+	pause = withJitter(g.probes)
+	if refused && g.probes == 0 { // it is there, and only wants fewer
+		pause = min(pause, time.Duration(2*float64(time.Second)/float64(g.pace.Limit())))
+	}
+	// The last probe comes at the limit.
+	pause = min(max(after, pause), g.began.Add(g.limit).Sub(now))
+	if !refused && g.failures < closedAfter {
+		return pause // one broken connection is none of the others' concern
+	}
+	if until := now.Add(pause); until.After(g.until) {
+		if refused {
+			g.held += until.Sub(later(now, g.until))
+		}
+		g.until = until
+	}
+	return 0
+}
+
+// slow lowers the rate to a share of what was getting through.
+func (g *Gate) slow(now time.Time) {
+	through := rate.Limit(max(len(g.passed)+g.inFlight, 1)) // in what may have been a second
+	if n := len(g.passed); n == recent {
+		through = rate.Limit(recent / now.Add(-g.held).Sub(g.passed[0]).Seconds())
+	}
+	if g.pace == nil {
+		g.pace = rate.NewLimiter(through*fall, 1)
+	} else {
+		through = min(through, g.pace.Limit())
+		g.pace.SetLimitAt(now, through*fall)
+	}
+	if len(g.passed) == recent && g.since > 0 {
+		g.measured = true
+	}
+	g.slowed, g.since = now, 0
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// ended returns how many outages ended by the limit.
+func (g *Gate) ended() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.outages
+}
+
+// withJitter returns the pause before a probe, after so many that failed.
+func withJitter(probes int) time.Duration {
+	d := min(minProbe<<min(probes, 10), maxProbe)
+	return d/2 + rand.N(d/2)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return transport.ContextErr(ctx)
+	}
+}

@@ -1,0 +1,220 @@
+package outage
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+// service is what requests are sent to: each takes a while, and fails in an
+// outage or past a limit.
+type service struct {
+	takes time.Duration
+	fails func(now time.Time) error
+
+	requests, refused atomic.Int64
+	mu                sync.Mutex
+	at                []time.Time
+}
+
+func (s *service) send(ctx context.Context) (time.Duration, error) {
+	s.requests.Add(1)
+	s.mu.Lock()
+	now := time.Now()
+	s.at = append(s.at, now)
+	err := s.fails(now)
+	s.mu.Unlock()
+	if err != nil {
+		s.refused.Add(1)
+		var after time.Duration
+		if e, ok := err.(*transport.Error); ok { //nolint:errorlint // made here
+			after = e.RetryAfter
+		}
+		return after, err
+	}
+	if err := sleep(ctx, s.takes); err != nil {
+		return 0, err
+	}
+	return 0, nil
+}
+
+// upload sends chunks, so many at once, and returns the first error.
+func upload(ctx context.Context, g *Gate, s *service, chunks, atOnce int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range atOnce {
+		wg.Go(func() {
+			for next.Add(1) <= int64(chunks) {
+				if err := g.Do(ctx, s.send); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+var errDown = &transport.Error{Op: "Chunk", StatusCode: http.StatusBadGateway}
+
+// In an outage one request probes for all, and chunks end by its limit.
+func TestOutage(t *testing.T) {
+	for _, lasts := range []time.Duration{time.Second, 10 * time.Second, time.Minute, 4 * time.Minute, 6 * time.Minute} {
+		for _, atOnce := range []int{1, 16, 64} {
+			t.Run(fmt.Sprintf("%s, %d at once", lasts, atOnce), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					const begins = 3 * time.Second
+					start := time.Now()
+					down := func(now time.Time) bool { d := now.Sub(start); return d >= begins && d < begins+lasts }
+					s := &service{takes: time.Second, fails: func(now time.Time) error {
+						if down(now) {
+							return errDown
+						}
+						return nil
+					}}
+					err := upload(t.Context(), NewGate(0), s, 20*atOnce, atOnce)
+					during := 0
+					first := 0
+					for _, at := range s.at {
+						if down(at) {
+							during++
+						}
+						if d := at.Sub(start) - begins - lasts; d >= 0 && d < time.Second {
+							first++
+						}
+					}
+					t.Logf("%d requests in the outage, %d in the first second after it, done after %s", during, first, time.Since(start))
+					require.LessOrEqual(t, during, atOnce+8+int(lasts/(15*time.Second)))
+					require.LessOrEqual(t, first, 4)
+					if lasts > DefaultLimit {
+						require.ErrorIs(t, err, transport.ErrServer)
+						require.InDelta(t, begins+DefaultLimit, time.Since(start), float64(2*time.Second))
+						return
+					}
+					require.NoError(t, err)
+					require.LessOrEqual(t, time.Since(start), begins+lasts+maxProbe+21*time.Second+10*time.Second)
+				})
+			})
+		}
+	}
+}
+
+// Many uploads of one client wait together, and end together.
+func TestOutageEndsForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, start := NewGate(time.Minute), time.Now()
+		s := &service{fails: func(time.Time) error { return errDown }}
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				require.ErrorIs(t, upload(t.Context(), g, s, 100, 4), transport.ErrServer)
+				require.InDelta(t, time.Minute, time.Since(start), float64(2*time.Second))
+			})
+		}
+		wg.Wait()
+		require.Less(t, s.requests.Load(), int64(64+64))
+	})
+}
+
+// One broken connection among many holds nothing up but its own request.
+func TestLoneFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int64
+		s := &service{takes: time.Second, fails: func(time.Time) error {
+			if n.Add(1)%20 == 0 {
+				return errDown
+			}
+			return nil
+		}}
+		start := time.Now()
+		require.NoError(t, upload(t.Context(), NewGate(0), s, 160, 16))
+		require.Less(t, time.Since(start), 14*time.Second)
+	})
+}
+
+// A final failure is returned at once, and an ended context ends the wait.
+func TestGateEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(0)
+		gone := &transport.Error{StatusCode: http.StatusNotFound}
+		require.Equal(t, error(gone), g.Do(t.Context(), func(context.Context) (time.Duration, error) { return 0, gone }))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		err := g.Do(ctx, func(context.Context) (time.Duration, error) { return 0, errDown })
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, transport.ErrServer)
+		require.Equal(t, time.Minute, time.Since(start))
+	})
+}
+
+// A send that panics does not leave the others waiting at the gate.
+func TestSendPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(0)
+		for range closedAfter {
+			g.failure(time.Now(), false, 0, false)
+		}
+		require.Panics(t, func() {
+			_ = g.Do(t.Context(), func(context.Context) (time.Duration, error) { panic("odd") })
+		})
+		require.NoError(t, g.Do(t.Context(), func(context.Context) (time.Duration, error) { return 0, nil }))
+	})
+}
+
+// bucket is the limit of nginx: so many a second, and a burst on top.
+func bucket(perSecond float64, burst float64, retryAfter time.Duration) func(time.Time) error {
+	var excess float64
+	var last time.Time
+	return func(now time.Time) error {
+		left := max(excess-perSecond*now.Sub(last).Seconds(), 0)
+		if left+1 > burst+1 {
+			return &transport.Error{StatusCode: http.StatusTooManyRequests, RetryAfter: retryAfter}
+		}
+		excess, last = left+1, now
+		return nil
+	}
+}
+
+// Behind a limit an upload completes at about the limit, with few refusals.
+func TestPace(t *testing.T) {
+	for _, tt := range []struct {
+		rate, burst float64
+		after       time.Duration
+		share       float64
+		refused     float64
+	}{
+		{5, 2, 0, 0.9, 0.05},
+		{5, 2, 2 * time.Second, 0.9, 0.05},
+		{5, 5, 0, 0.9, 0.05},
+		{5, 0, 0, 0.75, 0.05},
+		{50, 10, 0, 0.9, 0.05},
+		{1, 2, 2 * time.Second, 0.9, 0.05},
+	} {
+		t.Run(fmt.Sprintf("%v a second, burst %v, Retry-After %s", tt.rate, tt.burst, tt.after), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &service{takes: 10 * time.Millisecond, fails: bucket(tt.rate, tt.burst, tt.after)}
+				start := time.Now()
+				const chunks = 1000
+				require.NoError(t, upload(t.Context(), NewGate(0), s, chunks, 16))
+				share := chunks / time.Since(start).Seconds() / tt.rate
+				refused := float64(s.refused.Load()) / float64(s.requests.Load())
+				t.Logf("%.0f %% of the limit, %.1f %% refused", share*100, refused*100)
+				require.GreaterOrEqual(t, share, tt.share)
+				require.LessOrEqual(t, refused, tt.refused)
+			})
+		})
+	}
+}

@@ -1,0 +1,243 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/wire"
+)
+
+// attempter sends a call once and reads the response whole.
+type attempter struct {
+	config *Config
+	base   baseURL
+	next   http.RoundTripper
+	once   http.RoundTripper // for calls of class Once
+	jar    http.CookieJar    // nil for none
+	slots  chan struct{}     // one for each request in flight
+}
+
+// attempt sends the call, or twice when the token was rejected and there is a
+// newer one. The outcome stands in x.
+func (a *attempter) attempt(ctx context.Context, x *callState) {
+	a.send(ctx, x)
+	if x.response.StatusCode != http.StatusUnauthorized || a.config.Credentials == nil || x.renewed {
+		return
+	}
+	x.renewed = true
+	newer, err := a.config.Credentials.Renew(ctx, x.last.grant)
+	switch {
+	case err != nil:
+		x.last.err = &localError{"getting another token failed", orContextErr(ctx, err)}
+	case newer:
+		a.config.report(ctx, x, true, 0)
+		a.send(ctx, x)
+	}
+}
+
+// send sends the call once.
+func (a *attempter) send(ctx context.Context, x *callState) {
+	x.last = outcome{}
+	x.response = Response{decoder: x.response.decoder, secret: x.Secret}
+	start := time.Now()
+	body := a.exchange(ctx, x)
+	x.last.took, x.last.sent = time.Since(start), body.Sent()
+}
+
+// exchange returns the body that it sent, nil for none.
+func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
+	local := func(err error) *wire.Body {
+		x.last.local, x.last.err = true, err
+		return nil
+	}
+	if parent.Err() != nil {
+		return local(ContextErr(parent))
+	}
+	// Before the clock starts: nothing can move while others have all slots.
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+	case <-parent.Done():
+		return local(ContextErr(parent))
+	}
+	target := x.url // a caller's transport may change it
+	own := a.base.sameOrigin(&target)
+	if own && a.config.Credentials != nil {
+		var err error
+		if x.last.grant, err = a.config.Credentials.Grant(parent); err != nil {
+			return local(&localError{"no credentials to send", orContextErr(parent, err)})
+		}
+	}
+	req := a.request(x, &target, own)
+
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	traced := ctx
+	var guard *wire.StallGuard // of an upload
+	if x.Upload {
+		guard = wire.NewStallGuard(a.config.StallTimeout, cancel)
+		defer guard.Stop()
+		traced = httptrace.WithClientTrace(ctx, guard.Trace())
+	} else {
+		limit := a.config.AttemptTimeout
+		if x.Timeout > 0 {
+			limit = x.Timeout
+		}
+		clock := time.AfterFunc(limit, func() { cancel(errAttemptTimeout) })
+		defer clock.Stop()
+	}
+	next, seen := a.next, (*writeTrace)(nil)
+	if x.Repeat == Once { // for the others it makes no difference what was sent
+		next = a.once
+		if _, ok := next.(*http.Transport); ok {
+			seen = &writeTrace{}
+			traced = httptrace.WithClientTrace(traced, seen.trace())
+		}
+	}
+	req = req.WithContext(traced)
+	body := x.open(guard, cancel)
+	if body != nil {
+		req.Body, req.ContentLength = body, x.size()
+		// From here on nothing reads the caller's source any more, even where
+		// net/http has not noticed the end of the request yet.
+		defer body.Detach()
+	}
+
+	x.attempts++
+	resp, err := next.RoundTrip(req)
+	switch {
+	case err == nil && resp == nil:
+		err = fmt.Errorf("the HTTP client's transport (%T) returned neither a response nor an error", next)
+	case err == nil && resp.Body == nil:
+		resp.Body = http.NoBody
+	}
+	if source := body.SourceErr(); err != nil && source != nil {
+		local(&localError{"read the request body", orContextErr(parent, source)})
+		return body
+	}
+	if err != nil {
+		if _, ok := next.(*http.Transport); ok {
+			err = wire.AsProxyError(err)
+		}
+		x.last.unsent = seen.nothing() || neverProcessed(err)
+		x.last.err = reason(parent, ctx, err)
+		return body
+	}
+	defer resp.Body.Close()
+	if a.jar != nil {
+		a.jar.SetCookies(req.URL, resp.Cookies())
+	}
+	if guard != nil {
+		guard.ResponseStarted(a.config.AttemptTimeout)
+	}
+	x.response.StatusCode, x.response.Header = resp.StatusCode, resp.Header
+	err = x.read(resp)
+	switch {
+	case err != nil:
+		x.last.err = fmt.Errorf("read the response: %w", reason(parent, ctx, err))
+	case !x.response.ok():
+		x.last.err = errStatus
+	case body.Started() && !body.Complete(): // a test's fake may never read it
+		x.last.err = fmt.Errorf("the response came before the request body was sent (%d of %d bytes)", body.Sent(), x.size())
+	default:
+		x.last.err = x.accept(&x.response)
+	}
+	return body
+}
+
+// writeTrace learns whether an http.Transport wrote a part of a request. Other
+// round trippers may send one again by themselves, on a connection that a trace
+// never hears of; for them only the error counts.
+type writeTrace struct{ asked, wrote atomic.Bool }
+
+func (t *writeTrace) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn:          func(string) { t.asked.Store(true) },
+		WroteHeaderField: func(string, []string) { t.wrote.Store(true) },
+	}
+}
+
+func (t *writeTrace) nothing() bool { return t != nil && t.asked.Load() && !t.wrote.Load() }
+
+// open returns the body from its start, nil for none. net/http itself sends a
+// request again when a reused connection died and the request looks repeatable:
+// one with a body but without GetBody never does. So a GET that must not be
+// repeated gets an empty body. Otherwise a body of no bytes is none, because
+// net/http would take its length for unknown and send it chunked.
+func (x *callState) open(guard *wire.StallGuard, cancel context.CancelCauseFunc) *wire.Body {
+	switch {
+	case x.size() > 0:
+		return wire.NewBody(x.Body.Open(), x.Body.Size, guard, cancel)
+	case x.Repeat == Once && x.Method == http.MethodGet:
+		return wire.NewBody(strings.NewReader(""), 0, nil, cancel) // not http.NoBody, which net/http recognizes
+	default:
+		return nil
+	}
+}
+
+func (x *callState) size() int64 {
+	if x.Body == nil {
+		return 0
+	}
+	return x.Body.Size
+}
+
+// read reads the body up to the limit, counted after decompression.
+func (x *callState) read(resp *http.Response) error {
+	if x.Method == http.MethodHead {
+		return nil // it may announce the length of what it leaves out
+	}
+	return x.response.read(resp, &x.limited)
+}
+
+// request returns the request of an attempt; own means that it goes to the
+// service.
+func (a *attempter) request(x *callState, target *url.URL, own bool) *http.Request {
+	req := &http.Request{
+		Method: x.Method, URL: target, Host: target.Host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header(x, own),
+	}
+	if a.jar != nil {
+		for _, cookie := range a.jar.Cookies(target) {
+			req.AddCookie(cookie)
+		}
+	}
+	return req
+}
+
+func (a *attempter) header(x *callState, own bool) http.Header {
+	h := make(http.Header, len(x.Header)+len(a.config.Header)+6)
+	all := make([]string, 0, len(a.config.Header)+6) // of all single values
+	set := func(name, value string) {
+		all = append(all, value)
+		h[name] = all[len(all)-1 : len(all) : len(all)]
+	}
+	set("Accept", "application/json")
+	set("User-Agent", a.config.UserAgent)
+	// No cache on the way may answer for the service.
+	set("Cache-Control", "no-cache, no-store")
+	set("Pragma", "no-cache")
+	if own {
+		for name, value := range a.config.Header {
+			set(http.CanonicalHeaderKey(name), value)
+		}
+	}
+	if grant := x.last.grant; grant.Header != "" {
+		set(grant.Header, grant.Value)
+	}
+	if x.Body != nil {
+		set("Content-Type", x.Body.ContentType)
+	}
+	for name, values := range x.Header {
+		h[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	return h
+}
