@@ -42,37 +42,34 @@ func (a *attempter) attempt(ctx context.Context, x *callState) {
 	}
 }
 
-// send sends the call once.
-func (a *attempter) send(ctx context.Context, x *callState) {
+// send sends the call once and reads the response.
+func (a *attempter) send(parent context.Context, x *callState) {
 	x.last = outcome{}
 	x.response = Response{decoder: x.response.decoder, secret: x.Secret}
+	var body *wire.Body
 	start := time.Now()
-	body := a.exchange(ctx, x)
-	x.last.took, x.last.sent = time.Since(start), body.Sent()
-}
+	defer func() { x.last.took, x.last.sent = time.Since(start), body.Sent() }()
 
-// exchange returns the body that it sent, nil for none.
-func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
-	local := func(err error) *wire.Body {
-		x.last.local, x.last.err = true, err
-		return nil
-	}
+	local := func(err error) { x.last.local, x.last.err = true, err }
 	if parent.Err() != nil {
-		return local(ContextErr(parent))
+		local(ContextErr(parent))
+		return
 	}
 	// Before the clock starts: nothing can move while others have all slots.
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
 	case <-parent.Done():
-		return local(ContextErr(parent))
+		local(ContextErr(parent))
+		return
 	}
 	target := x.url // a caller's transport may change it
 	own := a.base.sameOrigin(&target)
 	if own && a.config.Credentials != nil {
 		var err error
 		if x.last.grant, err = a.config.Credentials.Grant(parent); err != nil {
-			return local(&localError{"no credentials to send", orContextErr(parent, err)})
+			local(&localError{"no credentials to send", orContextErr(parent, err)})
+			return
 		}
 	}
 	req := a.request(x, &target, own)
@@ -102,8 +99,7 @@ func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
 		}
 	}
 	req = req.WithContext(traced)
-	body := x.open(guard, cancel)
-	if body != nil {
+	if body = x.open(guard, cancel); body != nil {
 		req.Body, req.ContentLength = body, x.size()
 		// From here on nothing reads the caller's source any more, even where
 		// net/http has not noticed the end of the request yet.
@@ -120,7 +116,7 @@ func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
 	}
 	if source := body.SourceErr(); err != nil && source != nil {
 		local(&localError{"read the request body", orContextErr(parent, source)})
-		return body
+		return
 	}
 	if err != nil {
 		if _, ok := next.(*http.Transport); ok {
@@ -128,7 +124,7 @@ func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
 		}
 		x.last.unsent = seen.nothing() || neverProcessed(err)
 		x.last.err = reason(parent, ctx, err)
-		return body
+		return
 	}
 	defer resp.Body.Close()
 	if a.jar != nil {
@@ -149,7 +145,6 @@ func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
 	default:
 		x.last.err = x.accept(&x.response)
 	}
-	return body
 }
 
 // writeTrace learns whether an http.Transport wrote a part of a request. Other
