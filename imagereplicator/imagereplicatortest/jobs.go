@@ -20,7 +20,6 @@ type job struct {
 	imagereplicator.Job // without what changes
 	destinationImage    string
 	created             time.Time
-	outcome             imagereplicator.Status
 	canceled            time.Time              // zero for never
 	fixed               imagereplicator.Status // whatever the clock shows
 }
@@ -37,7 +36,7 @@ func (s *Server) now(j *job) imagereplicator.Job {
 		return shown
 	}
 	ran := clock.Since(j.created)
-	copying := s.copying(j)
+	copying := s.copying()
 	if !j.canceled.IsZero() && !s.config.lostCancel {
 		// What was copied until then stays.
 		shown = j.at(copying, clock.Since(j.created)-clock.Since(j.canceled), s.config.jobTime)
@@ -56,16 +55,16 @@ func (s *Server) now(j *job) imagereplicator.Job {
 }
 
 // copying returns the states of a job that is not canceled.
-func (s *Server) copying(j *job) emulator.Timeline[imagereplicator.Status] {
+func (s *Server) copying() emulator.Timeline[imagereplicator.Status] {
 	waiting := s.config.jobTime / 6
 	rest := s.config.jobTime - waiting
-	if j.outcome == imagereplicator.StatusError {
+	if s.config.outcome == imagereplicator.StatusError {
 		rest /= 2
 	}
 	return emulator.Timeline[imagereplicator.Status]{
 		{State: imagereplicator.StatusReplicateRequested, For: waiting},
 		{State: imagereplicator.StatusReplicating, For: rest},
-		{State: j.outcome},
+		{State: s.config.outcome},
 	}
 }
 
@@ -115,27 +114,15 @@ func (s *Server) Jobs() []imagereplicator.Job {
 	return all
 }
 
-// SetOutcome sets how a job ends unless it is canceled; see [WithOutcome]. It
-// reports whether the job exists.
-func (s *Server) SetOutcome(jobID string, outcome imagereplicator.Status) bool {
-	return s.change(jobID, func(j *job) { j.outcome = outcome })
-}
-
-// SetStatus puts a job into a state, known or not, in which it stays. It
-// reports whether the job exists.
+// SetStatus puts a job into a state, known or not, in which it stays. It reports
+// whether the job exists.
 func (s *Server) SetStatus(jobID string, status imagereplicator.Status) bool {
-	return s.change(jobID, func(j *job) {
-		j.Job = s.now(j)
-		j.fixed = status
-	})
-}
-
-func (s *Server) change(jobID string, change func(*job)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, j := range s.jobs {
 		if j.ID == jobID {
-			change(j)
+			j.Job = s.now(j)
+			j.fixed = status
 			return true
 		}
 	}
@@ -189,7 +176,6 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, tenant string) {
 		},
 		destinationImage: newUUID(),
 		created:          s.core.Clock().Now(),
-		outcome:          s.config.outcome,
 	}
 	s.mu.Lock()
 	s.jobs = append(s.jobs, j)

@@ -130,8 +130,8 @@ func WithJobTime(d time.Duration) Option {
 	return func(c *config) { c.jobTime = max(d, 0) }
 }
 
-// WithOutcome sets how jobs end unless they are canceled or [Server.SetOutcome]
-// is used: StatusReplicated by default, or StatusError halfway through.
+// WithOutcome sets how jobs end unless they are canceled: StatusReplicated by
+// default, or StatusError halfway through.
 func WithOutcome(outcome imagereplicator.Status) Option {
 	return func(c *config) { c.outcome = outcome }
 }

@@ -137,18 +137,24 @@ func TestLostCancellation(t *testing.T) {
 	require.Equal(t, "replicated", get(t, server, id)["status"])
 }
 
-func TestSetOutcomeAndStatus(t *testing.T) {
+func TestOutcome(t *testing.T) {
+	clock := emulator.NewManualClock(time.Now())
+	server := start(t, imagereplicatortest.WithClock(clock.Now), imagereplicatortest.WithOutcome(imagereplicator.StatusError))
+	id := create(t, server)
+	clock.Advance(time.Minute)
+	require.Equal(t, "error", get(t, server, id)["status"])
+	require.InDelta(t, 50, get(t, server, id)["copy_progress"], 0)
+}
+
+func TestSetStatus(t *testing.T) {
 	clock := emulator.NewManualClock(time.Now())
 	server := start(t, imagereplicatortest.WithClock(clock.Now))
-	bad, fixed := create(t, server), create(t, server)
-	require.True(t, server.SetOutcome(bad, imagereplicator.StatusError))
-	require.True(t, server.SetStatus(fixed, "waiting_for_tape"))
-	require.False(t, server.SetOutcome("nobody", imagereplicator.StatusError))
-	require.False(t, server.SetStatus("nobody", imagereplicator.StatusError))
+	first, second := create(t, server), create(t, server)
+	require.True(t, server.SetStatus(second, "waiting_for_tape"))
+	require.False(t, server.SetStatus("unknown", imagereplicator.StatusError))
 	clock.Advance(time.Minute)
-	require.Equal(t, "error", get(t, server, bad)["status"])
-	require.InDelta(t, 50, get(t, server, bad)["copy_progress"], 0)
-	require.Equal(t, "waiting_for_tape", get(t, server, fixed)["status"])
+	require.Equal(t, "replicated", get(t, server, first)["status"])
+	require.Equal(t, "waiting_for_tape", get(t, server, second)["status"])
 
 	require.True(t, server.SetStatus(imagereplicatortest.JobID, imagereplicator.StatusReplicating))
 	require.Equal(t, http.StatusNoContent, call(t, server, http.MethodDelete, jobs+"/"+imagereplicatortest.JobID, "").status)
@@ -158,7 +164,7 @@ func TestSetOutcomeAndStatus(t *testing.T) {
 
 	all := server.Jobs()
 	require.Len(t, all, 3)
-	require.Equal(t, []string{imagereplicatortest.JobID, bad, fixed}, []string{all[0].ID, all[1].ID, all[2].ID})
+	require.Equal(t, []string{imagereplicatortest.JobID, first, second}, []string{all[0].ID, all[1].ID, all[2].ID})
 }
 
 func TestCreateRefusals(t *testing.T) {

@@ -14,7 +14,8 @@ type Outage struct {
 
 // StartOutage makes the whole service unavailable until end is called. During
 // an outage no request takes effect and no fault is used up. Of outages that
-// overlap, the newest shows.
+// overlap, the newest shows. Like [NewServer], end panics if the server cannot
+// listen on its address again.
 //
 // With [WithListener], a listener that is not a TCP one cannot refuse
 // connections and closes them once accepted.

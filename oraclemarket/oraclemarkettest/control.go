@@ -18,19 +18,6 @@ func (o *outcomes) take() Outcome {
 	return o.usual
 }
 
-// SetOutcome sets how an upload request ends, and reports whether it exists.
-// Its state follows from the time since its merge, so one that has ended may
-// change once more.
-func (s *Server) SetOutcome(id int64, outcome Outcome) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u, ok := s.uploads[id]
-	if ok {
-		u.outcome = outcome
-	}
-	return ok
-}
-
 // SetNextOutcome sets how the next new upload request ends. Calls add up: a
 // second call is for the one after it.
 func (s *Server) SetNextOutcome(outcome Outcome) {

@@ -58,10 +58,6 @@ func TestOutcomeControl(t *testing.T) {
 		got = append(got, g.uploaded(id).Status)
 	}
 	require.Equal(t, []oraclemarkettest.Status{oraclemarkettest.Failed, oraclemarkettest.Rejected, oraclemarkettest.Completed}, got)
-
-	require.True(t, g.SetOutcome(ids[1], oraclemarkettest.Completes))
-	require.Equal(t, oraclemarkettest.Completed, g.uploaded(ids[1]).Status)
-	require.False(t, g.SetOutcome(1, oraclemarkettest.Completes))
 }
 
 func TestSpeedAndDates(t *testing.T) {

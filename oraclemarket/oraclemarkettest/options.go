@@ -75,8 +75,7 @@ func WithJobTime(d time.Duration) Option {
 	return func(c *config) { c.jobTime = max(d, 0) }
 }
 
-// WithOutcome sets how uploads end unless [Server.SetOutcome] or
-// [Server.SetNextOutcome] change it.
+// WithOutcome sets how uploads end unless [Server.SetNextOutcome] is used.
 func WithOutcome(outcome Outcome) Option {
 	return func(c *config) { c.outcome = outcome }
 }
