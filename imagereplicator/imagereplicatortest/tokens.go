@@ -54,7 +54,7 @@ func (t *tokens) issue(as token) string {
 func (s *Server) TokenSource() imagereplicator.TokenSource {
 	return imagereplicator.TokenSourceFunc(func(context.Context) (imagereplicator.Token, error) {
 		as := s.newToken(TenantID)
-		return imagereplicator.Token{Value: s.tokens.issue(as), Expiry: as.expires}, nil
+		return imagereplicator.NewToken(s.tokens.issue(as), as.expires), nil
 	})
 }
 
