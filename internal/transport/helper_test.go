@@ -231,7 +231,8 @@ type result struct {
 func do(ctx context.Context, c *Client, call *Call) (result, *Response, error) {
 	return Do(ctx, c, call, func(r *Response) (result, error) {
 		var v result
-		return v, r.JSON(&v)
+		err := r.JSON(&v)
+		return v, err
 	})
 }
 
