@@ -400,7 +400,7 @@ func TestSourceIsLeftAlone(t *testing.T) {
 			return false
 		},
 		"early response, connection closed": refuseEarly(reply("413 Content Too Large", "", "")),
-		"connection broken":               func(net.Conn, *http.Request) bool { return false },
+		"connection broken":                 func(net.Conn, *http.Request) bool { return false },
 		"canceled": func(_ net.Conn, r *http.Request) bool {
 			_, _ = io.Copy(io.Discard, r.Body)
 			return false

@@ -151,9 +151,9 @@ func failures(t *testing.T) map[string]failing {
 			},
 		},
 
-		"dropped before the response":  {handle: drop, once: 1, others: maxAttempts, requests: true, ambiguous: true, is: []error{io.EOF}},
-		"dropped in the status line": {handle: cut("HTTP/1."), once: 1, others: maxAttempts, requests: true, ambiguous: true},
-		"dropped in the header":      {handle: cut("HTTP/1.1 200 OK\r\nContent-Ty"), once: 1, others: maxAttempts, requests: true, ambiguous: true},
+		"dropped before the response": {handle: drop, once: 1, others: maxAttempts, requests: true, ambiguous: true, is: []error{io.EOF}},
+		"dropped in the status line":  {handle: cut("HTTP/1."), once: 1, others: maxAttempts, requests: true, ambiguous: true},
+		"dropped in the header":       {handle: cut("HTTP/1.1 200 OK\r\nContent-Ty"), once: 1, others: maxAttempts, requests: true, ambiguous: true},
 		"dropped in the body": {
 			handle: cut("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"name\":"), once: 1, others: maxAttempts, requests: true, ambiguous: true,
 			is: []error{io.ErrUnexpectedEOF}, says: []string{"200 OK", "read the response"},
@@ -215,10 +215,10 @@ func failures(t *testing.T) map[string]failing {
 			handle: respond(reply("200 OK", "Content-Type: text/html; charset=utf-8\r\n", "<html><h1>Sign in</h1></html>")), once: 1, others: maxAttempts, requests: true, ambiguous: true,
 			says: []string{"the response is not JSON", "text/html", `starts "<html>`},
 		},
-		"no body in a 200": {handle: respond(reply("200 OK", "", "")), once: 1, others: maxAttempts, requests: true, ambiguous: true},
-		"gzip bomb":          {handle: bomb("200 OK"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}, says: []string{"8 MiB"}},
-		"20 MiB":             {handle: large("HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n"), only: "safe", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
-		"20 MiB, no length":  {handle: large("HTTP/1.1 200 OK\r\n\r\n"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
+		"no body in a 200":  {handle: respond(reply("200 OK", "", "")), once: 1, others: maxAttempts, requests: true, ambiguous: true},
+		"gzip bomb":         {handle: bomb("200 OK"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}, says: []string{"8 MiB"}},
+		"20 MiB":            {handle: large("HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n"), only: "safe", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
+		"20 MiB, no length": {handle: large("HTTP/1.1 200 OK\r\n\r\n"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
 		"400 and 20 MiB": {
 			handle: large("HTTP/1.1 400 Bad Request\r\nContent-Length: 20971520\r\n\r\n"), only: "safe", once: 1, others: 1, requests: true, is: []error{ErrBadRequest},
 			check: func(t *testing.T, e *Error) { t.Helper(); require.Len(t, e.Body, maxShownBody) },
@@ -233,10 +233,10 @@ func failures(t *testing.T) map[string]failing {
 		},
 
 		"stalled before the response": {handle: stall(""), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
-		"stalled in the header":     {handle: stall("HTTP/1.1 200 OK\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
-		"stalled in the body":       {handle: stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
-		"dripping header":           {handle: drip("HTTP/1.1 200 OK\r\n", "X-Pad: 1\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
-		"dripping body":             {handle: drip("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", " "), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
+		"stalled in the header":       {handle: stall("HTTP/1.1 200 OK\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
+		"stalled in the body":         {handle: stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
+		"dripping header":             {handle: drip("HTTP/1.1 200 OK\r\n", "X-Pad: 1\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
+		"dripping body":               {handle: drip("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", " "), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
 	}
 	return list
 }

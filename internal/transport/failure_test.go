@@ -148,7 +148,7 @@ func TestSecretsAtACut(t *testing.T) {
 	short := strings.Repeat("s3cr3t0K", 400)
 	for name, tt := range map[string]struct{ secret, status, body string }{
 		"longer than an error shows":       {long, "200 OK", "debug: " + long},
-		"often in a response":               {short, "200 OK", strings.Repeat(short+" ", 3)},
+		"often in a response":              {short, "200 OK", strings.Repeat(short+" ", 3)},
 		"cut off by the limit of a body":   {short, "400 Bad Request", strings.Repeat(short+" ", 30)},
 		"and as long as it may be in that": {long, "400 Bad Request", strings.Repeat(long+" ", 30)},
 	} {

@@ -34,7 +34,7 @@ func TestContextEndsInBackoff(t *testing.T) {
 	}{
 		"after a status":            {respond(reply("503 Service Unavailable", "", `{"message":"down"}`)), []error{ErrServer}},
 		"after a broken connection": {drop, []error{io.EOF}},
-		"after a broken response":     {respond(okJSON(`{"name":`)), nil},
+		"after a broken response":   {respond(okJSON(`{"name":`)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
