@@ -15,7 +15,7 @@ func ExampleClient_Release() {
 	server := multiplaytest.NewServer(multiplaytest.WithSpeed(1000)) // stands in for the service
 	defer server.Close()
 
-	client, err := multiplay.New(server.AccountServiceID, server.AccessKey, server.SecretKey, multiplay.WithBaseURL(server.URL))
+	client, err := multiplay.New(multiplay.AccessKey(server.AccountServiceID, server.AccessKey, server.SecretKey), multiplay.WithBaseURL(server.URL))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -98,7 +98,8 @@ func TestRelease(t *testing.T) {
 	require.Equal(t, multiplay.MachineCounts{Completed: 3}, result.Rollout.MachineCounts)
 	require.Equal(t, []string{"update Completed 0", "diff Completed 0", "version Completed 0", "rollout done"}, s.events)
 	require.Equal(t, []multiplaytest.ImageVersion{{
-		ID: result.ImageVersionID, ImageID: multiplaytest.ImageID, DiffID: result.DiffID, Restart: true, GameBuild: "1.42", State: multiplay.JobCompleted,
+		ID: result.ImageVersionID, ImageID: multiplaytest.ImageID, DiffID: result.DiffID, Restart: true, GameBuild: "1.42",
+		InstallAt: "NOW()", State: multiplay.JobCompleted,
 	}}, s.Versions())
 	require.Equal(t, result.UpdateID, s.Updates()[0].ID)
 	require.Equal(t, "build 42", s.Updates()[0].Description)
@@ -340,13 +341,13 @@ func TestReleaseStops(t *testing.T) {
 			},
 		},
 		{
-			"diff gone", func(s *releasing, _ *multiplay.ReleaseRequest) {
+			"diff unreadable", func(s *releasing, _ *multiplay.ReleaseRequest) {
 				s.Inject(multiplaytest.Fault{
-					Operation: multiplaytest.OpDiffStatus, Status: http.StatusNotFound,
+					Operation: multiplaytest.OpDiffStatus, Status: http.StatusBadRequest,
 					Match: func(r *http.Request) bool { return r.URL.Query().Has("diff_info") },
 				})
 			}, multiplay.StepVersion,
-			func(t *testing.T, err error) { t.Helper(); require.ErrorIs(t, err, multiplay.ErrNotFound) },
+			func(t *testing.T, err error) { t.Helper(); require.ErrorIs(t, err, multiplay.ErrBadRequest) },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -401,7 +402,7 @@ func TestFullRelease(t *testing.T) {
 func TestReleaseIsScheduled(t *testing.T) {
 	s := newReleasing(t)
 	req := s.request()
-	req.InstallNow, req.DisableTimeout, req.DisablePercentage = true, 90*time.Minute, 12.5
+	req.Install, req.DisableTimeout, req.DisablePercentage = multiplay.InstallNow, 90*time.Minute, 12.5
 	result, err := s.release(t.Context(), req)
 	require.NoError(t, err)
 	sent := s.versionQuery(t, 0)
@@ -443,23 +444,25 @@ func TestReleaseRequestAsJSON(t *testing.T) {
 func TestReleaseRequestIsChecked(t *testing.T) {
 	client, mock := mockClient(t)
 	for want, req := range map[string]*multiplay.ReleaseRequest{
-		"ReleaseRequest: must not be nil":                              nil,
-		"ReleaseRequest.ImageID: must be positive":                     {},
-		"ReleaseRequest.MachineID: must be positive":                   {ImageID: 1},
-		"ReleaseRequest.Description: must not be empty":                {ImageID: 1, MachineID: 1},
-		"ReleaseRequest.Retries: must not be negative":                 {ImageID: 1, Retries: -1},
-		"ReleaseRequest.Resume.UpdateID: must not be negative":         {Resume: multiplay.ReleaseIDs{UpdateID: -1}},
-		"ReleaseRequest.Resume.DiffID: must not be negative":           {Resume: multiplay.ReleaseIDs{DiffID: -1}},
-		"ReleaseRequest.Resume.ImageVersionID: must not be negative":   {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
-		"ReleaseRequest.InstallNow: must not stand beside InstallAt":   {ImageID: 1, MachineID: 1, Description: "x", InstallNow: true, InstallAt: unix(1)},
-		"ReleaseRequest.InstallAt: must be after 1970":                 {ImageID: 1, Resume: multiplay.ReleaseIDs{DiffID: 1}, InstallAt: unix(-1)},
-		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s": {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
-		"ReleaseRequest.DisablePercentage: must be 0 to 100":           {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},
-		"ReleaseRequest.DisablePercentage: needs DisableTimeout":       {ImageID: 1, MachineID: 1, Description: "x", DisablePercentage: 5},
-		"S3Source.Bucket: must not be empty":                           {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: multiplay.NewSecret("a"), SecretKey: multiplay.NewSecret("b")}},
+		"ReleaseRequest: must not be nil":                                nil,
+		"ReleaseRequest.ImageID: must be positive":                       {},
+		"ReleaseRequest.MachineID: must be positive":                     {ImageID: 1},
+		"ReleaseRequest.Description: must not be empty":                  {ImageID: 1, MachineID: 1},
+		"ReleaseRequest.Retries: must not be negative":                   {ImageID: 1, Retries: -1},
+		"ReleaseRequest.Resume.UpdateID: must not be negative":           {Resume: multiplay.ReleaseIDs{UpdateID: -1}},
+		"ReleaseRequest.Resume.DiffID: must not be negative":             {Resume: multiplay.ReleaseIDs{DiffID: -1}},
+		"ReleaseRequest.Resume.ImageVersionID: must not be negative":     {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
+		"ReleaseRequest.GameID: must not be negative":                    {ImageID: 1, GameID: -1},
+		`ReleaseRequest.InstallAt: must not be set beside Install "now"`: {ImageID: 1, MachineID: 1, Description: "x", Install: multiplay.InstallNow, InstallAt: unix(1)},
+		"ReleaseRequest.InstallAt: must be after 1970":                   {ImageID: 1, Resume: multiplay.ReleaseIDs{DiffID: 1}, InstallAt: unix(-1)},
+		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s":   {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
+		"ReleaseRequest.DisablePercentage: must be 0.01 to 100":          {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},
+		"ReleaseRequest.DisablePercentage: needs DisableTimeout":         {ImageID: 1, MachineID: 1, Description: "x", DisablePercentage: 5},
+		"S3Source.Bucket: must not be empty":                             {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: multiplay.NewSecret("a"), SecretKey: multiplay.NewSecret("b")}},
 	} {
 		_, err := client.Release(t.Context(), req)
 		require.EqualError(t, err, "multiplay: "+want)
+		require.EqualError(t, req.Validate(), "multiplay: "+want)
 		require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
 		var stopped *multiplay.ReleaseError
 		require.NotErrorAs(t, err, &stopped)

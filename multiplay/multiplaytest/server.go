@@ -85,7 +85,7 @@ func (s *Server) Close() { s.core.Close() }
 // Client is a ready client of the server. It panics if an option is wrong.
 func (s *Server) Client(opts ...multiplay.Option) *multiplay.Client {
 	opts = append([]multiplay.Option{multiplay.WithBaseURL(s.URL)}, opts...)
-	client, err := multiplay.New(s.AccountServiceID, s.AccessKey, s.SecretKey, opts...)
+	client, err := multiplay.New(multiplay.AccessKey(s.AccountServiceID, s.AccessKey, s.SecretKey), opts...)
 	if err != nil {
 		panic(err)
 	}
