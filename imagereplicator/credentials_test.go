@@ -95,7 +95,7 @@ func TestTokenGoesToNoOtherHost(t *testing.T) {
 	// One that follows redirects, if it is let.
 	client := server.Client(imagereplicator.WithHTTPClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}))
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		server.Inject(imagereplicatortest.Fault{Status: status, Location: other.URL + "/v2/extension/image_replicator/jobs?token=" + token})
+		server.Inject(imagereplicatortest.Fault{Status: status, Header: http.Header{"Location": {other.URL + "/v2/extension/image_replicator/jobs?token=" + token}}})
 		_, err := client.Jobs.Get(t.Context(), jobID)
 		failure := new(imagereplicator.Error)
 		require.ErrorAs(t, err, &failure)
@@ -103,7 +103,7 @@ func TestTokenGoesToNoOtherHost(t *testing.T) {
 		require.Contains(t, failure.Message, "redirects to "+other.URL)
 		require.NotContains(t, err.Error(), token)
 
-		server.Inject(imagereplicatortest.Fault{Status: status, Location: other.URL})
+		server.Inject(imagereplicatortest.Fault{Status: status, Header: http.Header{"Location": {other.URL}}})
 		_, err = client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{
 			ImageID: imagereplicatortest.ImageID, DestinationTenantID: imagereplicatortest.DestinationTenantID,
 		})

@@ -31,7 +31,8 @@ func newReleasing(t *testing.T, opts ...multiplaytest.Option) *releasing {
 	t.Helper()
 	begin, looks := time.Now(), new(atomic.Int64)
 	clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * time.Millisecond) }
-	r := &releasing{Server: multiplaytest.NewServer(append(opts, multiplaytest.WithSpeed(100), multiplaytest.WithClock(clock))...)}
+	all := append([]multiplaytest.Option{multiplaytest.WithSpeed(100), multiplaytest.WithClock(clock)}, opts...)
+	r := &releasing{Server: multiplaytest.NewServer(all...)}
 	t.Cleanup(r.Close)
 	r.client = r.Client(multiplay.WithLogger(logger()), multiplay.WithRetry(5, 0, time.Millisecond))
 	return r
@@ -153,10 +154,11 @@ func TestReleaseAgainstAllOdds(t *testing.T) {
 	for name, opts := range map[string][]multiplaytest.Option{
 		"as documented": nil,
 		"otherwise": {
-			multiplaytest.WithoutStateID(), multiplaytest.WithNumericJobStart(), multiplaytest.WithNameComplete(), multiplaytest.WithEmptyArrays(),
-			multiplaytest.WithErrors(multiplaytest.ErrorsByStatus),
+			multiplaytest.WithDialect(multiplaytest.Dialect{
+				OmitStateID: true, NumericJobStart: true, Complete: true, EmptyArrays: true, Errors: multiplaytest.ErrorsByStatus,
+			}),
 		},
-		"all 200": {multiplaytest.WithErrors(multiplaytest.ErrorsIn200)},
+		"all 200": {multiplaytest.WithDialect(multiplaytest.Dialect{Errors: multiplaytest.ErrorsIn200})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newReleasing(t, opts...)

@@ -112,7 +112,7 @@ func TestCheckpointForeign(t *testing.T) {
 		_, err := decodeCheckpoint(data)
 		require.ErrorIs(t, err, ErrCheckpointInvalid)
 		require.ErrorContains(t, err, text)
-		require.ErrorContains(t, err, "; delete it to start over, after a look with List")
+		require.ErrorContains(t, err, "; delete it to start over, and its upload request, which List shows")
 	}
 }
 
@@ -369,7 +369,7 @@ func BenchmarkSave(b *testing.B) {
 		"file":   func(b *testing.B) CheckpointStore { b.Helper(); return FileCheckpoints(b.TempDir()) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			u := &upload{state: sampleCheckpoint(), req: &UploadRequest{Checkpoints: set(b)}, key: "key"}
+			u := &upload{state: sampleCheckpoint(), req: &ImageUpload{Checkpoints: set(b)}, key: "key"}
 			u.state.Size, u.state.ChunkSize = 1<<40, DefaultChunkSize
 			u.done = newChunkSet(u.chunks())
 			for i := range len(u.done.have) / 2 {

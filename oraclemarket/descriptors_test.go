@@ -27,7 +27,7 @@ func TestUploadLeavesNothingOpen(t *testing.T) {
 	for range 5 {
 		server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
 		client := server.Client(oraclemarket.WithRetry(2, 0, time.Millisecond))
-		req := &oraclemarket.UploadRequest{
+		req := &oraclemarket.ImageUpload{
 			Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", ChunkSize: testChunk,
 			Checkpoints: oraclemarket.FileCheckpoints(checkpoints),
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -36,32 +37,32 @@ func TestUploadSourceChangedBetweenRuns(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, nil, nil)
 	zero := overClient(t, r, oraclemarket.WithFirstChunkNumber(0))
-	for text, change := range map[string]func(*oraclemarket.UploadRequest, []byte) *oraclemarket.MachineImagesService{
-		"its size was 9000 and is 8999": func(u *oraclemarket.UploadRequest, _ []byte) *oraclemarket.MachineImagesService {
+	for text, change := range map[string]func(*oraclemarket.ImageUpload, []byte) *oraclemarket.MachineImagesService{
+		"its size was 9000 and is 8999": func(u *oraclemarket.ImageUpload, _ []byte) *oraclemarket.MachineImagesService {
 			u.Size--
 			return r.images
 		},
-		"its size was 9000 and is 9001": func(u *oraclemarket.UploadRequest, data []byte) *oraclemarket.MachineImagesService {
+		"its size was 9000 and is 9001": func(u *oraclemarket.ImageUpload, data []byte) *oraclemarket.MachineImagesService {
 			u.File, u.Size = bytes.NewReader(append(data, 0)), u.Size+1
 			return r.images
 		},
-		"its modification time was 2018-06-12T04:28:50.005Z and is 2018-06-12T04:28:50.006Z": func(u *oraclemarket.UploadRequest, _ []byte) *oraclemarket.MachineImagesService {
+		"its modification time was 2018-06-12T04:28:50.005Z and is 2018-06-12T04:28:50.006Z": func(u *oraclemarket.ImageUpload, _ []byte) *oraclemarket.MachineImagesService {
 			u.ModTime = u.ModTime.Add(time.Millisecond)
 			return r.images
 		},
-		"the fingerprint of its content was": func(_ *oraclemarket.UploadRequest, data []byte) *oraclemarket.MachineImagesService {
+		"the fingerprint of its content was": func(_ *oraclemarket.ImageUpload, data []byte) *oraclemarket.MachineImagesService {
 			data[0] ^= 1
 			return r.images
 		},
-		"the fingerprint of its content was ": func(_ *oraclemarket.UploadRequest, data []byte) *oraclemarket.MachineImagesService {
+		"the fingerprint of its content was ": func(_ *oraclemarket.ImageUpload, data []byte) *oraclemarket.MachineImagesService {
 			data[len(data)-1] ^= 1
 			return r.images
 		},
-		"the chunk size was 1000 and is 999": func(u *oraclemarket.UploadRequest, _ []byte) *oraclemarket.MachineImagesService {
+		"the chunk size was 1000 and is 999": func(u *oraclemarket.ImageUpload, _ []byte) *oraclemarket.MachineImagesService {
 			u.ChunkSize = 999
 			return r.images
 		},
-		"the first chunk number was 1 and is 0": func(*oraclemarket.UploadRequest, []byte) *oraclemarket.MachineImagesService {
+		"the first chunk number was 1 and is 0": func(*oraclemarket.ImageUpload, []byte) *oraclemarket.MachineImagesService {
 			return zero
 		},
 	} {
@@ -381,7 +382,7 @@ func (r *uploadRig) interruptedMerge(t *testing.T, store oraclemarket.Checkpoint
 	data := randomBytes(3 * testChunk)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Stall: oraclemarkettest.StallAnswer, Process: processed})
+	r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Stall: oraclemarkettest.StallResponse, Process: processed})
 	_, err := r.images.Upload(ctx, imageOf(data, store))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	return data
@@ -446,7 +447,7 @@ func TestUploadMergeRefused(t *testing.T) {
 		defer cancel()
 		_, err := r.images.Upload(ctx, imageOf(data, store))
 		require.ErrorIs(t, err, oraclemarket.ErrBadRequest)
-		require.Equal(t, "oraclemarket.MachineImages.Merge", asUploadError(t, err).Operation)
+		require.Equal(t, "oraclemarket.MachineImages.Merge", asUploadError(t, err).Op)
 		require.Equal(t, "merging", store.only(t).Phase)
 		r.ClearFaults()
 		_, err = r.images.Upload(t.Context(), imageOf(data, store))
@@ -455,8 +456,8 @@ func TestUploadMergeRefused(t *testing.T) {
 	})
 }
 
-// onceMerged answers the first merge as something between client and service
-// might: with a 200 that the service knows nothing of.
+// onceMerged responds to the first merge as something between client and
+// service might: with an acknowledgement that the service knows nothing of.
 type onceMerged struct {
 	next http.RoundTripper
 	done bool
@@ -465,7 +466,8 @@ type onceMerged struct {
 func (m *onceMerged) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodPatch && !m.done {
 		m.done = true
-		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
+		body := io.NopCloser(strings.NewReader(`{"message":"OK","entityId":"7934470"}`))
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body}, r.Body.Close()
 	}
 	return m.next.RoundTrip(r)
 }
@@ -597,7 +599,7 @@ func TestUploadDeletedMeanwhile(t *testing.T) {
 		r := inMemory(t, nil, nil)
 		store := &memStore{}
 		data := r.interrupted(t, store, 4)
-		_, err := r.images.Delete(t.Context(), r.only(t).ID)
+		_, err := r.images.DeleteEverywhere(t.Context(), r.only(t).ID)
 		require.NoError(t, err)
 		_, err = r.images.Upload(t.Context(), imageOf(data, store))
 		var state *oraclemarket.StateError
@@ -683,11 +685,11 @@ func TestUploadCheckpointUnusable(t *testing.T) {
 	require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
 
 	// That of another image, or of another service.
-	for _, change := range []func(*oraclemarket.UploadRequest){
-		func(u *oraclemarket.UploadRequest) { u.Application = "x" },
-		func(u *oraclemarket.UploadRequest) { u.Version = "x" },
-		func(u *oraclemarket.UploadRequest) { u.OperatingSystem = "x" },
-		func(u *oraclemarket.UploadRequest) { u.FileName = "x" },
+	for _, change := range []func(*oraclemarket.ImageUpload){
+		func(u *oraclemarket.ImageUpload) { u.Application = "x" },
+		func(u *oraclemarket.ImageUpload) { u.Version = "x" },
+		func(u *oraclemarket.ImageUpload) { u.OperatingSystem = "x" },
+		func(u *oraclemarket.ImageUpload) { u.FileName = "x" },
 	} {
 		req := imageOf(data, fixedStore{good})
 		change(req)
@@ -770,7 +772,7 @@ func TestUploadResumeAdvice(t *testing.T) {
 	req := imageOf(data, store)
 	req.ChunkSize = 999
 	_, err := r.images.Upload(t.Context(), req)
-	require.ErrorContains(t, err, "the chunk size was 1000 and is 999; give what it began with to go on, or delete checkpoint")
+	require.ErrorContains(t, err, "the chunk size was 1000 and is 999; use what it began with to go on, or delete checkpoint")
 
 	req = imageOf(data, store)
 	req.Size--

@@ -98,6 +98,8 @@ var escapes = []escape{
 	{'\\', backslash, regexp.MustCompile(`^\\(x[[:xdigit:]]?|u[[:xdigit:]]{0,3}|U[[:xdigit:]]{0,7}|[0-3]?[0-7]?|` +
 		`u[dD][89abAB][[:xdigit:]]{2}(\\(u[[:xdigit:]]{0,3})?)?)$`)},
 	{'&', entity, regexp.MustCompile(`^&#?[[:alnum:]]*$`)},
+	// The same to a matcher, but not to base64.
+	{'+', func(string) (string, int) { return " ", 1 }, regexp.MustCompile(`^$`)},
 }
 
 // decode returns l with its escapes decoded, and whether there are any.

@@ -96,6 +96,7 @@ func TestContains(t *testing.T) {
 		"Basic behind 3 digits":      {[]string{"correct horse"}, "auth:ab/dXNlcjpjb3JyZWN0IGhvcnNl/1", true},
 		"Basic behind a slash":       {[]string{"correct horse"}, "/auth/dXNlcjpjb3JyZWN0IGhvcnNl/1", true},
 		"Basic in a URL":             {[]string{"c>rrect ?orse"}, "?auth=dXNlcjpjPnJyZWN0ID9vcnNl%0A", true},
+		"Basic in a form":            {[]string{"0000"}, "0d2+MDAwMA+0", true},
 		"base64 of something else":   {[]string{"correct horse"}, "Basic dXNlcjpjb3JyZWN0IGhvcnMK", false},
 		"line of a key":              {[]string{pemKey("\n")}, "bad line Qz5uSg0m4nE+5k1tVYyCjw2b0ZJm3K/7b1sYxqkU8lqf3iJrH9v6TzF0aLwWc2Nd", true},
 		"last line of a key":         {[]string{pemKey("\n")}, "bad line Zk9yQ2hhbmdlTWVOb3cK7w==", true},

@@ -43,7 +43,7 @@ func TestStart(t *testing.T) {
 	require.ErrorContains(t, err, "oraclemarkettest: ")
 }
 
-// An hour of work passes in a bubble without a moment of waiting.
+// In a bubble an hour of job time takes no real time.
 func TestInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pipe := emulator.NewPipeListener()
@@ -54,7 +54,7 @@ func TestInABubble(t *testing.T) {
 		client := s.Client(oraclemarket.WithHTTPClient(&http.Client{Transport: transport}))
 		began := time.Now()
 		image := strings.Repeat("image", 1000)
-		done, err := client.MachineImages.Upload(t.Context(), &oraclemarket.UploadRequest{
+		done, err := client.MachineImages.Upload(t.Context(), &oraclemarket.ImageUpload{
 			Application: "app", Version: "1.0", OperatingSystem: "linux", FileName: "image.tar.gz",
 			File: strings.NewReader(image), Size: int64(len(image)), ChunkSize: 1000,
 		})
