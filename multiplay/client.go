@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/decode"
@@ -161,6 +162,27 @@ type caller struct {
 	project      int64 // the account service of rollouts, 0 if it is not known
 	outageLimit  time.Duration
 	sent         sentSecrets
+	clock        serviceClock
+}
+
+// serviceClock has the newest Date of a response.
+type serviceClock struct {
+	mu   sync.Mutex
+	date string
+}
+
+func (c *serviceClock) saw(date string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.date = date
+}
+
+// time returns the service's time of its newest response, zero if it is not
+// known.
+func (c *serviceClock) time() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return decode.ParseTime(c.date)
 }
 
 // account is the query parameter that all calls of Clanforge but one have, and

@@ -106,9 +106,9 @@ func (r *release) lockingDiff(ctx context.Context, before *ImageOptions, locked 
 	switch {
 	case err != nil:
 		return 0, notFound(0, err, lost, "")
-	case diff.Created.IsZero() || r.changed.IsZero():
+	case diff.Created.IsZero() || r.before.IsZero():
 		return 0, notFound(0, nil, lost, fmt.Sprintf("it may be diff %d, which locks the image", locked.DiffID))
-	case diff.Created.Before(r.changed):
+	case diff.Created.Before(r.before):
 		return 0, locked
 	default:
 		return locked.DiffID, nil
@@ -171,7 +171,7 @@ func (r *release) newVersion(ctx context.Context, before, now map[int64]bool) (i
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return 0, err
 		}
-		if err == nil && !version.Created.Before(r.changed) {
+		if err == nil && !version.Created.Before(r.before) {
 			found = append(found, id)
 		}
 	}

@@ -17,9 +17,9 @@ type release struct {
 	options waitConfig
 	result  ReleaseResult
 	last    lastEvent
-	// changed is when the newest job of the release last changed, by the
-	// service's clock.
-	changed time.Time
+	// before is a moment before the job of the step was created, by the service's
+	// clock; zero if it is not known.
+	before time.Time
 }
 
 // lastEvent is the state of a job that OnEvent was called with.
@@ -160,7 +160,7 @@ func (r *release) rollout(ctx context.Context) error {
 	switch {
 	case r.req.Install == InstallManual:
 	case !r.req.InstallAt.IsZero():
-		now.queueAfter = never
+		now.queueAfter, now.due = never, r.req.InstallAt
 	default:
 		now.queueAfter = queueLate
 	}
@@ -183,8 +183,11 @@ func (r *release) create(
 	ctx context.Context, step ReleaseStep, id *int64,
 	send func(context.Context) (int64, *Job, error), find func(lost error) (int64, error),
 ) error {
-	rejected := int64(0)
-	for {
+	if now := r.client.Images.client.clock.time(); now.After(r.before) {
+		r.before = now
+	}
+	rejected := false
+	for rejections := 0; ; rejections++ {
 		var job *Job
 		created, err := r.repeat(ctx, 0, func(ctx context.Context) (created int64, err error) {
 			created, job, err = send(ctx)
@@ -200,29 +203,33 @@ func (r *release) create(
 			}
 			return nil
 		}
+		const limit = 3
 		locked, ok := errors.AsType[*ImageLockedError](err)
-		if !ok || !r.req.RejectLocking || rejected != 0 {
+		if !ok || !r.req.RejectLocking || rejected || rejections == limit {
 			return err
 		}
-		rejected = locked.DiffID
-		if err := r.reject(ctx, rejected); err != nil {
-			return fmt.Errorf("image %d is locked by diff %d, which was to be rejected: %w", r.req.ImageID, rejected, err)
+		if rejected, err = r.reject(ctx, step, locked.DiffID); err != nil {
+			return fmt.Errorf("image %d is locked by diff %d, which was to be rejected: %w", r.req.ImageID, locked.DiffID, err)
 		}
-		r.emit(ReleaseEvent{Step: step, RejectedDiffID: rejected})
 	}
 }
 
-// reject rejects a diff. Whether one that got no response did, the next creation
-// shows.
-func (r *release) reject(ctx context.Context, diffID int64) error {
+// reject rejects a diff that locks the image. It reports whether that certainly
+// happened: if it got no response, the next creation shows.
+func (r *release) reject(ctx context.Context, step ReleaseStep, diffID int64) (bool, error) {
 	_, err := r.repeat(ctx, 0, func(ctx context.Context) (int64, error) {
 		_, err := r.client.ImageDiffs.Reject(ctx, diffID, nil)
 		return diffID, err
 	})
-	if errors.Is(err, ErrAmbiguous) && ctx.Err() == nil {
-		return nil
+	switch {
+	case err == nil:
+		r.emit(ReleaseEvent{Step: step, RejectedDiffID: diffID})
+		return true, nil
+	case errors.Is(err, ErrAmbiguous) && ctx.Err() == nil:
+		return false, nil
+	default:
+		return false, err
 	}
-	return err
 }
 
 // followStep watches the job of a step to its end, and runs it again with
@@ -242,7 +249,7 @@ func followStep[S holdsJob](ctx context.Context, r *release, step ReleaseStep, j
 		for now, ended := range poll.Watch(ctx, job) {
 			last, err = now, ended
 			if err == nil && !stale(now) {
-				r.changed = later(now.job())
+				r.before = changed(now.job())
 				r.emitJob(step, runs, now.job())
 			}
 		}
@@ -262,8 +269,8 @@ func followStep[S holdsJob](ctx context.Context, r *release, step ReleaseStep, j
 	}
 }
 
-// later returns when the job last changed.
-func later(j *Job) time.Time {
+// changed returns when the job last changed.
+func changed(j *Job) time.Time {
 	if j.Updated.IsZero() {
 		return j.Created
 	}

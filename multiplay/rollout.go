@@ -89,6 +89,7 @@ type rollout struct {
 	images             *ImagesService
 	imageID, versionID int64
 	limit              time.Duration // for the first install to start
+	due                time.Time     // of the installs; zero for at once
 	queueAfter         time.Duration // how long installs wait before they are queued from here
 	quietPolls         int           // that end a rollout of which nothing was ever seen
 
@@ -222,6 +223,9 @@ func (r *rollout) checkStart(waiting []ImageInstall) error {
 		r.began = now
 	}
 	due := r.began
+	if r.due.After(due) {
+		due = r.due
+	}
 	for _, i := range waiting {
 		if i.InstallAt.After(due) {
 			due = i.InstallAt
