@@ -102,7 +102,7 @@ func (l *lab) statusCalls() ([]statusCall, error) {
 	if err != nil {
 		return nil, err
 	}
-	mc, err := multiplay.New(1, "access", "secret", multiplay.WithBaseURL(l.plain))
+	mc, err := multiplay.New(multiplay.AccessKey(1, "access", "secret"), multiplay.WithBaseURL(l.plain))
 	if err != nil {
 		return nil, err
 	}
