@@ -13,7 +13,7 @@ const pkg = "imagereplicator"
 
 // decoder reads the service's JSON. Some pages print keys with a space where
 // NTT's own clients have an underscore.
-var decoder = decode.New(decode.SpacesInNames())
+var decoder = decode.New(decode.SpacesInNames(), decode.Enum(canonical))
 
 var versionSuffix = regexp.MustCompile(`/v[0-9]+(\.[0-9]+)?$`)
 
