@@ -30,10 +30,11 @@ type JobsService struct {
 }
 
 // New returns a client for the image storage endpoint of the source region, as
-// in https://glance-jp1-ecl.api.ntt.com: the root that the service catalog has
-// for the service type image, without the version. The tokens must be scoped to
-// the source tenant; package keystone, [StaticToken], [ProviderTokens] or any
-// other [TokenSource] yields them.
+// in https://glance-jp1-ecl.api.ntt.com: the URL of service type image in the
+// service catalog, without a version. The tokens must be scoped to
+// the source tenant. [StaticToken], [ProviderTokens] or any other [TokenSource]
+// yields them, and package
+// [github.com/imagejobs/imagejobs-go/imagereplicator/keystone] both.
 //
 // New sends no request. A wrong argument or option is an [*ArgumentError].
 func New(endpoint string, tokens TokenSource, opts ...Option) (*Client, error) {

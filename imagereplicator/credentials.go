@@ -16,16 +16,16 @@ type Token struct {
 	expiry time.Time
 }
 
-// NewToken returns a token that goes out as X-Auth-Token, without line ends or
-// blanks around it. A zero expiry means that it is not known when the token
-// ends; NTT's tokens live one hour.
+// NewToken returns a token that is sent as X-Auth-Token, without the blanks and
+// line ends around it. A zero expiry is an unknown one; NTT's tokens expire
+// after one hour.
 func NewToken(value string, expiry time.Time) Token {
 	return Token{redact.NewSecret(value), expiry}
 }
 
 // TokenSource returns a new token each time it is called. The client caches the
-// token. It requests the next one shortly before the expiry, one at a time
-// however many calls wait, and once when the service responds with status 401.
+// token. It requests the next one shortly before the expiry, and once when the
+// service responds with status 401; calls that need it wait for the same request.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
@@ -50,10 +50,10 @@ type Provider interface {
 }
 
 // ProviderTokens returns a [TokenSource] that yields the tokens of a program's
-// existing OpenStack client. When the service rejects a token, it asks that
-// client to log in again with its Reauthenticate method. A client that cannot
-// (it was created without AllowReauth) keeps its token, and the call that was
-// rejected fails. Use one ProviderTokens for each Client.
+// existing OpenStack client. When the service rejects a token, that client logs
+// in again with its Reauthenticate method. If it cannot, because it was created
+// without AllowReauth, the rejected call fails. Use one ProviderTokens for each
+// [Client].
 func ProviderTokens(provider Provider) TokenSource {
 	var mu sync.Mutex
 	var given string
@@ -63,8 +63,8 @@ func ProviderTokens(provider Provider) TokenSource {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		// The client asks only for want of a usable token, so one that it has
-		// had already is one that was rejected.
+		// The client asks only if it has no usable token, so one that it was
+		// given before is one that was rejected.
 		if current := provider.Token(); current == given {
 			if err := reauthenticate(ctx, provider, given); err != nil {
 				return Token{}, err

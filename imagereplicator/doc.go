@@ -11,8 +11,8 @@
 //
 // Every call carries a Keystone token of the source tenant. Package
 // [github.com/imagejobs/imagejobs-go/imagereplicator/keystone] logs in and finds
-// the endpoint. The token is refreshed before it ends and sent to the endpoint's
-// origin alone.
+// the endpoint. The token is refreshed before it expires and is sent to the
+// endpoint's origin alone.
 //
 // # Retries
 //
@@ -26,13 +26,13 @@
 //   - [JobsService.Wait] and [JobsService.Watch] run until the job or ctx ends.
 //   - Transient failures are ridden out for the outage limit, five minutes by
 //     default; an unknown job for half a minute.
-//   - A job that ended badly is a [*StateError].
+//   - A job that ended canceled or in error is a [*StateError].
 //
 // # Errors
 //
 //   - A wrong argument is an [*ArgumentError], found before any request.
-//   - A failed call is an [*Error] with a hint what to do; sentinels such as
-//     [ErrConflict] match it.
+//   - A failed call is an [*Error] with a hint at what to do next. Compare it
+//     with sentinels such as [ErrConflict].
 //   - No error, log record or printed value holds a token.
 //
 // # Testing

@@ -16,10 +16,10 @@ var (
 	ErrBadRequest = transport.ErrBadRequest
 	// ErrUnauthorized matches status 401: a token that is missing, expired or
 	// wrong, after a new one was requested. On [JobsService.Create] it can also
-	// mean a destination tenant that the service refuses.
+	// mean that the service refuses the destination tenant.
 	ErrUnauthorized = transport.ErrUnauthorized
-	// ErrForbidden matches status 403. No page of this API lists it; the gateway
-	// in front of it refuses what a user's IAM role does not allow.
+	// ErrForbidden matches status 403: the gateway in front of the service refuses
+	// what a user's IAM role does not allow.
 	ErrForbidden = transport.ErrForbidden
 	// ErrNotFound matches status 404: no such job; on [JobsService.Create] an
 	// image or tenant that does not exist, or an image type that the destination
@@ -48,9 +48,9 @@ var (
 
 // IsTransient reports whether err is a failure after which the same call may
 // well succeed some time later: a lost connection, a timeout, a status such as
-// 429 or 503, a response that makes no sense. Errors of the caller's own
-// [TokenSource] or http.RoundTripper are transient if they wrap [ErrTransient]
-// or have a method Temporary that returns true. An [ErrAmbiguous] is not: find
+// 429 or 503, a malformed response. Errors of the caller's own [TokenSource] or
+// [http.RoundTripper] are transient if they wrap [ErrTransient] or have a method
+// Temporary that returns true. An error that matches [ErrAmbiguous] is not: find
 // out first what happened.
 func IsTransient(err error) bool { return transport.IsTransient(err) }
 
@@ -84,14 +84,12 @@ type Error struct {
 	URL    string
 	// StatusCode is the status of the response, 0 if there was none.
 	StatusCode int
-	// Code and Message are the service's own, either may be empty. Only the text
-	// of a 401 is documented, so JSON of the shapes that Keystone, Glance and
-	// gateways send, HTML and text are understood.
+	// Code and Message are those of the response; either may be empty.
 	Code    string
 	Message string
 	// RequestID is the request's id at the service or a gateway, if it sent one.
 	RequestID string
-	// Attempts is the number of requests that were sent for this call.
+	// Attempts is how many requests were sent for this call.
 	Attempts int
 	// RetryAfter is how long the service asks to wait, 0 if it does not.
 	RetryAfter time.Duration
@@ -149,7 +147,9 @@ func hint(e *transport.Error) string {
 // StateError reports a job that ended without a copy: canceled, or in error.
 // The service gives no reason.
 type StateError struct {
-	JobID  string
+	// JobID is the job's id.
+	JobID string
+	// Status is the state that it ended in.
 	Status Status
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
@@ -34,13 +35,13 @@ func TestErrorForms(t *testing.T) {
 	} {
 		t.Run(test.fixture, func(t *testing.T) {
 			client, mock := mocked(t)
-			mock.RegisterResponder(http.MethodGet, jobURL, answer(t, test.status, test.fixture).
+			mock.RegisterResponder(http.MethodGet, jobURL, respond(t, test.status, test.fixture).
 				HeaderAdd(http.Header{"Ecl-Transaction-Id": {"tx-1"}}))
 			_, err := client.Jobs.Get(t.Context(), jobID)
 			require.ErrorIs(t, err, test.is)
 			failure := new(imagereplicator.Error)
 			require.ErrorAs(t, err, &failure)
-			require.Equal(t, "imagereplicator.Jobs.Get", failure.Operation)
+			require.Equal(t, "imagereplicator.Jobs.Get", failure.Op)
 			require.Equal(t, jobURL, failure.URL)
 			require.Equal(t, test.status, failure.StatusCode)
 			require.Equal(t, test.code, failure.Code)
@@ -66,7 +67,7 @@ func TestCreateErrors(t *testing.T) {
 		{"error_500_message.json", 500, "look for it with Jobs.List"},
 	} {
 		client, mock := mocked(t)
-		mock.RegisterResponder(http.MethodPost, jobsURL, answer(t, test.status, test.fixture))
+		mock.RegisterResponder(http.MethodPost, jobsURL, respond(t, test.status, test.fixture))
 		_, err := client.Jobs.Create(t.Context(), req)
 		failure := new(imagereplicator.Error)
 		require.ErrorAs(t, err, &failure)
@@ -76,16 +77,16 @@ func TestCreateErrors(t *testing.T) {
 	}
 }
 
-// A 401 on Create may be about the destination tenant, so it gets one try with
-// a new token and no more.
+// A 401 on Create may be about the destination tenant, so it gets one attempt
+// with a new token and no more.
 func TestCreateRefusedRenewsOnce(t *testing.T) {
 	asked := 0
 	tokens := imagereplicator.TokenSourceFunc(func(context.Context) (imagereplicator.Token, error) {
 		asked++
-		return imagereplicator.Token{Value: strings.Repeat("t", 10+asked)}, nil
+		return imagereplicator.NewToken(strings.Repeat("t", 10+asked), time.Time{}), nil
 	})
 	client, mock := mockedWith(t, tokens)
-	mock.RegisterResponder(http.MethodPost, jobsURL, answer(t, http.StatusUnauthorized, "error_401.txt"))
+	mock.RegisterResponder(http.MethodPost, jobsURL, respond(t, http.StatusUnauthorized, "error_401.txt"))
 	_, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{ImageID: "i", DestinationTenantID: "t"})
 	require.ErrorIs(t, err, imagereplicator.ErrUnauthorized)
 	require.NotErrorIs(t, err, imagereplicator.ErrAmbiguous)
@@ -93,7 +94,7 @@ func TestCreateRefusedRenewsOnce(t *testing.T) {
 	require.Equal(t, 2, mock.GetTotalCallCount())
 
 	mock.RegisterResponder(http.MethodPost, jobsURL,
-		answer(t, http.StatusUnauthorized, "error_401.txt").Then(answer(t, http.StatusAccepted, "create.json")))
+		respond(t, http.StatusUnauthorized, "error_401.txt").Then(respond(t, http.StatusAccepted, "create.json")))
 	id, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{ImageID: "i", DestinationTenantID: "t"})
 	require.NoError(t, err)
 	require.Equal(t, jobID, id)

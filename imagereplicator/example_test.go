@@ -4,12 +4,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
+	"os/signal"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
 )
+
+// Copy an image to a tenant of another region and wait for it.
+func Example() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	client, err := imagereplicator.New("https://glance-jp1-ecl.api.ntt.com",
+		imagereplicator.StaticToken(os.Getenv("OS_TOKEN"))) // or log in, see package keystone
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := client.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
+		ImageID:             os.Getenv("IMAGE_ID"),
+		DestinationTenantID: os.Getenv("DESTINATION_TENANT_ID"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	job, err := client.Jobs.Wait(ctx, id)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("copied to image", job.DestinationImageID, "in", job.DestinationRegionID)
+}
 
 func ExampleNew() {
 	client, err := imagereplicator.New("https://glance-jp1-ecl.api.ntt.com",
@@ -22,10 +48,10 @@ func ExampleNew() {
 	}
 	_ = client
 
-	_, err = imagereplicator.New("http://glance.example.com", imagereplicator.StaticToken("t"))
+	_, err = imagereplicator.New("glance.example.com", imagereplicator.StaticToken("t"))
 	fmt.Println(err)
 	// Output:
-	// imagereplicator: New: endpoint: plain http would send the credentials unencrypted: use https, or WithInsecureHTTP() in a trusted network
+	// imagereplicator: New: endpoint: must be absolute, like https://host
 }
 
 func ExampleJobsService_Create() {
@@ -47,12 +73,12 @@ func ExampleJobsService_Create() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%s: %s, %s to %s\n", job.SourceImageName, job.Status, job.SourceRegionID, job.DestinationRegionID)
+	fmt.Println(job.SourceImageName, job.Status, "to", job.DestinationRegionID)
 	// Output:
-	// Test-image-Ubuntu: replicated, ot1 to ot2
+	// Test-image-Ubuntu replicated to ot2
 }
 
-// When the answer to Create is lost, List tells whether there is a job.
+// When the response to Create is lost, List shows whether there is a job.
 func ExampleJobsService_Create_ambiguous() {
 	server := imagereplicatortest.NewServer()
 	defer server.Close()
@@ -84,11 +110,12 @@ func ExampleJobsService_Create_ambiguous() {
 			return
 		}
 		for _, job := range jobs {
-			if !known[job.ID] && job.SourceImageID == req.ImageID && job.DestinationTenantID == req.DestinationTenantID {
+			if !known[job.ID] && job.SourceImageID == req.ImageID &&
+				job.DestinationTenantID == req.DestinationTenantID {
 				id = job.ID
 			}
 		}
-		// No id here means that there is no job: it is safe to ask again.
+		// No id here means that there is no job: it is safe to create one.
 	} else if err != nil {
 		fmt.Println(err)
 		return
@@ -100,7 +127,8 @@ func ExampleJobsService_Create_ambiguous() {
 
 // A cancellation is accepted long before the job ends, and may come too late.
 func ExampleJobsService_Cancel() {
-	server := imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(time.Hour), imagereplicatortest.WithCancelLag(0))
+	server := imagereplicatortest.NewServer(
+		imagereplicatortest.WithJobTime(time.Hour), imagereplicatortest.WithCancelLag(0))
 	defer server.Close()
 	client := server.Client()
 	ctx := context.Background()
@@ -121,15 +149,15 @@ func ExampleJobsService_Cancel() {
 	ended := new(imagereplicator.StateError)
 	switch {
 	case errors.As(err, &ended):
-		fmt.Println("it is", ended.Status)
+		fmt.Println("the job ended", ended.Status)
 	case err != nil:
 		fmt.Println(err)
 		return
 	default:
-		fmt.Println("it was copied before")
+		fmt.Println("the copy was complete first")
 	}
 	// Output:
-	// it is canceled
+	// the job ended canceled
 }
 
 func ExampleJobsService_Watch() {
@@ -146,7 +174,8 @@ func ExampleJobsService_Watch() {
 		fmt.Println(err)
 		return
 	}
-	for job, err := range client.Jobs.Watch(ctx, id, imagereplicator.WithPollInterval(5*time.Second, time.Minute)) {
+	interval := imagereplicator.WithPollInterval(5*time.Second, time.Minute)
+	for job, err := range client.Jobs.Watch(ctx, id, interval) {
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -155,4 +184,48 @@ func ExampleJobsService_Watch() {
 	}
 	// Output:
 	// replicated 100%
+}
+
+// List has the jobs of all states.
+func ExampleJobsService_List() {
+	server := imagereplicatortest.NewServer()
+	defer server.Close()
+	client := server.Client()
+
+	jobs, err := client.Jobs.List(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, job := range jobs {
+		if !job.Status.Terminal() {
+			fmt.Println(job.SourceImageName, "to", job.DestinationRegionID, job.Status)
+		}
+	}
+	// Output:
+	// Test-image-Ubuntu to ot2 cancel_requested
+}
+
+// A job that failed is an error of its own type.
+func ExampleStateError() {
+	server := imagereplicatortest.NewServer(
+		imagereplicatortest.WithJobTime(0), imagereplicatortest.WithOutcome(imagereplicator.StatusError))
+	defer server.Close()
+	client := server.Client()
+	ctx := context.Background()
+
+	id, err := client.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
+		ImageID:             imagereplicatortest.ImageID,
+		DestinationTenantID: imagereplicatortest.DestinationTenantID,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	job, err := client.Jobs.Wait(ctx, id)
+	if ended, ok := errors.AsType[*imagereplicator.StateError](err); ok {
+		fmt.Println("the copy to", job.DestinationRegionID, "ended with status", ended.Status)
+	}
+	// Output:
+	// the copy to ot2 ended with status error
 }

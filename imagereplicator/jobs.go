@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/imagejobs/imagejobs-go/internal/decode"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -24,10 +25,10 @@ const (
 // service sent it.
 type Status string
 
-// States of a job, as the service's pages spell them. The pages do not say which
-// follows which; the comments are the plain reading.
+// States of a job, as the service's pages spell them. The pages do not define
+// them; the comments are the plain reading.
 const (
-	// StatusReplicateRequested is a job that was accepted and has not started.
+	// StatusReplicateRequested is a copy that was accepted and has not started.
 	StatusReplicateRequested Status = "replicate_requested"
 	// StatusReplicating is a copy under way.
 	StatusReplicating Status = "replicating"
@@ -55,23 +56,25 @@ func (s Status) Terminal() bool {
 	}
 }
 
-// Cancelable reports whether the service accepts to cancel a job in this state:
+// Cancelable reports whether the service cancels a job in this state:
 // replicate_requested or replicating. It refuses others with status 409.
 func (s Status) Cancelable() bool {
 	return s == StatusReplicateRequested || s == StatusReplicating
 }
 
-// Job is one copy of an image. The service sends no time, no size and no reason
-// of a failure. Missing fields are zero.
+// Job is one copy of an image. The service sends no times, no size and no reason
+// for a failure. Missing fields are zero.
 //
 // Source: [Get image copy job details].
 //
 // [Get image copy job details]: https://sdpf.ntt.com/services/docs/image-storage/api-references/rsts/APIList/Image_Data_Storage/Get_image_copy_job_details.html
 type Job struct {
 	// ID is what [JobsService.Create] returned, a UUID with dashes.
-	ID     string `json:"job_id"`
+	ID string `json:"job_id"`
+	// Status is the state of the job.
 	Status Status `json:"status"`
-	// CopyProgress is how much was copied; percent, as the samples suggest.
+	// CopyProgress is how much was copied. The unit is not documented; percent is
+	// the plain reading.
 	CopyProgress int64 `json:"copy_progress"`
 
 	// SourceImageID is a UUID with dashes.
@@ -83,10 +86,12 @@ type Job struct {
 	// SourceTenantID has 32 hexadecimal digits.
 	SourceTenantID string `json:"source_tenant_id"`
 
-	// DestinationImageID is empty until the service knows it. Only with
-	// StatusReplicated is it the id of a whole image.
-	DestinationImageID  string `json:"destination_image_id,omitempty"`
+	// DestinationImageID is empty until the service knows it. The image is
+	// complete only with [StatusReplicated].
+	DestinationImageID string `json:"destination_image_id,omitempty"`
+	// DestinationRegionID is a short name, as in "jp2".
 	DestinationRegionID string `json:"destination_region_id"`
+	// DestinationTenantID has 32 hexadecimal digits.
 	DestinationTenantID string `json:"destination_tenant_id"`
 }
 
@@ -113,8 +118,8 @@ func (r *CreateJobRequest) check() error {
 	)
 }
 
-// Create requests a copy and returns the job's id at once; see
-// [JobsService.Wait].
+// Create requests a copy and returns the id of its job, which [JobsService.Wait]
+// follows.
 //
 // The service cannot tell a repeated request from a new one, so a request that
 // may have been carried out is not sent again: the error matches
@@ -184,9 +189,8 @@ func (s *JobsService) get(ctx context.Context, jobID string) (*Job, time.Duratio
 	return job, resp.RetryAfter(), err
 }
 
-// List returns the jobs of the token's tenant, in the service's order, in one
-// response without pages. How long it lists jobs that have ended is not
-// documented.
+// List returns the jobs of the token's tenant, in the service's order. There are
+// no pages. How long the service lists jobs that have ended is not documented.
 //
 // Source: [List image copy jobs].
 //
@@ -202,9 +206,10 @@ func (s *JobsService) List(ctx context.Context) ([]*Job, error) {
 		if err := r.JSON(&jobs); err != nil {
 			return nil, err
 		}
+		jobs = decode.WithoutNil(jobs)
 		for _, job := range jobs {
 			if job.ID == "" || job.Status == "" {
-				return nil, r.Malformed("a job in it has no job_id and status")
+				return nil, r.Malformed("a job in it has no job_id or no status")
 			}
 		}
 		return jobs, nil
@@ -212,9 +217,9 @@ func (s *JobsService) List(ctx context.Context) ([]*Job, error) {
 	return jobs, err
 }
 
-// Cancel requests the cancellation of a job. It returns when the service has
-// accepted that, and the job may go on for minutes; follow it with
-// [JobsService.Wait]. The copy can be complete before it is canceled.
+// Cancel requests the cancellation of a job. It returns once the service has
+// accepted the request; the job may go on for minutes, see [JobsService.Wait].
+// The copy may be complete before it is canceled.
 //
 // Errors: [ErrConflict] if the job is not cancelable, [ErrNotFound].
 //

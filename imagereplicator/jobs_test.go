@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/jarcoal/httpmock"
@@ -28,54 +29,59 @@ func executionExample() imagereplicator.Job {
 	}
 }
 
-func TestJobDecodesExecutionExample(t *testing.T) {
-	var job imagereplicator.Job
-	require.NoError(t, json.Unmarshal([]byte(fixture(t, "job_execution_example.json")), &job))
-	require.Equal(t, executionExample(), job)
+// listed returns the job of that JSON as the client decodes it.
+func listed(t *testing.T, body string) imagereplicator.Job {
+	t.Helper()
+	client, mock := mocked(t)
+	mock.RegisterResponder(http.MethodGet, jobsURL, httpmock.NewStringResponder(http.StatusOK, "["+body+"]"))
+	jobs, err := client.Jobs.List(t.Context())
+	require.NoError(t, err)
+	require.Len(t, jobs, 1)
+	return *jobs[0]
 }
 
 func TestJobDecodesEachSpelling(t *testing.T) {
+	require.Equal(t, executionExample(), listed(t, fixture(t, "job_execution_example.json")))
+
 	want := executionExample()
 	want.Status = imagereplicator.StatusReplicating
 	want.CopyProgress = 12
 	want.DestinationImageID = "0b1e5d34-5c3c-4d0f-9c0e-0f6f4bde6a01"
-
-	var job imagereplicator.Job
-	require.NoError(t, json.Unmarshal([]byte(fixture(t, "job_spaced.json")), &job))
-	require.Equal(t, want, job)
+	require.Equal(t, want, listed(t, fixture(t, "job_spaced.json")))
 
 	want.SourceImageName = "" // in no table
-	require.NoError(t, json.Unmarshal([]byte(fixture(t, "job_table.json")), &job))
-	require.Equal(t, want, job)
+	require.Equal(t, want, listed(t, fixture(t, "job_table.json")))
 }
 
 func TestJobDecodesLeniently(t *testing.T) {
-	for _, test := range []struct {
-		name, data string
-		want       imagereplicator.Job
+	job := func(change func(*imagereplicator.Job)) imagereplicator.Job {
+		j := imagereplicator.Job{ID: "j", Status: "error"}
+		change(&j)
+		return j
+	}
+	for name, test := range map[string]struct {
+		fields string
+		want   imagereplicator.Job
 	}{
-		{"destination image absent", `{"job_id": "j", "status": "replicating"}`, imagereplicator.Job{ID: "j", Status: "replicating"}},
-		{"destination image null", `{"job_id": "j", "status": "replicating", "destination_image_id": null}`, imagereplicator.Job{ID: "j", Status: "replicating"}},
-		{"destination image set", `{"job_id": "j", "destination_image_id": "d"}`, imagereplicator.Job{ID: "j", DestinationImageID: "d"}},
-		{"the real key wins", `{"destination_image_id": "d", "destination_image id": "e"}`, imagereplicator.Job{DestinationImageID: "d"}},
-		{"null beside the spaced key", `{"destination_image_id": null, "destination_image id": "e"}`, imagereplicator.Job{DestinationImageID: "e"}},
-		{"image name null", `{"source_image_name": null}`, imagereplicator.Job{}},
-		{"progress as text", `{"copy_progress": "37"}`, imagereplicator.Job{CopyProgress: 37}},
-		{"progress as percentage", `{"copy_progress": "37%"}`, imagereplicator.Job{CopyProgress: 37}},
-		{"progress null", `{"copy_progress": null}`, imagereplicator.Job{}},
-		{"unknown status", `{"status": "waiting_for_tape"}`, imagereplicator.Job{Status: "waiting_for_tape"}},
-		{"unknown keys", `{"schema": "/v2/schemas/job", "owner": {"id": 1}, "job_id": "j"}`, imagereplicator.Job{ID: "j"}},
+		"destination image null":         {`"destination_image_id": null`, job(func(*imagereplicator.Job) {})},
+		"destination image set":          {`"destination_image_id": "d"`, job(func(j *imagereplicator.Job) { j.DestinationImageID = "d" })},
+		"null beside the key with space": {`"destination_image_id": null, "destination_image id": "e"`, job(func(j *imagereplicator.Job) { j.DestinationImageID = "e" })},
+		"image name null":                {`"source_image_name": null`, job(func(*imagereplicator.Job) {})},
+		"progress as text":               {`"copy_progress": "37"`, job(func(j *imagereplicator.Job) { j.CopyProgress = 37 })},
+		"progress as percentage":         {`"copy_progress": "37%"`, job(func(j *imagereplicator.Job) { j.CopyProgress = 37 })},
+		"progress in words":              {`"copy_progress": "half"`, job(func(*imagereplicator.Job) {})},
+		"progress null":                  {`"copy_progress": null`, job(func(*imagereplicator.Job) {})},
+		"unknown status":                 {`"status": "waiting_for_tape"`, job(func(j *imagereplicator.Job) { j.Status = "waiting_for_tape" })},
+		"unknown keys":                   {`"schema": "/v2/schemas/job", "owner": {"id": 1}`, job(func(*imagereplicator.Job) {})},
+		"names in capitals":              {`"SOURCE_REGION_ID": "jp1"`, job(func(j *imagereplicator.Job) { j.SourceRegionID = "jp1" })},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			var job imagereplicator.Job
-			require.NoError(t, json.Unmarshal([]byte(test.data), &job))
-			require.Equal(t, test.want, job)
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, test.want, listed(t, `{"job_id": "j", "status": "error", `+test.fields+`}`))
 		})
 	}
-	var job imagereplicator.Job
-	require.Error(t, json.Unmarshal([]byte(`{"copy_progress": "half"}`), &job))
 }
 
+// Programs store jobs.
 func TestJobMarshalsBack(t *testing.T) {
 	for _, job := range []imagereplicator.Job{
 		executionExample(),
@@ -86,6 +92,7 @@ func TestJobMarshalsBack(t *testing.T) {
 		var again imagereplicator.Job
 		require.NoError(t, json.Unmarshal(data, &again))
 		require.Equal(t, job, again)
+		require.Equal(t, job, listed(t, string(data)))
 	}
 }
 
@@ -113,7 +120,7 @@ func TestCreate(t *testing.T) {
 	mock.RegisterResponder(http.MethodPost, jobsURL, func(r *http.Request) (*http.Response, error) {
 		got = r
 		body, _ = io.ReadAll(r.Body)
-		return answer(t, http.StatusAccepted, "create.json")(r)
+		return respond(t, http.StatusAccepted, "create.json")(r)
 	})
 	id, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{
 		ImageID:             "4ddf938a-2cff-46a8-ab7b-efb48c8f79a7",
@@ -145,16 +152,16 @@ func TestArguments(t *testing.T) {
 		return func() error { _, err := jobs.Create(ctx, req); return err }
 	}
 	for want, call := range map[string]func() error{
-		"imagereplicator: CreateJobRequest: must not be nil":                                  create(nil),
-		"imagereplicator: CreateJobRequest.ImageID: must not be empty":                        create(&imagereplicator.CreateJobRequest{DestinationTenantID: "t"}),
-		"imagereplicator: CreateJobRequest.ImageID: must be valid UTF-8":                      create(&imagereplicator.CreateJobRequest{ImageID: "\xff", DestinationTenantID: "t"}),
-		"imagereplicator: CreateJobRequest.DestinationTenantID: must not be empty":            create(&imagereplicator.CreateJobRequest{ImageID: "i"}),
-		"imagereplicator: Jobs.Get: jobID: must not be empty":                                 func() error { _, err := jobs.Get(ctx, ""); return err },
-		"imagereplicator: Jobs.Get: jobID: must not contain a slash":                          func() error { _, err := jobs.Get(ctx, "a/b"); return err },
-		"imagereplicator: Jobs.Cancel: jobID: must not be a dot segment":                      func() error { return jobs.Cancel(ctx, "..") },
-		"imagereplicator: Jobs.Get: jobID: must not contain control characters":               func() error { _, err := jobs.Wait(ctx, "a\r\nb"); return err },
-		"imagereplicator: WithPollInterval: must not be negative":                             func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(-1, 0)); return err },
-		"imagereplicator: WithPollInterval: the longest interval must not be below the first": func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(2, 1)); return err },
+		"imagereplicator: CreateJobRequest: must not be nil":                       create(nil),
+		"imagereplicator: CreateJobRequest.ImageID: must not be empty":             create(&imagereplicator.CreateJobRequest{DestinationTenantID: "t"}),
+		"imagereplicator: CreateJobRequest.ImageID: must be valid UTF-8":           create(&imagereplicator.CreateJobRequest{ImageID: "\xff", DestinationTenantID: "t"}),
+		"imagereplicator: CreateJobRequest.DestinationTenantID: must not be empty": create(&imagereplicator.CreateJobRequest{ImageID: "i"}),
+		"imagereplicator: Jobs.Get: jobID: must not be empty":                      func() error { _, err := jobs.Get(ctx, ""); return err },
+		"imagereplicator: Jobs.Get: jobID: must not contain a slash":               func() error { _, err := jobs.Get(ctx, "a/b"); return err },
+		"imagereplicator: Jobs.Cancel: jobID: must not be a dot segment":           func() error { return jobs.Cancel(ctx, "..") },
+		"imagereplicator: Jobs.Get: jobID: must not contain control characters":    func() error { _, err := jobs.Wait(ctx, "a\r\nb"); return err },
+		"imagereplicator: WithPollInterval: must not be negative":                  func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(-1, 0)); return err },
+		"imagereplicator: WithPollInterval: max must not be below initial":         func() error { _, err := jobs.Wait(ctx, "j", imagereplicator.WithPollInterval(2, 1)); return err },
 	} {
 		err := call()
 		require.EqualError(t, err, want)
@@ -165,7 +172,7 @@ func TestArguments(t *testing.T) {
 
 func TestGet(t *testing.T) {
 	client, mock := mocked(t)
-	mock.RegisterResponder(http.MethodGet, jobURL, answer(t, http.StatusOK, "job_execution_example.json"))
+	mock.RegisterResponder(http.MethodGet, jobURL, respond(t, http.StatusOK, "job_execution_example.json"))
 	job, err := client.Jobs.Get(t.Context(), jobID)
 	require.NoError(t, err)
 	require.Equal(t, executionExample(), *job)
@@ -176,44 +183,68 @@ func TestGetEscapesTheID(t *testing.T) {
 	var got string
 	mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
 		got = r.URL.EscapedPath()
-		return answer(t, http.StatusNotFound, "error_404_webob.json")(r)
+		return respond(t, http.StatusNotFound, "error_404_webob.json")(r)
 	})
 	_, err := client.Jobs.Get(t.Context(), "a b?c#d")
 	require.ErrorIs(t, err, imagereplicator.ErrNotFound)
 	require.Equal(t, "/v2/extension/image_replicator/jobs/a%20b%3Fc%23d", got)
 }
 
-func TestAnswersThatAreNone(t *testing.T) {
-	for name, body := range map[string]string{
-		"empty object": `{}`,
-		"null":         `null`,
-		"an array":     `[]`,
-		"no status":    `{"job_id": "j"}`,
-		"a page":       `<html>hello</html>`,
-		"nothing":      ``,
-	} {
-		t.Run(name, func(t *testing.T) {
-			client, mock := mocked(t)
-			mock.RegisterResponder(http.MethodGet, jobURL, httpmock.NewStringResponder(http.StatusOK, body))
-			mock.RegisterResponder(http.MethodPost, jobsURL, httpmock.NewStringResponder(http.StatusAccepted, `{"id": 1}`+body))
-
-			_, err := client.Jobs.Get(t.Context(), jobID)
-			require.ErrorContains(t, err, "the answer is not")
-			failure := new(imagereplicator.Error)
-			require.ErrorAs(t, err, &failure)
-			require.Equal(t, 3, failure.Attempts, "a proxy's page goes by")
-
-			_, err = client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{ImageID: "i", DestinationTenantID: "t"})
-			require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
-			require.ErrorContains(t, err, "look for it with Jobs.List")
-			require.Equal(t, 1, mock.GetCallCountInfo()[http.MethodPost+" "+jobsURL])
-		})
+// What a 2xx says is believed only if it is a response of the operation.
+func TestMalformedResponses(t *testing.T) {
+	bodies := map[string]string{
+		"an empty object":  `{}`,
+		"null":             `null`,
+		"other JSON":       `{"status": "maintenance"}`,
+		"a message":        `{"message": "busy"}`,
+		"an array":         `[{}]`,
+		"another job":      `{"job_id": "j", "status": "replicated"}`,
+		"no status":        `{"job_id": "` + jobID + `"}`,
+		"a null id":        `{"job_id": null, "status": "replicated"}`,
+		"an id of objects": `{"job_id": {"id": "j"}, "status": "replicated"}`,
+		"a page":           `<html>hello</html>`,
+		"nothing":          ``,
+	}
+	client, mock := mocked(t)
+	calls := map[string]struct {
+		call     func() error
+		attempts int
+		but      []string // that are responses of this operation
+	}{
+		"Get":    {func() error { _, err := client.Jobs.Get(t.Context(), jobID); return err }, 3, nil},
+		"List":   {func() error { _, err := client.Jobs.List(t.Context()); return err }, 3, nil},
+		"Cancel": {func() error { return client.Jobs.Cancel(t.Context(), jobID) }, 3, []string{"nothing"}},
+		"Create": {func() error {
+			_, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{ImageID: "i", DestinationTenantID: "t"})
+			return err
+		}, 1, []string{"another job", "no status"}},
+	}
+	for operation, test := range calls {
+		for name, body := range bodies {
+			t.Run(operation+" "+name, func(t *testing.T) {
+				mock.RegisterNoResponder(httpmock.NewStringResponder(http.StatusAccepted, body))
+				err := test.call()
+				if slices.Contains(test.but, name) {
+					require.NoError(t, err)
+					return
+				}
+				require.ErrorContains(t, err, "the response is not the JSON expected")
+				failure := new(imagereplicator.Error)
+				require.ErrorAs(t, err, &failure)
+				require.Equal(t, test.attempts, failure.Attempts)
+				require.Equal(t, operation != "Create", imagereplicator.IsTransient(err))
+				if operation == "Create" {
+					require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
+					require.ErrorContains(t, err, "look for it with Jobs.List")
+				}
+			})
+		}
 	}
 }
 
 func TestList(t *testing.T) {
 	client, mock := mocked(t)
-	mock.RegisterResponder(http.MethodGet, jobsURL, answer(t, http.StatusOK, "list.json"))
+	mock.RegisterResponder(http.MethodGet, jobsURL, respond(t, http.StatusOK, "list.json"))
 	jobs, err := client.Jobs.List(t.Context())
 	require.NoError(t, err)
 	require.Len(t, jobs, 2)
@@ -224,19 +255,13 @@ func TestList(t *testing.T) {
 	require.Empty(t, jobs[1].SourceImageName)
 }
 
-func TestListForms(t *testing.T) {
-	for body, want := range map[string]int{`[]`: 0, `[null, {"job_id": "j"}]`: 1} {
+func TestListWithoutJobs(t *testing.T) {
+	for _, body := range []string{`[]`, `[null]`} {
 		client, mock := mocked(t)
 		mock.RegisterResponder(http.MethodGet, jobsURL, httpmock.NewStringResponder(http.StatusOK, body))
 		jobs, err := client.Jobs.List(t.Context())
 		require.NoError(t, err)
-		require.Len(t, jobs, want, body)
-	}
-	for _, body := range []string{`{"jobs": []}`, `null`} {
-		client, mock := mocked(t)
-		mock.RegisterResponder(http.MethodGet, jobsURL, httpmock.NewStringResponder(http.StatusOK, body))
-		_, err := client.Jobs.List(t.Context())
-		require.ErrorContains(t, err, "the answer is not the JSON expected")
+		require.Empty(t, jobs)
 	}
 }
 
@@ -245,14 +270,14 @@ func TestCancel(t *testing.T) {
 	mock.RegisterResponder(http.MethodDelete, jobURL, httpmock.NewStringResponder(http.StatusNoContent, ""))
 	require.NoError(t, client.Jobs.Cancel(t.Context(), jobID))
 
-	mock.RegisterResponder(http.MethodDelete, jobURL, answer(t, http.StatusConflict, "error_409_webob.json"))
+	mock.RegisterResponder(http.MethodDelete, jobURL, respond(t, http.StatusConflict, "error_409_webob.json"))
 	err := client.Jobs.Cancel(t.Context(), jobID)
 	require.ErrorIs(t, err, imagereplicator.ErrConflict)
 	require.ErrorContains(t, err, "only a job that is replicate_requested or replicating can be canceled")
 	require.Zero(t, mock.GetCallCountInfo()[http.MethodGet+" "+jobURL])
 }
 
-// A cancellation whose answer was lost is repeated, and refused because the
+// A cancellation whose response was lost is repeated, and refused because the
 // first one is under way.
 func TestCancelRepeated(t *testing.T) {
 	for status, accepted := range map[imagereplicator.Status]bool{
@@ -260,7 +285,7 @@ func TestCancelRepeated(t *testing.T) {
 	} {
 		client, mock := mocked(t)
 		mock.RegisterResponder(http.MethodDelete, jobURL,
-			httpmock.NewErrorResponder(io.ErrUnexpectedEOF).Then(answer(t, http.StatusConflict, "error_409_webob.json")))
+			httpmock.NewErrorResponder(io.ErrUnexpectedEOF).Then(respond(t, http.StatusConflict, "error_409_webob.json")))
 		mock.RegisterResponder(http.MethodGet, jobURL,
 			httpmock.NewJsonResponderOrPanic(http.StatusOK, imagereplicator.Job{ID: jobID, Status: status}))
 		err := client.Jobs.Cancel(t.Context(), jobID)
@@ -279,14 +304,20 @@ func FuzzJob(f *testing.F) {
 	f.Add(`{"job_id": 1, "status": true, "copy_progress": "1e3%"}`)
 	f.Add(`null`)
 	f.Fuzz(func(t *testing.T, data string) {
-		var job imagereplicator.Job
-		if json.Unmarshal([]byte(data), &job) != nil {
+		client, mock := mocked(t, imagereplicator.WithRetry(1, 0, 0))
+		mock.RegisterResponder(http.MethodGet, jobsURL, httpmock.NewStringResponder(http.StatusOK, "["+data+"]"))
+		jobs, err := client.Jobs.List(t.Context())
+		if err != nil {
 			return
 		}
-		again, err := json.Marshal(job)
-		require.NoError(t, err)
-		var same imagereplicator.Job
-		require.NoError(t, json.Unmarshal(again, &same))
-		require.Equal(t, job, same)
+		for _, job := range jobs {
+			require.NotEmpty(t, job.ID)
+			require.NotEmpty(t, job.Status)
+			again, err := json.Marshal(job)
+			require.NoError(t, err)
+			var same imagereplicator.Job
+			require.NoError(t, json.Unmarshal(again, &same))
+			require.Equal(t, *job, same)
+		}
 	})
 }

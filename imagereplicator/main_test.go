@@ -27,7 +27,7 @@ const (
 	token    = imagereplicatortest.Token
 )
 
-// mocked is a client whose requests go to the mock.
+// mocked returns a client whose requests go to the mock.
 func mocked(t *testing.T, opts ...imagereplicator.Option) (*imagereplicator.Client, *httpmock.MockTransport) {
 	t.Helper()
 	return mockedWith(t, imagereplicator.StaticToken(token), opts...)
@@ -52,8 +52,8 @@ func fixture(tb testing.TB, name string) string {
 	return string(data)
 }
 
-// answer is the fixture with that status, and the content type of its kind.
-func answer(tb testing.TB, status int, name string) httpmock.Responder {
+// respond returns the fixture with that status and the content type of its kind.
+func respond(tb testing.TB, status int, name string) httpmock.Responder {
 	tb.Helper()
 	contentType := map[string]string{
 		".json": "application/json; charset=UTF-8",
@@ -63,7 +63,7 @@ func answer(tb testing.TB, status int, name string) httpmock.Responder {
 	return httpmock.NewStringResponder(status, fixture(tb, name)).HeaderSet(http.Header{"Content-Type": {contentType}})
 }
 
-// quickly polls without waiting, where the clock does not matter.
+// quickly polls at short intervals, where the clock does not matter.
 func quickly() imagereplicator.WaitOption {
 	return imagereplicator.WithPollInterval(time.Millisecond, time.Millisecond)
 }
@@ -101,11 +101,16 @@ func TestNewRefuses(t *testing.T) {
 		{"base URL", endpoint, tokens, []imagereplicator.Option{imagereplicator.WithBaseURL("glance")}, "imagereplicator: WithBaseURL: must be absolute"},
 		{"user agent", endpoint, tokens, []imagereplicator.Option{imagereplicator.WithUserAgent("a\r\nb")}, "imagereplicator: WithUserAgent: must not contain control characters"},
 		{"retry", endpoint, tokens, []imagereplicator.Option{imagereplicator.WithRetry(0, 0, 0)}, "imagereplicator: WithRetry: maxAttempts must be at least 1, not 0"},
+		{"attempt timeout", endpoint, tokens, []imagereplicator.Option{imagereplicator.WithAttemptTimeout(-1)}, "imagereplicator: WithAttemptTimeout: must not be negative"},
+		{"outage limit", endpoint, tokens, []imagereplicator.Option{imagereplicator.WithOutageLimit(-1)}, "imagereplicator: WithOutageLimit: must not be negative"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			client, err := imagereplicator.New(test.endpoint, test.tokens, test.opts...)
 			require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
 			require.ErrorContains(t, err, test.want)
+			argument := new(imagereplicator.ArgumentError)
+			require.ErrorAs(t, err, &argument)
+			require.EqualError(t, err, "imagereplicator: "+argument.Field+": "+argument.Problem)
 			require.NotContains(t, err.Error(), "secret")
 			require.Nil(t, client)
 		})
@@ -118,9 +123,10 @@ func TestOptions(t *testing.T) {
 	mock.RegisterResponder(http.MethodGet, "http://proxy.example.com/glance/v2/extension/image_replicator/jobs",
 		func(r *http.Request) (*http.Response, error) {
 			got = r
-			return answer(t, http.StatusOK, "list.json")(r)
+			return respond(t, http.StatusOK, "list.json")(r)
 		})
 	client, err := imagereplicator.New(endpoint, imagereplicator.StaticToken(token),
+		nil, // skipped
 		imagereplicator.WithBaseURL("http://proxy.example.com/glance/"),
 		imagereplicator.WithInsecureHTTP(),
 		imagereplicator.WithUserAgent("farm/1.0"),

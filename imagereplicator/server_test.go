@@ -18,7 +18,7 @@ func toDestination() *imagereplicator.CreateJobRequest {
 	}
 }
 
-// found are the jobs for the request, as the docs say to look for them.
+// found returns the jobs of the request, as the docs say to find them.
 func found(t *testing.T, client *imagereplicator.Client, req *imagereplicator.CreateJobRequest) []*imagereplicator.Job {
 	t.Helper()
 	jobs, err := client.Jobs.List(t.Context())
@@ -37,11 +37,11 @@ func TestCreateIsNotRepeated(t *testing.T) {
 		fault imagereplicatortest.Fault
 		jobs  int
 	}{
-		"answer lost":           {imagereplicatortest.Fault{Drop: imagereplicatortest.DropAfter}, 1},
-		"answer cut":            {imagereplicatortest.Fault{Truncate: true}, 1},
-		"half an answer":        {imagereplicatortest.Fault{CutJSON: true}, 1},
+		"response lost":         {imagereplicatortest.Fault{Drop: imagereplicatortest.DropAfter}, 1},
+		"response cut":          {imagereplicatortest.Fault{Truncate: true}, 1},
+		"half of a response":    {imagereplicatortest.Fault{CutJSON: true}, 1},
 		"gateway gave up":       {imagereplicatortest.Fault{Status: http.StatusGatewayTimeout, Process: true}, 1},
-		"a page for an answer":  {imagereplicatortest.Fault{ContentType: "text/html", Body: "<p>Welcome"}, 1},
+		"a page of a proxy":     {imagereplicatortest.Fault{ContentType: "text/html", Body: "<p>Welcome"}, 1},
 		"connection lost early": {imagereplicatortest.Fault{Drop: imagereplicatortest.DropBefore}, 0},
 		"service unavailable":   {imagereplicatortest.Fault{Status: http.StatusServiceUnavailable}, 0},
 	} {
@@ -80,7 +80,7 @@ func TestCreateIsRepeatedWhenNothingHappened(t *testing.T) {
 	require.Equal(t, id, found(t, client, toDestination())[0].ID)
 }
 
-func TestCancelWhoseAnswerIsLost(t *testing.T) {
+func TestCancelWhoseResponseIsLost(t *testing.T) {
 	server := imagereplicatortest.NewServer()
 	defer server.Close()
 	transport := &http.Transport{}
@@ -94,7 +94,7 @@ func TestCancelWhoseAnswerIsLost(t *testing.T) {
 	require.Equal(t, 1, server.Processed(imagereplicatortest.OpCancel))
 }
 
-func TestDocumentedAnswers(t *testing.T) {
+func TestDocumentedResponses(t *testing.T) {
 	server := imagereplicatortest.NewServer()
 	defer server.Close()
 	transport := &http.Transport{}

@@ -13,10 +13,10 @@ import (
 // after [JobsService.Cancel] that is the end to expect, unless the copy was
 // complete first.
 //
-// Wait runs until ctx ends. It rides out transient failures for the outage
+// Wait runs until ctx is done. It rides out transient failures for the outage
 // limit, see [WithOutageLimit], and a job that the service does not know for
-// half a minute. When it gives up, the error has the last status known, and the
-// state, if any was seen, is returned with it.
+// half a minute, so that it can follow Create. An error has the last status
+// known, and comes with the last state seen, nil if there was none.
 func (s *JobsService) Wait(ctx context.Context, jobID string, opts ...WaitOption) (*Job, error) {
 	job, err := s.job(jobID, opts)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// inMemory is a server that a client in a synctest bubble can reach.
+// inMemory returns a server that a client in a synctest bubble can reach.
 func inMemory(t *testing.T, opts ...imagereplicatortest.Option) (*imagereplicatortest.Server, imagereplicator.Option) {
 	t.Helper()
 	listener := emulator.NewPipeListener()
@@ -56,7 +56,7 @@ func TestWait(t *testing.T) {
 }
 
 // In the documented example a job is still cancel_requested 122 seconds after
-// that was asked for.
+// the cancellation was requested.
 func TestWaitForACancellation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(time.Hour), imagereplicatortest.WithCancelLag(5*time.Minute))
@@ -144,7 +144,7 @@ func TestWaitObeysRetryAfter(t *testing.T) {
 	})
 }
 
-func TestWaitRidesOutTemporaryFailures(t *testing.T) {
+func TestWaitRidesOutTransientFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(time.Minute))
 		client := server.Client(overPipe)
@@ -163,8 +163,8 @@ func TestWaitRidesOutTemporaryFailures(t *testing.T) {
 	})
 }
 
-// An outage is gone through by as many as wait, though the retries of the
-// client are soon used up.
+// However many wait, all ride out an outage, although the retry budget of their
+// client is soon used up.
 func TestWaitThroughAnOutage(t *testing.T) {
 	const jobs = 200
 	synctest.Test(t, func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestWaitThroughAnOutage(t *testing.T) {
 		<-time.After(time.Minute)
 		before := server.Count(imagereplicatortest.OpGet)
 		<-time.After(time.Minute)
-		require.Less(t, server.Count(imagereplicatortest.OpGet)-before, jobs*60/7, "looks go on at their pace")
+		require.Less(t, server.Count(imagereplicatortest.OpGet)-before, jobs*60/7, "polls go on at their pace")
 		server.ClearFaults()
 		waiting.Wait()
 		for i := range ids {
@@ -193,29 +193,63 @@ func TestWaitThroughAnOutage(t *testing.T) {
 	})
 }
 
-func TestWaitErrors(t *testing.T) {
-	client, mock := mocked(t)
-	mock.RegisterResponder(http.MethodGet, jobURL, answer(t, http.StatusNotFound, "error_404_webob.json"))
-	job, err := client.Jobs.Wait(t.Context(), jobID)
-	require.ErrorIs(t, err, imagereplicator.ErrNotFound)
-	require.ErrorContains(t, err, "waiting for job "+jobID+", no status seen")
-	require.Nil(t, job)
+// From the first poll on, an outage is ridden out for its limit, and then named.
+func TestWaitEndsAfterTheOutageLimit(t *testing.T) {
+	for limit, opts := range map[time.Duration][]imagereplicator.Option{
+		5 * time.Minute: nil,
+		time.Minute:     {imagereplicator.WithOutageLimit(time.Minute)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, mock := mocked(t, opts...)
+			mock.RegisterResponder(http.MethodGet, jobURL, httpmock.NewStringResponder(http.StatusServiceUnavailable, ""))
+			start := time.Now()
+			_, err := client.Jobs.Wait(t.Context(), jobID)
+			require.ErrorIs(t, err, imagereplicator.ErrServer)
+			require.True(t, imagereplicator.IsTransient(err))
+			require.Equal(t, limit, time.Since(start))
+		})
+	}
+}
 
-	mock.RegisterResponder(http.MethodGet, jobURL,
-		answer(t, http.StatusOK, "job_execution_example.json").Then(answer(t, http.StatusNotFound, "error_404_webob.json")))
-	job, err = client.Jobs.Wait(t.Context(), jobID, quickly())
-	require.ErrorIs(t, err, imagereplicator.ErrNotFound)
-	require.ErrorContains(t, err, `last status "cancel_requested"`)
-	require.Equal(t, executionExample(), *job)
+// A job that the service does not know may have been created just now, and one
+// that it knew may be missing from a replica: both have half a minute.
+func TestWaitForAnUnknownJob(t *testing.T) {
+	unknown := respond(t, http.StatusNotFound, "error_404_webob.json")
+	synctest.Test(t, func(t *testing.T) {
+		client, mock := mocked(t)
+		mock.RegisterResponder(http.MethodGet, jobURL, unknown)
+		start := time.Now()
+		job, err := client.Jobs.Wait(t.Context(), jobID)
+		require.ErrorIs(t, err, imagereplicator.ErrNotFound)
+		require.ErrorContains(t, err, "waiting for job "+jobID+", no status seen")
+		require.Nil(t, job)
+		require.Equal(t, 30*time.Second, time.Since(start))
 
+		start = time.Now()
+		mock.RegisterResponder(http.MethodGet, jobURL, respond(t, http.StatusOK, "job_execution_example.json").Then(unknown))
+		job, err = client.Jobs.Wait(t.Context(), jobID)
+		require.ErrorIs(t, err, imagereplicator.ErrNotFound)
+		require.ErrorContains(t, err, `last status "cancel_requested"`)
+		require.Equal(t, executionExample(), *job)
+		require.InDelta(t, 30*time.Second, time.Since(start), float64(2*time.Second))
+
+		mock.RegisterResponder(http.MethodGet, jobURL, unknown.Times(3).
+			Then(httpmock.NewJsonResponderOrPanic(http.StatusOK, imagereplicator.Job{ID: jobID, Status: imagereplicator.StatusReplicated})))
+		_, err = client.Jobs.Wait(t.Context(), jobID)
+		require.NoError(t, err)
+	})
+}
+
+func TestWaitAfterItsContextEnded(t *testing.T) {
+	client, _ := mocked(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the operator went home"))
-	_, err = client.Jobs.Wait(ctx, jobID)
+	_, err := client.Jobs.Wait(ctx, jobID)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "the operator went home")
 }
 
-func TestWatchYieldsChangesAlone(t *testing.T) {
+func TestWatchYieldsChangesOnly(t *testing.T) {
 	client, mock := mocked(t)
 	state := func(status imagereplicator.Status, progress int64) httpmock.Responder {
 		return httpmock.NewJsonResponderOrPanic(http.StatusOK, imagereplicator.Job{ID: jobID, Status: status, CopyProgress: progress})
@@ -240,13 +274,12 @@ func TestWatchYieldsChangesAlone(t *testing.T) {
 }
 
 // A thousand jobs awaited at once by one client, over 64 connections, while the
-// token first ends by the clock and the next one is refused all of a sudden.
+// first token expires and the next one is revoked.
 func TestWaitForAThousand(t *testing.T) {
 	const jobs = 1000
 	synctest.Test(t, func(t *testing.T) {
 		server, overPipe := inMemory(t,
-			imagereplicatortest.WithJobTime(80*time.Second), imagereplicatortest.WithTokenLifetime(50*time.Second),
-			imagereplicatortest.WithRequestLogLimit(100)) // the memory measured is the client's
+			imagereplicatortest.WithJobTime(80*time.Second), imagereplicatortest.WithTokenLifetime(50*time.Second))
 		client := server.Client(overPipe)
 		ids := make([]string, jobs)
 		for i := range ids {
@@ -275,7 +308,7 @@ func TestWaitForAThousand(t *testing.T) {
 			return server.Count(imagereplicatortest.OpGet) - server.Processed(imagereplicatortest.OpGet)
 		}
 		require.Equal(t, 2, server.TokensIssued())
-		require.Zero(t, refused(), "the token was replaced before its end")
+		require.Zero(t, refused(), "the token was replaced before it expired")
 
 		server.ExpireTokens()
 		waiting.Wait()
@@ -289,7 +322,7 @@ func TestWaitForAThousand(t *testing.T) {
 	})
 }
 
-// memory is what is in use, stacks included.
+// memory returns what is in use, stacks included.
 func memory() int64 {
 	runtime.GC()
 	var m runtime.MemStats

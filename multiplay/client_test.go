@@ -13,7 +13,7 @@ import (
 )
 
 func TestNewChecksItsArguments(t *testing.T) {
-	for want, try := range map[string]func() (*multiplay.Client, error){
+	for want, create := range map[string]func() (*multiplay.Client, error){
 		"New: accountServiceID: must be positive": func() (*multiplay.Client, error) { return multiplay.New(0, "a", "b") },
 		"New: accessKey: must not be empty":       func() (*multiplay.Client, error) { return multiplay.New(1, "", "b") },
 		"New: accessKey: must not contain a colon, which ends it in Basic authentication": func() (*multiplay.Client, error) {
@@ -26,11 +26,17 @@ func TestNewChecksItsArguments(t *testing.T) {
 		"WithRetry: maxAttempts must be at least 1, not 0": func() (*multiplay.Client, error) {
 			return multiplay.New(1, accessKey, secretKey, multiplay.WithRetry(0, 0, 0))
 		},
+		"WithOutageLimit: must not be negative": func() (*multiplay.Client, error) {
+			return multiplay.New(1, accessKey, secretKey, multiplay.WithOutageLimit(-1))
+		},
+		"WithAttemptTimeout: must not be negative": func() (*multiplay.Client, error) {
+			return multiplay.New(1, accessKey, secretKey, nil, multiplay.WithAttemptTimeout(-1))
+		},
 		"WithUserAgent: must not contain control characters": func() (*multiplay.Client, error) {
 			return multiplay.New(1, accessKey, secretKey, multiplay.WithUserAgent("a\nb"))
 		},
 	} {
-		client, err := try()
+		client, err := create()
 		require.Nil(t, client)
 		show(err)
 		require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
@@ -43,7 +49,7 @@ func TestOptions(t *testing.T) {
 		multiplay.WithBaseURL("http://api.example/below/"), multiplay.WithInsecureHTTP(), multiplay.WithUserAgent("farm/1"))
 	mock.RegisterResponder("GET", "http://api.example/below/cfp/v1/imageinstall/status", func(r *http.Request) (*http.Response, error) {
 		require.True(t, strings.HasPrefix(r.Header.Get("User-Agent"), "farm/1 imagejobs-go/"))
-		return answerWith(`{"installs":[]}`)(r)
+		return respondWith(`{"installs":[]}`)(r)
 	})
 	_, err := client.ImageInstalls.List(t.Context())
 	require.NoError(t, err)
@@ -52,12 +58,12 @@ func TestOptions(t *testing.T) {
 	show(*client.ImageUpdates)
 }
 
-// badArguments calls every method with ids and requests that cannot be.
+// Every method refuses ids and requests that cannot be.
 func TestBadArgumentsSendNothing(t *testing.T) {
 	client, mock := mockClient(t)
 	ctx := t.Context()
-	source := multiplay.S3Source{AccessKey: s3Access, SecretKey: s3Secret}
-	for want, try := range map[string]func() error{
+	source := multiplay.S3Source{AccessKey: s3Key(), SecretKey: s3SecretKey()}
+	for want, call := range map[string]func() error{
 		"CreateImageUpdateRequest: must not be nil": func() error { _, err := client.ImageUpdates.Create(ctx, nil); return err },
 		"CreateImageUpdateRequest.ImageID: must be positive": func() error {
 			_, err := client.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{MachineID: 1, Description: "x"})
@@ -73,6 +79,12 @@ func TestBadArgumentsSendNothing(t *testing.T) {
 		},
 		"S3Source.Bucket: must not be empty": func() error {
 			_, err := client.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{ImageID: 1, MachineID: 1, Description: "x", Source: source})
+			return err
+		},
+		"Source: must not be a nil pointer": func() error {
+			_, err := client.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
+				ImageID: 1, MachineID: 1, Description: "x", Source: (*multiplay.S3Source)(nil),
+			})
 			return err
 		},
 		"ImageUpdates.Status: updateID: must be positive": func() error { _, err := client.ImageUpdates.Status(ctx, 0); return err },
@@ -97,8 +109,9 @@ func TestBadArgumentsSendNothing(t *testing.T) {
 		"ImageVersions.Status: imageVersionID: must be positive": func() error { _, err := client.ImageVersions.Status(ctx, 0); return err },
 		"Images.WatchRollout: imageVersionID: must be positive":  func() error { _, err := client.Images.WaitRollout(ctx, 1, 0); return err },
 	} {
-		err := try()
-		show(err)
+		err := call()
+		field, problem, _ := strings.Cut(want, ": must ")
+		require.Equal(t, &multiplay.ArgumentError{Field: field, Problem: "must " + problem}, requireAs[*multiplay.ArgumentError](t, err))
 		require.ErrorIs(t, err, multiplay.ErrInvalidArgument, want)
 		require.EqualError(t, err, "multiplay: "+want)
 	}

@@ -24,8 +24,9 @@ func ExampleClient_Release() {
 		ImageID:     1249,
 		MachineID:   95394,
 		Description: "build 42",
-		Source:      multiplay.S3Source{AccessKey: "key", SecretKey: "secret", Bucket: "builds", Folder: "server/42"},
+		Source:      multiplay.S3Source{AccessKey: multiplay.NewSecret("key"), SecretKey: multiplay.NewSecret("secret"), Bucket: "builds", Folder: "server/42"},
 		Restart:     true,
+		InstallNow:  true,
 		OnEvent: func(e multiplay.ReleaseEvent) {
 			if e.Job != nil && e.Job.State == multiplay.JobCompleted {
 				fmt.Println(e.Step, "completed")
@@ -53,6 +54,7 @@ func ExampleReleaseError() {
 
 	request := &multiplay.ReleaseRequest{
 		ImageID: 1249, MachineID: 95394, Description: "build 42", Source: multiplay.SteamSource{AppID: 740},
+		InstallNow: true,
 	}
 	_, err := client.Release(context.Background(), request)
 	fmt.Println(err)
@@ -120,7 +122,13 @@ func ExampleImageUpdatesService_Watch() {
 
 // A source prints without its credentials.
 func ExampleS3Source() {
-	source := multiplay.S3Source{AccessKey: "AKIAEXAMPLE", SecretKey: "wJalr/XUtn", Bucket: "builds", Folder: "server/42", Region: "us-east-1"}
+	source := multiplay.S3Source{
+		AccessKey: multiplay.NewSecret("AKIAEXAMPLE"),
+		SecretKey: multiplay.NewSecret("wJalr/XUtn"),
+		Bucket:    "builds",
+		Folder:    "server/42",
+	}
 	fmt.Printf("%+v\n", source)
-	// Output: s3://REDACTED:REDACTED@builds/server/42/?region=us-east-1
+	// Output:
+	// {AccessKey:REDACTED SecretKey:REDACTED Bucket:builds Folder:server/42 Region: Handlers:0 RequestTimeout:0s}
 }

@@ -7,81 +7,70 @@ import (
 	"iter"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/internal/lenient"
 	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // ImageDiffsService makes image diffs: jobs that compare what is on a build
-// machine with the image's latest version. It is Client.ImageDiffs.
+// machine with the image's latest version. Get it from [Client.ImageDiffs].
 type ImageDiffsService struct{ client *caller }
 
-// ImageDiffStatus is an image diff and its job. Source: "Image diff status".
+// ImageDiffStatus is an image diff and its job.
+//
+// Source: [Image diff status].
+//
+// [Image diff status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-diff-status
 type ImageDiffStatus struct {
+	// DiffID is what [ImageDiffsService.Create] returned.
 	DiffID int64 `json:"diffid"`
 	Job
 
-	// Added, Modified and Removed are the files that differ, by path. They are
-	// complete once the diff is, for a status asked for with Info. What the
-	// documents say about a file beside its path is not public: it is kept as
-	// JSON.
-	Added    map[string]json.RawMessage `json:"added,omitempty"`
+	// Added has the files that are new, by path, if Info was asked for. It is
+	// complete once the diff is. What the page says about a file beside its path
+	// is not public: it is kept as JSON.
+	Added map[string]json.RawMessage `json:"added,omitempty"`
+	// Modified has the files that changed, like Added.
 	Modified map[string]json.RawMessage `json:"modified,omitempty"`
-	Removed  map[string]json.RawMessage `json:"removed,omitempty"`
-	// Game, Machine and Image are JSON objects whose fields are not public;
-	// nil without Info.
-	Game    json.RawMessage `json:"game,omitempty"`
+	// Removed has the files that are gone, like Added.
+	Removed map[string]json.RawMessage `json:"removed,omitempty"`
+	// Game is a JSON object whose fields are not public; nil without Info.
+	Game json.RawMessage `json:"game,omitempty"`
+	// Machine is a JSON object whose fields are not public; nil without Info.
 	Machine json.RawMessage `json:"machine,omitempty"`
-	Image   json.RawMessage `json:"image,omitempty"`
+	// Image is a JSON object whose fields are not public; nil without Info.
+	Image json.RawMessage `json:"image,omitempty"`
 }
 
-// Empty tells whether no file differs. Ask it of a completed diff's status
+// Empty reports whether no file differs. Ask it of a completed diff's status
 // with Info.
 func (s *ImageDiffStatus) Empty() bool {
 	return len(s.Added) == 0 && len(s.Modified) == 0 && len(s.Removed) == 0
 }
 
-type wireDiffStatus struct {
-	DiffID lenient.Int `json:"diffid"`
-	wireStatus
-	Added    wireFiles       `json:"added"`
-	Modified wireFiles       `json:"modified"`
-	Removed  wireFiles       `json:"removed"`
-	Game     json.RawMessage `json:"game"`
-	Machine  json.RawMessage `json:"machine"`
-	Image    json.RawMessage `json:"image"`
-}
-
-type wireFiles = lenient.Map[json.RawMessage]
-
-func (w *wireDiffStatus) status() *ImageDiffStatus {
-	return &ImageDiffStatus{
-		DiffID: int64(w.DiffID), Job: w.job(),
-		Added: w.Added, Modified: w.Modified, Removed: w.Removed,
-		Game: w.Game, Machine: w.Machine, Image: w.Image,
-	}
-}
-
-// UnmarshalJSON accepts the job's fields in every form of the documents, and
-// an empty array for no files.
-func (s *ImageDiffStatus) UnmarshalJSON(data []byte) error {
-	var w wireDiffStatus
-	if err := json.Unmarshal(data, &w); err != nil {
-		return err
-	}
-	*s = *w.status()
-	return nil
-}
-
-// CreateImageDiffRequest says what to compare.
+// CreateImageDiffRequest names what to compare.
+//
+// Source: [Image diff create].
+//
+// [Image diff create]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-diff-create
 type CreateImageDiffRequest struct {
-	// ImageID is the game image whose latest version is one side, MachineID the
-	// build machine that is the other. Both required.
-	ImageID   int64
+	// ImageID is the game image whose latest version is one side. Required.
+	ImageID int64
+	// MachineID is the build machine that is the other side. Required.
 	MachineID int64
-	// DiffID runs this diff again, which must have completed or failed. 0 makes
-	// a new one.
+	// DiffID re-runs an existing diff, which must have completed or failed; 0
+	// creates one.
 	DiffID int64
+}
+
+func (r *CreateImageDiffRequest) check() error {
+	const name = "CreateImageDiffRequest"
+	switch {
+	case r == nil:
+		return invalid(name, "must not be nil")
+	case r.DiffID < 0:
+		return invalid(name+".DiffID", "must not be negative")
+	}
+	return cmp.Or(checkID(name+".ImageID", r.ImageID), checkID(name+".MachineID", r.MachineID))
 }
 
 type createImageDiffQuery struct {
@@ -93,34 +82,35 @@ type createImageDiffQuery struct {
 }
 
 // Create starts an image diff, which locks the image until a version is made
-// of it or it is rejected. It is carried out at most once: when ErrAmbiguous
-// matches the error, Images.Options tells whether a diff holds the image now.
-// An *ImageLockedError is an outstanding diff that has to go first.
+// of it or it is rejected. It is carried out at most once: if the error matches
+// [ErrAmbiguous], there may be a diff, which [ImagesService.Options] shows.
+// Create returns an [*ImageLockedError] while another diff locks the image.
 //
-// Source: "Image diff create", GET /cfp/v1/imagediff/create.
+// Source: [Image diff create].
+//
+// [Image diff create]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-diff-create
 func (s *ImageDiffsService) Create(ctx context.Context, req *CreateImageDiffRequest) (*ImageDiffStatus, error) {
-	const field = "CreateImageDiffRequest"
-	if req == nil {
-		return nil, transport.Invalid(pkg, field, "must not be nil")
-	}
-	if err := cmp.Or(checkID(field+".ImageID", req.ImageID), checkID(field+".MachineID", req.MachineID)); err != nil {
+	if err := req.check(); err != nil {
 		return nil, err
 	}
-	if req.DiffID < 0 {
-		return nil, transport.Invalid(pkg, field+".DiffID", "must not be negative")
-	}
-	call := change("ImageDiffs.Create", []string{"cfp", "v1", "imagediff", "create"}, createImageDiffQuery{
+	call := s.client.changeCall(opDiffCreate, createPath("imagediff"), createImageDiffQuery{
 		account:   s.client.account,
 		ImageID:   req.ImageID,
 		MachineID: req.MachineID,
 		DiffID:    req.DiffID,
 	})
-	call.Check = checkCreated("diffid")
-	status, _, err := transport.Do[ImageDiffStatus](ctx, s.client.Client, call)
+	status, _, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*ImageDiffStatus, error) {
+		return receiveJob(s.client, r, false, func(d *ImageDiffStatus) string {
+			if req.DiffID != 0 && d.DiffID != req.DiffID {
+				return "it is not about the diff that was to run again"
+			}
+			return newJobProblem("diffid", d.DiffID)
+		})
+	})
 	return status, err
 }
 
-// ImageDiffStatusOptions says how much Status tells.
+// ImageDiffStatusOptions chooses what [ImageDiffsService.Status] returns.
 type ImageDiffStatusOptions struct {
 	// Info asks for the game, machine and image, and the files that differ.
 	Info bool
@@ -132,50 +122,53 @@ type imageDiffStatusQuery struct {
 	Info bool `url:"diff_info,int,omitempty"`
 }
 
-// Status looks at an image diff. nil options ask for the job alone.
+// Status returns the image diff and its job. nil options ask for the job alone.
 //
-// Source: "Image diff status", GET /cfp/v1/imagediff/{diffid}/status.
+// Source: [Image diff status].
+//
+// [Image diff status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-diff-status
 func (s *ImageDiffsService) Status(ctx context.Context, diffID int64, opts *ImageDiffStatusOptions) (*ImageDiffStatus, error) {
-	status, _, err := s.status(ctx, diffID, opts)
+	status, _, err := s.status(ctx, diffID, opts != nil && opts.Info)
 	return status, err
 }
 
-func (s *ImageDiffsService) status(ctx context.Context, diffID int64, opts *ImageDiffStatusOptions) (*ImageDiffStatus, time.Duration, error) {
-	query := imageDiffStatusQuery{account: s.client.account}
-	if opts != nil {
-		query.Info = opts.Info
-	}
-	call := read("ImageDiffs.Status", on("imagediff", diffID, "status"), query)
-	call.Check = checkStatus
-	return s.one(ctx, diffID, call)
+// status also returns how long the service asks to wait before the next poll.
+func (s *ImageDiffsService) status(ctx context.Context, diffID int64, info bool) (*ImageDiffStatus, time.Duration, error) {
+	call := s.client.readCall(opDiffStatus, actionPath("imagediff", diffID, "status"), imageDiffStatusQuery{s.client.account, info})
+	return s.send(ctx, diffID, call, info)
 }
 
 // Retry runs an image diff again that has completed or failed, under the same
-// id. It is carried out at most once; when ErrAmbiguous matches the error,
-// Status tells.
+// id. It is carried out at most once; if the error matches [ErrAmbiguous],
+// Status shows whether the job runs.
 //
-// Source: "Image diff retry", GET /cfp/v1/imagediff/{diffid}/retry.
+// Source: [Image diff retry].
+//
+// [Image diff retry]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-diff-retry
 func (s *ImageDiffsService) Retry(ctx context.Context, diffID int64) (*ImageDiffStatus, error) {
-	call := change("ImageDiffs.Retry", on("imagediff", diffID, "retry"), s.client.accountQuery)
-	status, _, err := s.one(ctx, diffID, call)
+	call := s.client.changeCall(opDiffRetry, actionPath("imagediff", diffID, "retry"), s.client.accountQuery)
+	status, _, err := s.send(ctx, diffID, call, false)
 	return status, err
 }
 
-// one sends a call about one diff.
-func (s *ImageDiffsService) one(ctx context.Context, diffID int64, call *transport.Call) (*ImageDiffStatus, time.Duration, error) {
+// send sends a call about one diff.
+func (s *ImageDiffsService) send(ctx context.Context, diffID int64, call *transport.Call, info bool) (*ImageDiffStatus, time.Duration, error) {
 	if err := checkID(call.Operation+": diffID", diffID); err != nil {
 		return nil, 0, err
 	}
-	answer, resp, err := transport.Do[wireDiffStatus](ctx, s.client.Client, call)
-	if err != nil {
-		return nil, resp.RetryAfter(), err
-	}
-	status := answer.status()
-	status.DiffID = cmp.Or(status.DiffID, diffID)
-	return status, resp.RetryAfter(), nil
+	status, resp, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*ImageDiffStatus, error) {
+		return receiveJob(s.client, r, call.Repeat == transport.Safe, func(d *ImageDiffStatus) string {
+			// To say nothing about files is not the same as to say that none differ.
+			if info && d.State == JobCompleted && d.Empty() && !has(r, "added", "modified", "removed", "game", "machine", "image") {
+				return "it has no added, modified and removed"
+			}
+			return jobProblem("diffid", &d.DiffID, diffID, d.State)
+		})
+	})
+	return status, resp.RetryAfter(), err
 }
 
-// RejectImageDiffOptions says what else happens to a rejected diff.
+// RejectImageDiffOptions chooses what else happens to a rejected diff.
 type RejectImageDiffOptions struct {
 	// Reinstall puts the image's latest version back onto the build machine.
 	Reinstall bool
@@ -187,69 +180,74 @@ type rejectImageDiffQuery struct {
 	Reinstall bool `url:"reinstall,int"`
 }
 
-// ImageDiffRejection is a rejected diff. Source: "Image diff reject".
+// ImageDiffRejection is a rejected diff.
+//
+// Source: [Image diff reject].
+//
+// [Image diff reject]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-diff-reject
 type ImageDiffRejection struct {
+	// DiffID is the rejected diff.
 	DiffID int64 `json:"diffid"`
-	// UninstallJobID and Job are the job that puts the machine back, with
-	// Reinstall; 0 and empty otherwise.
+	// UninstallJobID is the job that puts the machine back, with Reinstall; 0
+	// otherwise.
 	UninstallJobID int64 `json:"uninstalljobid,omitempty"`
+	// Job is that job; empty otherwise.
 	Job
 }
 
-// UnmarshalJSON accepts the job's fields in every form of the documents.
-func (r *ImageDiffRejection) UnmarshalJSON(data []byte) error {
-	var w struct {
-		DiffID         lenient.Int `json:"diffid"`
-		UninstallJobID lenient.Int `json:"uninstalljobid"`
-		wireJob
-	}
-	if err := json.Unmarshal(data, &w); err != nil {
-		return err
-	}
-	*r = ImageDiffRejection{DiffID: int64(w.DiffID), UninstallJobID: int64(w.UninstallJobID), Job: w.job()}
-	return nil
-}
-
-// Reject discards an image diff that has completed or failed, and so unlocks
-// its image. nil options leave the files on the build machine. It is carried out
-// at most once.
+// Reject discards an image diff that has completed or failed and so unlocks its
+// image. nil options leave the files on the build machine. It is carried out at
+// most once; if the error matches [ErrAmbiguous], [ImagesService.Options] shows
+// whether the diff still locks the image.
 //
-// Source: "Image diff reject", GET /cfp/v1/imagediff/{diffid}/reject.
+// Source: [Image diff reject].
+//
+// [Image diff reject]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-diff-reject
 func (s *ImageDiffsService) Reject(ctx context.Context, diffID int64, opts *RejectImageDiffOptions) (*ImageDiffRejection, error) {
-	if err := checkID("ImageDiffs.Reject: diffID", diffID); err != nil {
+	if err := checkID(opDiffReject+": diffID", diffID); err != nil {
 		return nil, err
 	}
-	query := rejectImageDiffQuery{account: s.client.account}
-	if opts != nil {
-		query.Reinstall = opts.Reinstall
-	}
-	call := change("ImageDiffs.Reject", on("imagediff", diffID, "reject"), query)
-	rejection, _, err := transport.Do[ImageDiffRejection](ctx, s.client.Client, call)
-	if err != nil {
-		return nil, err
-	}
-	rejection.DiffID = cmp.Or(rejection.DiffID, diffID)
-	return rejection, nil
+	call := s.client.changeCall(opDiffReject, actionPath("imagediff", diffID, "reject"),
+		rejectImageDiffQuery{s.client.account, opts != nil && opts.Reinstall})
+	rejection, _, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*ImageDiffRejection, error) {
+		return receiveJob(s.client, r, false, func(j *ImageDiffRejection) string {
+			if j.DiffID == 0 && j.UninstallJobID > 0 {
+				j.DiffID = diffID // as documented
+			}
+			if j.DiffID != diffID {
+				return "it does not name the diff"
+			}
+			return ""
+		})
+	})
+	return rejection, err
 }
 
-// Wait polls an image diff until it has ended, and returns the last status
-// seen, which is nil when none was and never has the files: ask Status for
-// them. A diff that did not complete is a *StateError; a context that ended is
-// an error that says how far the diff was and matches the context's.
+// Wait polls the image diff until it has ended and returns its last status,
+// which never has the files: ask [ImageDiffsService.Status] for them. A nil
+// error means completed. A diff that failed or was squashed is a [*StateError].
+//
+// Wait runs until ctx ends. It rides out transient failures for the outage
+// limit, see [WithOutageLimit], and a diff that the service does not know for
+// half a minute. When it gives up, the error has the last state known, and the
+// status, if any was seen, is returned with it.
 func (s *ImageDiffsService) Wait(ctx context.Context, diffID int64, opts ...WaitOption) (*ImageDiffStatus, error) {
-	return poll.Wait(ctx, s.job(diffID), opts)
+	job, err := s.follow(diffID, opts)
+	return wait(ctx, job, err)
 }
 
-// Watch polls an image diff until it has ended, and yields its first status
-// and each that differs from the one before. A diff that did not complete
-// yields its last status and then a *StateError. Any error ends the sequence;
-// it comes with the last status seen, which is nil when there was none.
+// Watch polls the image diff and yields its status, then again whenever it has
+// changed, and ends with the job. A diff that failed or was squashed yields its
+// last status and then a [*StateError]. Any error ends the sequence; it comes
+// with the last status seen, nil if there was none. Failures are ridden out as
+// by [ImageDiffsService.Wait].
 func (s *ImageDiffsService) Watch(ctx context.Context, diffID int64, opts ...WaitOption) iter.Seq2[*ImageDiffStatus, error] {
-	return poll.Watch(ctx, s.job(diffID), opts)
+	job, err := s.follow(diffID, opts)
+	return watch(ctx, job, err)
 }
 
-func (s *ImageDiffsService) job(diffID int64) *poll.Job[*ImageDiffStatus] {
-	return follow("image diff", diffID, func(ctx context.Context, id int64) (*ImageDiffStatus, time.Duration, error) {
-		return s.status(ctx, id, nil)
+func (s *ImageDiffsService) follow(diffID int64, opts []WaitOption) (*poll.Job[*ImageDiffStatus], error) {
+	return follow(s.client, "image diff", diffID, opts, func(ctx context.Context, id int64) (*ImageDiffStatus, time.Duration, error) {
+		return s.status(ctx, id, false)
 	})
 }

@@ -84,11 +84,36 @@ func TestEmptyDiff(t *testing.T) {
 	for _, files := range []string{
 		``, `,"added":[],"modified":[],"removed":[]`, `,"added":{},"modified":{},"removed":{}`, `,"added":null,"modified":null`,
 	} {
-		var diff multiplay.ImageDiffStatus
-		require.NoError(t, json.Unmarshal([]byte(`{"jobstatename":"Completed"`+files+`}`), &diff))
-		require.True(t, diff.Empty(), files)
+		require.True(t, diffWith(t, `{"jobstatename":"Completed"`+files+`}`).Empty(), files)
 	}
-	var diff multiplay.ImageDiffStatus
-	require.NoError(t, json.Unmarshal([]byte(`{"removed":{"a":null}}`), &diff))
-	require.False(t, diff.Empty())
+	require.False(t, diffWith(t, `{"jobstatename":"Completed","removed":{"a":null}}`).Empty())
+}
+
+func diffWith(t *testing.T, body string) *multiplay.ImageDiffStatus {
+	t.Helper()
+	client, mock := mockClient(t)
+	mock.RegisterNoResponder(respondWith(body))
+	diff, err := client.ImageDiffs.Status(t.Context(), 5, nil)
+	require.NoError(t, err)
+	return diff
+}
+
+// A version of an empty diff has to be a full one, so that there are no files
+// is believed only of a response that says so.
+func TestCompletedDiffWithoutFilesIsNotBelieved(t *testing.T) {
+	client, mock := mockClient(t)
+	status := func(body string) error {
+		mock.RegisterNoResponder(respondWith(body))
+		_, err := client.ImageDiffs.Status(t.Context(), 5, &multiplay.ImageDiffStatusOptions{Info: true})
+		return err
+	}
+	err := status(`{"diffid":5,"jobstatename":"Completed"}`)
+	require.True(t, multiplay.IsTransient(err))
+	require.Equal(t, 3, requireAs[*multiplay.Error](t, err).Attempts)
+	for _, body := range []string{
+		`{"jobstatename":"Running"}`, `{"jobstatename":"Completed","added":[]}`, `{"jobstatename":"Completed","removed":null}`,
+		`{"jobstatename":"Completed","game":{}}`, `{"jobstatename":"Completed","Modified":{}}`,
+	} {
+		require.NoError(t, status(body), body)
+	}
 }

@@ -43,9 +43,9 @@ func TestImageInstalls(t *testing.T) {
 }
 
 func TestNoInstalls(t *testing.T) {
-	for _, body := range []string{`{"installs":[]}`, `{"installs":null}`, `{}`} {
+	for _, body := range []string{`{"installs":[]}`, `{"installs":null}`, `{"installs":{}}`} {
 		client, mock := mockClient(t)
-		mock.RegisterResponder("GET", base+"/cfp/v1/imageinstall/status", answerWith(body))
+		mock.RegisterResponder("GET", base+"/cfp/v1/imageinstall/status", respondWith(body))
 		installs, err := client.ImageInstalls.List(t.Context())
 		require.NoError(t, err)
 		require.Empty(t, installs)

@@ -3,32 +3,49 @@ package multiplay
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
-	"iter"
-	"slices"
 	"strconv"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/internal/lenient"
-	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// ImagesService tells what images there are, what locks them and how far their
-// rollout is. It is Client.Images.
+// ImagesService lists what images there are and what locks them, and follows
+// rollouts. Get it from [Client.Images].
 type ImagesService struct {
 	client   *caller
 	installs *ImageInstallsService
 }
 
-// ImageOptionsRequest narrows what Options tells.
+// ImageOptionsRequest narrows what [ImagesService.Options] returns.
+//
+// Source: [Image options].
+//
+// [Image options]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-options
 type ImageOptionsRequest struct {
-	// GameID and ImageID stand together or not at all.
-	GameID  int64
+	// GameID stands together with ImageID or not at all.
+	GameID int64
+	// ImageID is the image whose locks to return. It stands together with GameID
+	// or not at all.
 	ImageID int64
 	// GameVersionIdentifier needs both of them. Optional.
 	GameVersionIdentifier string
+}
+
+func (r *ImageOptionsRequest) check() error {
+	const name = "ImageOptionsRequest"
+	switch {
+	case r == nil:
+		return nil
+	case r.GameID < 0:
+		return invalid(name+".GameID", "must not be negative")
+	case r.ImageID < 0:
+		return invalid(name+".ImageID", "must not be negative")
+	case (r.GameID == 0) != (r.ImageID == 0):
+		return invalid(name+".GameID", "must stand together with ImageID")
+	case r.GameVersionIdentifier != "" && r.ImageID == 0:
+		return invalid(name+".GameVersionIdentifier", "needs GameID and ImageID")
+	}
+	return nil
 }
 
 type imageOptionsQuery struct {
@@ -40,18 +57,24 @@ type imageOptionsQuery struct {
 }
 
 // ImageOptions is what an update can be made of, and what is in its way.
-// Source: "Image options".
+//
+// Source: [Image options].
+//
+// [Image options]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-options
 type ImageOptions struct {
-	// DiffID is the diff that locks the image, UpdateID the update that does; 0
-	// for none.
-	DiffID   int64 `json:"diffid,omitempty"`
+	// DiffID is the diff that locks the image, 0 if none does.
+	DiffID int64 `json:"diffid,omitempty"`
+	// UpdateID is the update that locks the image, 0 if none does.
 	UpdateID int64 `json:"updateid,omitempty"`
-	// UpdateURL is the image's default source. It may hold credentials, and
-	// prints without them. The zero value is none.
-	UpdateURL SourceURL       `json:"update_url,omitzero"`
-	Games     []GameOption    `json:"games,omitempty"`
-	Images    []ImageOption   `json:"images,omitempty"`
-	Machines  []MachineOption `json:"machines,omitempty"`
+	// UpdateURL is the image's default source, zero if it has none. JSON leaves
+	// it out: it may hold credentials.
+	UpdateURL SourceURL `json:"-"`
+	// Games has the games of the account service.
+	Games []GameOption `json:"games,omitempty"`
+	// Images has their images.
+	Images []ImageOption `json:"images,omitempty"`
+	// Machines has the build machines.
+	Machines []MachineOption `json:"machines,omitempty"`
 }
 
 // GameOption is a game of the account service.
@@ -62,9 +85,10 @@ type GameOption struct {
 
 // ImageOption is an image of a game.
 type ImageOption struct {
-	ImageID       int64  `json:"imageid"`
-	Name          string `json:"name"`
-	GameVersionID string `json:"gameversionid"` // a string here, a number in Image
+	ImageID int64  `json:"imageid"`
+	Name    string `json:"name"`
+	// GameVersionID is a string here and a number in [Image].
+	GameVersionID string `json:"gameversionid"`
 }
 
 // MachineOption is a build machine.
@@ -73,122 +97,65 @@ type MachineOption struct {
 	Name      string `json:"name"`
 }
 
-// UnmarshalJSON accepts ids as numbers or strings.
-func (o *ImageOptions) UnmarshalJSON(data []byte) error {
-	var w struct {
-		DiffID    lenient.Int    `json:"diffid"`
-		UpdateID  lenient.Int    `json:"updateid"`
-		UpdateURL lenient.String `json:"update_url"`
-		Games     []struct {
-			GameID lenient.Int `json:"gameid"`
-			Name   loose       `json:"name"`
-		} `json:"games"`
-		Images []struct {
-			ImageID       lenient.Int `json:"imageid"`
-			Name          loose       `json:"name"`
-			GameVersionID loose       `json:"gameversionid"`
-		} `json:"images"`
-		Machines []struct {
-			MachineID lenient.Int `json:"machineid"`
-			Name      loose       `json:"name"`
-		} `json:"machines"`
-	}
-	if err := json.Unmarshal(data, &w); err != nil {
-		return err
-	}
-	*o = ImageOptions{DiffID: int64(w.DiffID), UpdateID: int64(w.UpdateID)}
-	if w.UpdateURL != "" {
-		o.UpdateURL = sourceURL(string(w.UpdateURL))
-	}
-	for _, g := range w.Games {
-		o.Games = append(o.Games, GameOption{GameID: int64(g.GameID), Name: string(g.Name)})
-	}
-	for _, i := range w.Images {
-		o.Images = append(o.Images, ImageOption{ImageID: int64(i.ImageID), Name: string(i.Name), GameVersionID: string(i.GameVersionID)})
-	}
-	for _, m := range w.Machines {
-		o.Machines = append(o.Machines, MachineOption{MachineID: int64(m.MachineID), Name: string(m.Name)})
-	}
-	return nil
-}
-
-// Options tells which games, images and machines there are and, for one image,
-// which update or diff locks it. A nil request asks without narrowing.
+// Options returns which games, images and machines there are and, for one
+// image, which update or diff locks it. A nil request asks without narrowing.
 //
-// Source: "Image options", GET /cfp/v1/image/options.
+// Source: [Image options].
+//
+// [Image options]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-options
 func (s *ImagesService) Options(ctx context.Context, req *ImageOptionsRequest) (*ImageOptions, error) {
-	const field = "ImageOptionsRequest"
+	if err := req.check(); err != nil {
+		return nil, err
+	}
 	query := imageOptionsQuery{account: s.client.account}
 	if req != nil {
-		switch {
-		case req.GameID < 0:
-			return nil, transport.Invalid(pkg, field+".GameID", "must not be negative")
-		case req.ImageID < 0:
-			return nil, transport.Invalid(pkg, field+".ImageID", "must not be negative")
-		case (req.GameID == 0) != (req.ImageID == 0):
-			return nil, transport.Invalid(pkg, field+".GameID", "must stand together with ImageID")
-		case req.GameVersionIdentifier != "" && req.ImageID == 0:
-			return nil, transport.Invalid(pkg, field+".GameVersionIdentifier", "needs GameID and ImageID")
-		}
 		query.GameID, query.ImageID, query.GameVersionIdentifier = req.GameID, req.ImageID, req.GameVersionIdentifier
 	}
-	call := read("Images.Options", []string{"cfp", "v1", "image", "options"}, query)
+	type options struct {
+		ImageOptions
+
+		UpdateURL string `json:"update_url"`
+	}
+	call := s.client.readCall(opImageOptions, []string{"cfp", "v1", "image", "options"}, query)
 	call.Secret = true // update_url
-	options, _, err := transport.Do[ImageOptions](ctx, s.client.Client, call)
-	return options, err
+	got, _, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*options, error) {
+		return receive(r, func(*options) string {
+			if !has(r, "games", "images", "machines", "diffid", "updateid", "update_url") {
+				return "it has neither games nor images"
+			}
+			return ""
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if got.UpdateURL != "" {
+		got.ImageOptions.UpdateURL = newSourceURL(got.UpdateURL)
+		s.client.sent.add(got.ImageOptions.UpdateURL)
+	}
+	return &got.ImageOptions, nil
 }
 
-// Image is a game image. Source: "Image update" (of the image's own
-// properties, not of its files).
+// Image is a game image.
+//
+// Source: [Image update] (of the image's own properties, not of its files).
+//
+// [Image update]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update
 type Image struct {
-	ImageID         int64     `json:"imageid"`
-	Active          bool      `json:"active"`
-	Path            string    `json:"path,omitempty"`
-	LatestVersionID int64     `json:"latestversionid,omitempty"`
-	GameVersionID   int64     `json:"gameversionid,omitempty"`
-	CreatedBy       int64     `json:"created_by,omitempty"`
-	UpdatedBy       int64     `json:"updated_by,omitempty"`
-	CreatedAt       time.Time `json:"created_at,omitzero"`
-	UpdatedAt       time.Time `json:"updated_at,omitzero"`
-}
-
-// UnmarshalJSON accepts the fields inside "image", as the document's example
-// has them, and bare, as its table has them.
-func (i *Image) UnmarshalJSON(data []byte) error {
-	type fields struct {
-		ImageID         lenient.Int  `json:"imageid"`
-		Active          lenient.Bool `json:"active"`
-		Path            loose        `json:"path"`
-		LatestVersionID lenient.Int  `json:"latestversionid"`
-		GameVersionID   lenient.Int  `json:"gameversionid"`
-		CreatedBy       lenient.Int  `json:"created_by"`
-		UpdatedBy       lenient.Int  `json:"updated_by"`
-		CreatedAt       lenient.Time `json:"created_at"`
-		UpdatedAt       lenient.Time `json:"updated_at"`
-	}
-	var w struct {
-		Image *fields `json:"image"`
-		fields
-	}
-	if err := json.Unmarshal(data, &w); err != nil {
-		return err
-	}
-	f := &w.fields
-	if w.Image != nil {
-		f = w.Image
-	}
-	*i = Image{
-		ImageID:         int64(f.ImageID),
-		Active:          bool(f.Active),
-		Path:            string(f.Path),
-		LatestVersionID: int64(f.LatestVersionID),
-		GameVersionID:   int64(f.GameVersionID),
-		CreatedBy:       int64(f.CreatedBy),
-		UpdatedBy:       int64(f.UpdatedBy),
-		CreatedAt:       f.CreatedAt.Time,
-		UpdatedAt:       f.UpdatedAt.Time,
-	}
-	return nil
+	ImageID int64 `json:"imageid"`
+	// Active reports whether the image is in use; see [ImagesService.SetActive].
+	Active bool   `json:"active"`
+	Path   string `json:"path,omitempty"`
+	// LatestVersionID is the newest image version.
+	LatestVersionID int64 `json:"latestversionid,omitempty"`
+	// GameVersionID is a number here and a string in [ImageOption].
+	GameVersionID int64 `json:"gameversionid,omitempty"`
+	// CreatedBy is the id of a user.
+	CreatedBy int64 `json:"created_by,omitempty"`
+	// UpdatedBy is the id of a user.
+	UpdatedBy int64     `json:"updated_by,omitempty"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 
 type setActiveQuery struct {
@@ -197,46 +164,61 @@ type setActiveQuery struct {
 	Active bool `url:"active,int"`
 }
 
-// SetActive activates or deactivates an image. It is carried out at most
-// once.
+// SetActive activates or deactivates an image. It is carried out at most once;
+// to repeat it after an [ErrAmbiguous] does no harm.
 //
-// Source: "Image update", GET /cfp/v1/image/{imageid}/update.
+// Source: [Image update].
+//
+// [Image update]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update
 func (s *ImagesService) SetActive(ctx context.Context, imageID int64, active bool) (*Image, error) {
-	if err := checkID("Images.SetActive: imageID", imageID); err != nil {
+	if err := checkID(opSetActive+": imageID", imageID); err != nil {
 		return nil, err
 	}
-	call := change("Images.SetActive", on("image", imageID, "update"), setActiveQuery{s.client.account, active})
-	image, _, err := transport.Do[Image](ctx, s.client.Client, call)
+	// The page's example has the fields inside "image", its table has them bare.
+	type image struct {
+		Image
+
+		Wrapped Image `json:"image"`
+	}
+	call := s.client.changeCall(opSetActive, actionPath("image", imageID, "update"), setActiveQuery{s.client.account, active})
+	got, _, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*image, error) {
+		return receive(r, func(i *image) string {
+			if i.Wrapped.ImageID != 0 {
+				i.Image = i.Wrapped
+			}
+			if i.ImageID != imageID {
+				return "it is not about image " + strconv.FormatInt(imageID, 10)
+			}
+			return ""
+		})
+	})
 	if err != nil {
 		return nil, err
 	}
-	image.ImageID = cmp.Or(image.ImageID, imageID)
-	return image, nil
+	return &got.Image, nil
 }
 
-// MachineCounts are machines by how far they are with an image's latest
+// MachineCounts has the machines by how far they are with an image's latest
 // version.
 type MachineCounts struct {
-	Pending   int64 `json:"pending_machines"`
-	Failed    int64 `json:"failed_machines"` // not sent by older versions of the service
+	// Pending machines are running and await the version.
+	Pending int64 `json:"pending_machines"`
+	// Failed machines are disabled and cannot install the version. Older
+	// versions of the service do not send them.
+	Failed int64 `json:"failed_machines"`
+	// Completed machines have installed the version.
 	Completed int64 `json:"completed_machines"`
 }
 
-type wireCounts struct {
-	Pending   lenient.Int `json:"pending_machines"`
-	Failed    lenient.Int `json:"failed_machines"`
-	Completed lenient.Int `json:"completed_machines"`
-}
-
-func (w wireCounts) counts() MachineCounts {
-	return MachineCounts{Pending: int64(w.Pending), Failed: int64(w.Failed), Completed: int64(w.Completed)}
-}
-
-// RolloutStatus is how far an image's rollout is. Source: "Image status".
+// RolloutStatus is how far an image's rollout is.
+//
+// Source: [Image status].
+//
+// [Image status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-status
 type RolloutStatus struct {
 	MachineCounts
 
-	// Fleets are the counts by fleet id, with Detail.
+	// Fleets has the counts by fleet id, with Detail.
 	Fleets map[string]FleetRollout `json:"fleets,omitempty"`
 }
 
@@ -244,7 +226,7 @@ type RolloutStatus struct {
 type FleetRollout struct {
 	MachineCounts
 
-	// Regions are the counts by region id.
+	// Regions has the counts by region id.
 	Regions map[string]RegionRollout `json:"regions,omitempty"`
 }
 
@@ -254,36 +236,7 @@ type RegionRollout struct {
 	MachineCounts
 }
 
-// UnmarshalJSON accepts an empty array for no fleets or regions.
-func (s *RolloutStatus) UnmarshalJSON(data []byte) error {
-	var w struct {
-		wireCounts
-		Fleets lenient.Map[struct {
-			wireCounts
-			Regions lenient.Map[struct {
-				Name loose `json:"name"`
-				wireCounts
-			}] `json:"regions"`
-		}] `json:"fleets"`
-	}
-	if err := json.Unmarshal(data, &w); err != nil {
-		return err
-	}
-	*s = RolloutStatus{MachineCounts: w.counts()}
-	if w.Fleets != nil {
-		s.Fleets = make(map[string]FleetRollout, len(w.Fleets))
-	}
-	for id, f := range w.Fleets {
-		fleet := FleetRollout{MachineCounts: f.counts(), Regions: make(map[string]RegionRollout, len(f.Regions))}
-		for id, r := range f.Regions {
-			fleet.Regions[id] = RegionRollout{Name: string(r.Name), MachineCounts: r.counts()}
-		}
-		s.Fleets[id] = fleet
-	}
-	return nil
-}
-
-// RolloutStatusOptions says how much RolloutStatus tells.
+// RolloutStatusOptions chooses what [ImagesService.RolloutStatus] returns.
 type RolloutStatusOptions struct {
 	// Detail asks for the counts by fleet and region.
 	Detail bool
@@ -293,95 +246,45 @@ type rolloutStatusQuery struct {
 	Detail bool `url:"detail,omitempty"` // words here, not 0 and 1
 }
 
-// RolloutStatus tells how many machines have, await or failed to install the
+// RolloutStatus returns how many machines have, await or failed to install the
 // image's latest version. nil options ask for the sums alone.
 //
-// Source: "Image status", GET /cfp/v2/project/{accountserviceid}/image/{imageid}/status.
+// Source: [Image status].
+//
+// [Image status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-status
 func (s *ImagesService) RolloutStatus(ctx context.Context, imageID int64, opts *RolloutStatusOptions) (*RolloutStatus, error) {
 	status, _, err := s.rolloutStatus(ctx, imageID, opts)
 	return status, err
 }
 
+// rolloutStatus also returns how long the service asks to wait before the next
+// poll.
 func (s *ImagesService) rolloutStatus(ctx context.Context, imageID int64, opts *RolloutStatusOptions) (*RolloutStatus, time.Duration, error) {
-	if err := checkID("Images.RolloutStatus: imageID", imageID); err != nil {
+	if err := checkID(opRolloutStatus+": imageID", imageID); err != nil {
 		return nil, 0, err
 	}
 	var query rolloutStatusQuery
 	if opts != nil {
 		query.Detail = opts.Detail
 	}
-	project := strconv.FormatInt(s.client.account.AccountServiceID, 10)
-	call := read("Images.RolloutStatus",
-		[]string{"cfp", "v2", "project", project, "image", strconv.FormatInt(imageID, 10), "status"}, query)
-	status, resp, err := transport.Do[RolloutStatus](ctx, s.client.Client, call)
-	if err != nil {
-		return nil, resp.RetryAfter(), err
+	path := []string{
+		"cfp", "v2", "project", strconv.FormatInt(s.client.account.AccountServiceID, 10),
+		"image", strconv.FormatInt(imageID, 10), "status",
 	}
-	return status, resp.RetryAfter(), nil
+	status, resp, err := transport.Do(ctx, s.client.Client, s.client.readCall(opRolloutStatus, path, query),
+		func(r *transport.Response) (*RolloutStatus, error) {
+			return receive(r, func(now *RolloutStatus) string {
+				// Zero counts end a rollout, and so must have been sent.
+				return cmp.Or(countProblem(r, "pending_machines", now.Pending), countProblem(r, "completed_machines", now.Completed))
+			})
+		})
+	return status, resp.RetryAfter(), err
 }
 
-// RolloutError is a rollout that ended without reaching every machine.
-type RolloutError struct {
-	ImageID int64
-	MachineCounts
-}
-
-// Error says how many machines it did not reach.
-func (e *RolloutError) Error() string {
-	return fmt.Sprintf("multiplay: rollout of image %d ended with %d failed and %d completed machines", e.ImageID, e.Failed, e.Completed)
-}
-
-// WaitRollout polls until no machine awaits the image's latest version and no
-// install of that version is under way. It returns the last counts seen, which
-// are nil when none were; machines that failed are a *RolloutError. Wait for
-// the version's own job first: the rollout begins at its end.
-func (s *ImagesService) WaitRollout(ctx context.Context, imageID, imageVersionID int64, opts ...WaitOption) (*RolloutStatus, error) {
-	return poll.Wait(ctx, s.rollout(imageID, imageVersionID), opts)
-}
-
-// WatchRollout polls like WaitRollout, and yields the first counts and each
-// that differ from those before. A rollout with failed machines yields its
-// last counts and then a *RolloutError. Any error ends the sequence; it comes
-// with the last counts seen, which are nil when there were none.
-func (s *ImagesService) WatchRollout(ctx context.Context, imageID, imageVersionID int64, opts ...WaitOption) iter.Seq2[*RolloutStatus, error] {
-	return poll.Watch(ctx, s.rollout(imageID, imageVersionID), opts)
-}
-
-func (s *ImagesService) rollout(imageID, imageVersionID int64) *poll.Job[*RolloutStatus] {
-	installing := false
-	return &poll.Job[*RolloutStatus]{
-		Package: pkg,
-		Name:    fmt.Sprintf("the rollout of image %d", imageID),
-		Get: func(ctx context.Context) (now *RolloutStatus, after time.Duration, err error) {
-			if err := cmp.Or(
-				checkID("Images.WatchRollout: imageID", imageID),
-				checkID("Images.WatchRollout: imageVersionID", imageVersionID),
-			); err != nil {
-				return nil, 0, err
-			}
-			// The documented way is to look at the installs until there are
-			// none; the counts alone may not have begun to move.
-			if installing, err = s.installing(ctx, imageVersionID); err != nil {
-				return nil, 0, err
-			}
-			return s.rolloutStatus(ctx, imageID, nil)
-		},
-		Status: func(now *RolloutStatus) string { return fmt.Sprintf("%d machines pending", now.Pending) },
-		Done:   func(now *RolloutStatus) bool { return now.Pending == 0 && !installing },
-		Failed: func(now *RolloutStatus) error {
-			if now.Failed == 0 {
-				return nil
-			}
-			return &RolloutError{ImageID: imageID, MachineCounts: now.MachineCounts}
-		},
-		Same: func(older, newer *RolloutStatus) bool { return older.MachineCounts == newer.MachineCounts },
+// countProblem returns why a response does not say how many machines there are.
+func countProblem(r *transport.Response, name string, count int64) string {
+	if count < 0 || count == 0 && !isZero(member(r, name)) {
+		return "it has no " + name
 	}
-}
-
-// installing tells whether an install of that version is under way.
-func (s *ImagesService) installing(ctx context.Context, imageVersionID int64) (bool, error) {
-	installs, err := s.installs.List(ctx)
-	return slices.ContainsFunc(installs, func(i ImageInstall) bool {
-		return i.TargetImageVersionID == imageVersionID
-	}), err
+	return ""
 }

@@ -1,7 +1,6 @@
 package multiplay_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"testing"
@@ -21,7 +20,7 @@ func TestImages(t *testing.T) {
 		MachineCounts: counts,
 		Fleets: map[string]multiplay.FleetRollout{
 			"f1": {MachineCounts: counts, Regions: map[string]multiplay.RegionRollout{"r1": {Name: "Europe", MachineCounts: counts}}},
-			"f2": {Regions: map[string]multiplay.RegionRollout{}},
+			"f2": {},
 		},
 	}
 	setActive := func(active bool) func(c *multiplay.Client) (any, error) {
@@ -52,13 +51,20 @@ func TestImages(t *testing.T) {
 	})
 	require.Equal(t, image, roundTrip(t, image))
 
-	var flat multiplay.Image // as the table of the document has it
-	require.NoError(t, json.Unmarshal([]byte(`{"active":0,"imageid":"7"}`), &flat))
-	require.Equal(t, multiplay.Image{ImageID: 7}, flat)
+	require.Equal(t, rollout, roundTrip(t, rollout))
 
-	var old multiplay.RolloutStatus // before there was failed_machines
-	require.NoError(t, json.Unmarshal([]byte(`{"pending_machines":1,"completed_machines":2,"fleets":[]}`), &old))
-	require.Equal(t, multiplay.RolloutStatus{MachineCounts: multiplay.MachineCounts{Pending: 1, Completed: 2}}, old)
+	client, mock := mockClient(t)
+	mock.RegisterResponder("GET", base+"/cfp/v1/image/7/update", respondWith(`{"active":0,"imageid":"7"}`))
+	flat, err := client.Images.SetActive(t.Context(), 7, false) // as the table of the document has it
+	require.NoError(t, err)
+	require.Equal(t, &multiplay.Image{ImageID: 7}, flat)
+
+	// Before there was failed_machines.
+	mock.RegisterResponder("GET", base+"/cfp/v2/project/1337/image/7/status",
+		respondWith(`{"pending_machines":1,"completed_machines":2,"fleets":[]}`))
+	old, err := client.Images.RolloutStatus(t.Context(), 7, nil)
+	require.NoError(t, err)
+	require.Equal(t, &multiplay.RolloutStatus{MachineCounts: multiplay.MachineCounts{Pending: 1, Completed: 2}}, old)
 }
 
 func TestImageOptions(t *testing.T) {
@@ -66,7 +72,7 @@ func TestImageOptions(t *testing.T) {
 	var query url.Values
 	mock.RegisterResponder("GET", base+"/cfp/v1/image/options", func(r *http.Request) (*http.Response, error) {
 		query = r.URL.Query()
-		return answerWith(fixture(t, "image_options.json"))(r)
+		return respondWith(fixture(t, "image_options.json"))(r)
 	})
 
 	options, err := client.Images.Options(t.Context(), nil)
@@ -80,10 +86,11 @@ func TestImageOptions(t *testing.T) {
 
 	show(options)
 	show(*options)
-	require.Equal(t, "s3://REDACTED@bucket/folder/", options.UpdateURL.String())
-	raw, err := options.UpdateURL.URL()
-	require.NoError(t, err)
-	require.Equal(t, "s3://UPDATEKEY:updatesecret%2F1@bucket/folder/", raw)
+	require.Equal(t, "s3://UPDATEKEY:updatesecret%2F1@bucket/folder/", options.UpdateURL.Reveal())
+	stored := roundTrip(t, options)
+	require.True(t, stored.UpdateURL.IsZero())
+	stored.UpdateURL = options.UpdateURL
+	require.Equal(t, options.Games, stored.Games)
 
 	_, err = client.Images.Options(t.Context(), &multiplay.ImageOptionsRequest{GameID: 77, ImageID: 1249, GameVersionIdentifier: "v1"})
 	require.NoError(t, err)
@@ -102,11 +109,11 @@ func TestImageOptions(t *testing.T) {
 	}
 }
 
-// A broken answer may hold the update_url as well.
+// A broken response may hold the update_url as well.
 func TestBrokenImageOptionsAreNotShown(t *testing.T) {
 	client, mock := mockClient(t)
 	mock.RegisterResponder("GET", base+"/cfp/v1/image/options",
-		answerWith(`{"update_url":"s3://UPDATEKEY:updatesecret%2F1@bucket/"`))
+		respondWith(`{"update_url":"s3://UPDATEKEY:updatesecret%2F1@bucket/"`))
 	_, err := client.Images.Options(t.Context(), nil)
 	failed := requireAs[*multiplay.Error](t, err)
 	require.Empty(t, failed.Body)

@@ -3,66 +3,59 @@ package multiplay
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
 	"iter"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/internal/lenient"
 	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // ImageUpdatesService makes image updates: jobs in which a build machine
-// fetches the files of a new image from a Source. It is Client.ImageUpdates.
+// fetches the files of a new image from a [Source]. Get it from
+// [Client.ImageUpdates].
 type ImageUpdatesService struct{ client *caller }
 
-// ImageUpdateStatus is an image update and its job. Source: "Image update
-// status".
+// ImageUpdateStatus is an image update and its job.
+//
+// Source: [Image update status].
+//
+// [Image update status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update-status
 type ImageUpdateStatus struct {
+	// UpdateID is what [ImageUpdatesService.Create] returned.
 	UpdateID int64 `json:"updateid"`
 	Job
 }
 
-type wireUpdateStatus struct {
-	UpdateID lenient.Int `json:"updateid"`
-	wireStatus
-}
-
-func (w *wireUpdateStatus) status() *ImageUpdateStatus {
-	return &ImageUpdateStatus{UpdateID: int64(w.UpdateID), Job: w.job()}
-}
-
-// UnmarshalJSON accepts the job's fields in every form of the documents.
-func (s *ImageUpdateStatus) UnmarshalJSON(data []byte) error {
-	var w wireUpdateStatus
-	if err := json.Unmarshal(data, &w); err != nil {
-		return err
-	}
-	*s = *w.status()
-	return nil
-}
-
-// CreateImageUpdateRequest says what to fetch and onto which machine. It
-// prints without the secrets of Source.
+// CreateImageUpdateRequest names what to fetch and onto which machine.
+//
+// Source: [Image update create].
+//
+// [Image update create]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update-create
 type CreateImageUpdateRequest struct {
-	// ImageID is the game image to update, MachineID the build machine that
-	// fetches the files. Both required; Images.Options lists them.
-	ImageID   int64
+	// ImageID is the game image to update. Required; [ImagesService.Options]
+	// lists the images.
+	ImageID int64
+	// MachineID is the build machine that fetches the files. Required;
+	// [ImagesService.Options] lists the machines.
 	MachineID int64
 	// Description is free text for people. Required.
 	Description string
-	// Source is where the files are. nil uses the image's update_url, where it
-	// has one.
+	// Source is where the files are. nil uses the image's default source, where
+	// it has one.
 	Source Source
 }
 
-// Format implements fmt.Formatter, so that no verb shows the secrets of Source:
-// where a verb does not suit a pointer, fmt prints what it points to without
-// asking the fields.
-func (r CreateImageUpdateRequest) Format(f fmt.State, verb rune) {
-	type fields CreateImageUpdateRequest
-	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), fields(r))
+func (r *CreateImageUpdateRequest) check() error {
+	const name = "CreateImageUpdateRequest"
+	if r == nil {
+		return invalid(name, "must not be nil")
+	}
+	return cmp.Or(
+		checkID(name+".ImageID", r.ImageID),
+		checkID(name+".MachineID", r.MachineID),
+		required(name+".Description", r.Description),
+		checkSource(r.Source),
+	)
 }
 
 type createImageUpdateQuery struct {
@@ -74,100 +67,102 @@ type createImageUpdateQuery struct {
 	URL         string `url:"url,omitempty"`
 }
 
-// Create starts an image update. It is carried out at most once: when
-// ErrAmbiguous matches the error, Images.Options tells whether an update holds
-// the image now. An *ImageLockedError is an outstanding diff that has to be
-// rejected or made a version of first.
+// Create starts an image update. It is carried out at most once: if the error
+// matches [ErrAmbiguous], there may be an update, which [ImagesService.Options]
+// shows while it holds the image. Create returns an [*ImageLockedError] while a
+// diff locks the image.
 //
-// Source: "Image update create", GET /cfp/v1/imageupdate/create.
+// Source: [Image update create].
+//
+// [Image update create]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update-create
 func (s *ImageUpdatesService) Create(ctx context.Context, req *CreateImageUpdateRequest) (*ImageUpdateStatus, error) {
-	const field = "CreateImageUpdateRequest"
-	if req == nil {
-		return nil, transport.Invalid(pkg, field, "must not be nil")
-	}
-	if err := cmp.Or(checkID(field+".ImageID", req.ImageID), checkID(field+".MachineID", req.MachineID)); err != nil {
+	if err := req.check(); err != nil {
 		return nil, err
 	}
-	if req.Description == "" {
-		return nil, transport.Invalid(pkg, field+".Description", "must not be empty")
-	}
+	status, _, err := transport.Do(ctx, s.client.Client, s.createCall(req), func(r *transport.Response) (*ImageUpdateStatus, error) {
+		return receiveJob(s.client, r, false, func(u *ImageUpdateStatus) string { return newJobProblem("updateid", u.UpdateID) })
+	})
+	return status, err
+}
+
+func (s *ImageUpdatesService) createCall(req *CreateImageUpdateRequest) *transport.Call {
 	query := createImageUpdateQuery{
 		account:     s.client.account,
 		ImageID:     req.ImageID,
 		MachineID:   req.MachineID,
 		Description: req.Description,
 	}
-	var secrets []string
 	if req.Source != nil {
-		url, err := req.Source.URL()
-		if err != nil {
-			return nil, err
-		}
-		query.URL, secrets = url, allSecrets(req.Source, url)
+		query.URL = req.Source.url()
+		s.client.sent.add(req.Source)
 	}
-	call := change("ImageUpdates.Create", []string{"cfp", "v1", "imageupdate", "create"}, query)
-	call.Secrets = secrets
-	call.Check = checkCreated("updateid")
-	status, _, err := transport.Do[ImageUpdateStatus](ctx, s.client.Client, call)
-	return status, err
+	return s.client.changeCall(opUpdateCreate, createPath("imageupdate"), query)
 }
 
-// Status looks at an image update.
+// Status returns the image update and its job.
 //
-// Source: "Image update status", GET /cfp/v1/imageupdate/{updateid}/status.
+// Source: [Image update status].
+//
+// [Image update status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update-status
 func (s *ImageUpdatesService) Status(ctx context.Context, updateID int64) (*ImageUpdateStatus, error) {
 	status, _, err := s.status(ctx, updateID)
 	return status, err
 }
 
+// status also returns how long the service asks to wait before the next poll.
 func (s *ImageUpdatesService) status(ctx context.Context, updateID int64) (*ImageUpdateStatus, time.Duration, error) {
-	call := read("ImageUpdates.Status", on("imageupdate", updateID, "status"), s.client.accountQuery)
-	call.Check = checkStatus
-	return s.one(ctx, updateID, call)
+	return s.send(ctx, updateID, s.client.readCall(opUpdateStatus, actionPath("imageupdate", updateID, "status"), s.client.accountQuery))
 }
 
 // Retry runs a failed image update again, under the same id. It is carried out
-// at most once; when ErrAmbiguous matches the error, Status tells.
+// at most once; if the error matches [ErrAmbiguous], Status shows whether the
+// job runs. The page does not say in which states an update may be retried.
 //
-// Source: "Image update retry", GET /cfp/v1/imageupdate/{updateid}/retry,
-// which does not say in which states an update may be retried.
+// Source: [Image update retry].
+//
+// [Image update retry]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update-retry
 func (s *ImageUpdatesService) Retry(ctx context.Context, updateID int64) (*ImageUpdateStatus, error) {
-	call := change("ImageUpdates.Retry", on("imageupdate", updateID, "retry"), s.client.accountQuery)
-	status, _, err := s.one(ctx, updateID, call)
+	call := s.client.changeCall(opUpdateRetry, actionPath("imageupdate", updateID, "retry"), s.client.accountQuery)
+	status, _, err := s.send(ctx, updateID, call)
 	return status, err
 }
 
-// one sends a call about one update.
-func (s *ImageUpdatesService) one(ctx context.Context, updateID int64, call *transport.Call) (*ImageUpdateStatus, time.Duration, error) {
+// send sends a call about one update.
+func (s *ImageUpdatesService) send(ctx context.Context, updateID int64, call *transport.Call) (*ImageUpdateStatus, time.Duration, error) {
 	if err := checkID(call.Operation+": updateID", updateID); err != nil {
 		return nil, 0, err
 	}
-	answer, resp, err := transport.Do[wireUpdateStatus](ctx, s.client.Client, call)
-	if err != nil {
-		return nil, resp.RetryAfter(), err
-	}
-	status := answer.status()
-	// In the example of the answer, but not in its field table.
-	status.UpdateID = cmp.Or(status.UpdateID, updateID)
-	return status, resp.RetryAfter(), nil
+	status, resp, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*ImageUpdateStatus, error) {
+		return receiveJob(s.client, r, call.Repeat == transport.Safe, func(u *ImageUpdateStatus) string {
+			return jobProblem("updateid", &u.UpdateID, updateID, u.State)
+		})
+	})
+	return status, resp.RetryAfter(), err
 }
 
-// Wait polls an image update until it has ended, and returns the last status
-// seen, which is nil when none was. An update that did not complete is a
-// *StateError; a context that ended is an error that says how far the update
-// was and matches the context's.
+// Wait polls the image update until it has ended and returns its last status.
+// A nil error means completed. An update that failed or was squashed is a
+// [*StateError].
+//
+// Wait runs until ctx ends. It rides out transient failures for the outage
+// limit, see [WithOutageLimit], and an update that the service does not know
+// for half a minute. When it gives up, the error has the last state known, and
+// the status, if any was seen, is returned with it.
 func (s *ImageUpdatesService) Wait(ctx context.Context, updateID int64, opts ...WaitOption) (*ImageUpdateStatus, error) {
-	return poll.Wait(ctx, s.job(updateID), opts)
+	job, err := s.follow(updateID, opts)
+	return wait(ctx, job, err)
 }
 
-// Watch polls an image update until it has ended, and yields its first status
-// and each that differs from the one before. An update that did not complete
-// yields its last status and then a *StateError. Any error ends the sequence;
-// it comes with the last status seen, which is nil when there was none.
+// Watch polls the image update and yields its status, then again whenever it
+// has changed, and ends with the job. An update that failed or was squashed
+// yields its last status and then a [*StateError]. Any error ends the sequence;
+// it comes with the last status seen, nil if there was none. Failures are
+// ridden out as by [ImageUpdatesService.Wait].
 func (s *ImageUpdatesService) Watch(ctx context.Context, updateID int64, opts ...WaitOption) iter.Seq2[*ImageUpdateStatus, error] {
-	return poll.Watch(ctx, s.job(updateID), opts)
+	job, err := s.follow(updateID, opts)
+	return watch(ctx, job, err)
 }
 
-func (s *ImageUpdatesService) job(updateID int64) *poll.Job[*ImageUpdateStatus] {
-	return follow("image update", updateID, s.status)
+func (s *ImageUpdatesService) follow(updateID int64, opts []WaitOption) (*poll.Job[*ImageUpdateStatus], error) {
+	return follow(s.client, "image update", updateID, opts, s.status)
 }

@@ -27,7 +27,7 @@ func TestImageUpdates(t *testing.T) {
 			do: func(c *multiplay.Client) (any, error) {
 				return c.ImageUpdates.Create(t.Context(), &multiplay.CreateImageUpdateRequest{
 					ImageID: 1249, MachineID: 95394, Description: "alpha build",
-					Source: multiplay.S3Source{AccessKey: "myuser", SecretKey: "mypassword", Bucket: "bucket", Folder: "key"},
+					Source: multiplay.S3Source{AccessKey: multiplay.NewSecret("myuser"), SecretKey: multiplay.NewSecret("mypassword"), Bucket: "bucket", Folder: "key"},
 				})
 			},
 		},
@@ -52,7 +52,7 @@ func TestImageUpdates(t *testing.T) {
 
 func TestUpdateIDIsFilledIn(t *testing.T) {
 	client, mock := mockClient(t)
-	mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/12/status", answerWith(`{"jobstatename":"Queued"}`))
+	mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/12/status", respondWith(`{"jobstatename":"Queued"}`))
 	status, err := client.ImageUpdates.Status(t.Context(), 12)
 	require.NoError(t, err)
 	require.Equal(t, int64(12), status.UpdateID)

@@ -3,48 +3,36 @@ package multiplay
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"iter"
 	"strconv"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/internal/lenient"
 	"github.com/imagejobs/imagejobs-go/internal/poll"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// ImageVersionsService makes image versions of diffs, which rolls them out. It
-// is Client.ImageVersions.
+// ImageVersionsService makes image versions of diffs, which rolls them out. Get
+// it from [Client.ImageVersions].
 type ImageVersionsService struct{ client *caller }
 
 // ImageVersionStatus is an image version and the job that makes it; its rollout
-// begins when that completes. Source: "Image version status".
+// begins when that completes.
+//
+// Source: [Image version status].
+//
+// [Image version status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-version-status
 type ImageVersionStatus struct {
+	// ImageVersionID is what [ImageVersionsService.Create] returned.
 	ImageVersionID int64 `json:"imageversionid"`
 	Job
 }
 
-type wireVersionStatus struct {
-	ImageVersionID lenient.Int `json:"imageversionid"`
-	wireStatus
-}
-
-func (w *wireVersionStatus) status() *ImageVersionStatus {
-	return &ImageVersionStatus{ImageVersionID: int64(w.ImageVersionID), Job: w.job()}
-}
-
-// UnmarshalJSON accepts the job's fields in every form of the documents.
-func (s *ImageVersionStatus) UnmarshalJSON(data []byte) error {
-	var w wireVersionStatus
-	if err := json.Unmarshal(data, &w); err != nil {
-		return err
-	}
-	*s = *w.status()
-	return nil
-}
-
-// CreateImageVersionRequest says which diff becomes a version, and how it is
-// rolled out.
+// CreateImageVersionRequest names the diff that becomes a version, and how that
+// is rolled out.
+//
+// Source: [Image version create].
+//
+// [Image version create]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-create-version
 type CreateImageVersionRequest struct {
 	// DiffID is a completed diff. Required.
 	DiffID int64
@@ -59,16 +47,42 @@ type CreateImageVersionRequest struct {
 	// GameBuild becomes the name of the game version. Optional.
 	GameBuild string
 	// InstallAt is when to install, in seconds; zero leaves it out. One
-	// document calls scheduling unsupported.
+	// page calls scheduling unsupported.
 	InstallAt time.Time
-	// InstallNow sends NOW() instead of a time, as one document has it.
+	// InstallNow sends NOW() in place of a time, as one page has it.
 	InstallNow bool
-	// DisableTimeout, in whole minutes, and DisablePercentage, 0 to 100 with
-	// two decimals, belong together: how long to wait for servers to become
-	// free, and for how many of them. Zero leaves both out; the service's own
-	// default is given as 4 hours.
-	DisableTimeout    time.Duration
+	// DisableTimeout, in whole minutes, and DisablePercentage belong together:
+	// once that share of the machines has installed the version, those that have
+	// not after the timeout are disabled. Zero leaves both out.
+	DisableTimeout time.Duration
+	// DisablePercentage is 0 to 100 with two decimals; see DisableTimeout.
 	DisablePercentage float64
+}
+
+func (r *CreateImageVersionRequest) check() error {
+	const name = "CreateImageVersionRequest"
+	if r == nil {
+		return invalid(name, "must not be nil")
+	}
+	return cmp.Or(checkID(name+".DiffID", r.DiffID), r.checkSchedule(name))
+}
+
+// checkSchedule checks when and how to install; name is the request that errors
+// name.
+func (r *CreateImageVersionRequest) checkSchedule(name string) error {
+	switch {
+	case r.InstallNow && !r.InstallAt.IsZero():
+		return invalid(name+".InstallNow", "must not stand beside InstallAt")
+	case !r.InstallAt.IsZero() && r.InstallAt.Unix() <= 0:
+		return invalid(name+".InstallAt", "must be after 1970")
+	case r.DisableTimeout < 0 || r.DisableTimeout%time.Minute != 0:
+		return invalid(name+".DisableTimeout", "must be whole minutes, not %s", r.DisableTimeout)
+	case !(r.DisablePercentage >= 0 && r.DisablePercentage <= 100): // NaN as well
+		return invalid(name+".DisablePercentage", "must be 0 to 100")
+	case r.DisablePercentage > 0 && r.DisableTimeout == 0:
+		return invalid(name+".DisablePercentage", "needs DisableTimeout")
+	}
+	return nil
 }
 
 type createImageVersionQuery struct {
@@ -84,112 +98,97 @@ type createImageVersionQuery struct {
 	DisablePercentage string `url:"disable_percentage,omitempty"`
 }
 
-func (req *CreateImageVersionRequest) query(a account) (*createImageVersionQuery, error) {
-	const field = "CreateImageVersionRequest"
-	if req == nil {
-		return nil, transport.Invalid(pkg, field, "must not be nil")
-	}
-	if err := checkID(field+".DiffID", req.DiffID); err != nil {
-		return nil, err
-	}
+func (r *CreateImageVersionRequest) query(a account) *createImageVersionQuery {
 	q := &createImageVersionQuery{
 		account:   a,
-		DiffID:    req.DiffID,
-		Restart:   req.Restart,
-		Full:      req.Full,
-		Force:     req.Force,
-		GameBuild: req.GameBuild,
+		DiffID:    r.DiffID,
+		Restart:   r.Restart,
+		Full:      r.Full,
+		Force:     r.Force,
+		GameBuild: r.GameBuild,
 	}
-	if err := q.schedule(field, req); err != nil {
-		return nil, err
-	}
-	return q, nil
-}
-
-// schedule fills in when to install and how long to wait for servers. field is
-// the name of the request that errors give.
-func (q *createImageVersionQuery) schedule(field string, req *CreateImageVersionRequest) error {
 	switch {
-	case req.InstallNow && !req.InstallAt.IsZero():
-		return transport.Invalid(pkg, field+".InstallNow", "must not stand beside InstallAt")
-	case req.InstallNow:
+	case r.InstallNow:
 		q.InstallAt = "NOW()"
-	case !req.InstallAt.IsZero():
-		if req.InstallAt.Unix() <= 0 {
-			return transport.Invalid(pkg, field+".InstallAt", "must be after 1970")
-		}
-		q.InstallAt = strconv.FormatInt(req.InstallAt.Unix(), 10)
+	case !r.InstallAt.IsZero():
+		q.InstallAt = strconv.FormatInt(r.InstallAt.Unix(), 10)
 	}
-	switch {
-	case req.DisableTimeout < 0 || req.DisableTimeout%time.Minute != 0:
-		return transport.Invalid(pkg, field+".DisableTimeout", "must be whole minutes, not %s", req.DisableTimeout)
-	case !(req.DisablePercentage >= 0 && req.DisablePercentage <= 100): // NaN as well
-		return transport.Invalid(pkg, field+".DisablePercentage", "must be 0 to 100")
-	case req.DisablePercentage > 0 && req.DisableTimeout == 0:
-		return transport.Invalid(pkg, field+".DisablePercentage", "needs DisableTimeout")
-	case req.DisableTimeout > 0:
-		q.DisableTimeout = int64(req.DisableTimeout / time.Minute)
-		q.DisablePercentage = strconv.FormatFloat(req.DisablePercentage, 'f', 2, 64)
+	if r.DisableTimeout > 0 {
+		q.DisableTimeout = int64(r.DisableTimeout / time.Minute)
+		q.DisablePercentage = strconv.FormatFloat(r.DisablePercentage, 'f', 2, 64)
 	}
-	return nil
+	return q
 }
 
 // Create accepts a diff: it makes a version of it, whose completion begins the
-// rollout. It is carried out at most once: when ErrAmbiguous matches the error,
-// Images.Options tells whether the diff still locks the image.
+// rollout. It is carried out at most once: if the error matches [ErrAmbiguous],
+// there may be a version; [ImagesService.Options] shows whether the diff still
+// locks the image.
 //
-// Source: "Image version create", GET /cfp/v1/imageversion/create.
+// Source: [Image version create].
+//
+// [Image version create]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-create-version
 func (s *ImageVersionsService) Create(ctx context.Context, req *CreateImageVersionRequest) (*ImageVersionStatus, error) {
-	query, err := req.query(s.client.account)
-	if err != nil {
+	if err := req.check(); err != nil {
 		return nil, err
 	}
-	call := change("ImageVersions.Create", []string{"cfp", "v1", "imageversion", "create"}, query)
-	call.Check = checkCreated("imageversionid")
-	status, _, err := transport.Do[ImageVersionStatus](ctx, s.client.Client, call)
+	call := s.client.changeCall(opVersionCreate, createPath("imageversion"), req.query(s.client.account))
+	status, _, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*ImageVersionStatus, error) {
+		return receiveJob(s.client, r, false, func(v *ImageVersionStatus) string {
+			return newJobProblem("imageversionid", v.ImageVersionID)
+		})
+	})
 	return status, err
 }
 
-// Status looks at the job that makes an image version.
+// Status returns the image version and the job that makes it.
 //
-// Source: "Image version status", GET /cfp/v1/imageversion/{imageversionid}/status.
+// Source: [Image version status].
+//
+// [Image version status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-version-status
 func (s *ImageVersionsService) Status(ctx context.Context, imageVersionID int64) (*ImageVersionStatus, error) {
 	status, _, err := s.status(ctx, imageVersionID)
 	return status, err
 }
 
+// status also returns how long the service asks to wait before the next poll.
 func (s *ImageVersionsService) status(ctx context.Context, imageVersionID int64) (*ImageVersionStatus, time.Duration, error) {
-	if err := checkID("ImageVersions.Status: imageVersionID", imageVersionID); err != nil {
+	if err := checkID(opVersionStatus+": imageVersionID", imageVersionID); err != nil {
 		return nil, 0, err
 	}
-	call := read("ImageVersions.Status", on("imageversion", imageVersionID, "status"), s.client.accountQuery)
-	call.Check = checkStatus
-	answer, resp, err := transport.Do[wireVersionStatus](ctx, s.client.Client, call)
-	if err != nil {
-		return nil, resp.RetryAfter(), err
-	}
-	status := answer.status()
-	status.ImageVersionID = cmp.Or(status.ImageVersionID, imageVersionID)
-	return status, resp.RetryAfter(), nil
+	call := s.client.readCall(opVersionStatus, actionPath("imageversion", imageVersionID, "status"), s.client.accountQuery)
+	status, resp, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*ImageVersionStatus, error) {
+		return receiveJob(s.client, r, true, func(v *ImageVersionStatus) string {
+			return jobProblem("imageversionid", &v.ImageVersionID, imageVersionID, v.State)
+		})
+	})
+	return status, resp.RetryAfter(), err
 }
 
-// Wait polls the job that makes an image version until it has ended, and
-// returns the last status seen, which is nil when none was. A job that did not
-// complete is a *StateError; a context that ended is an error that says how
-// far the job was and matches the context's. Images.WaitRollout waits on, for
-// the machines.
+// Wait polls the job that makes the image version until it has ended and
+// returns its last status. A nil error means completed; [ImagesService.WaitRollout]
+// then waits for the machines. A job that failed or was squashed is a
+// [*StateError].
+//
+// Wait runs until ctx ends. It rides out transient failures for the outage
+// limit, see [WithOutageLimit], and a version that the service does not know
+// for half a minute. When it gives up, the error has the last state known, and
+// the status, if any was seen, is returned with it.
 func (s *ImageVersionsService) Wait(ctx context.Context, imageVersionID int64, opts ...WaitOption) (*ImageVersionStatus, error) {
-	return poll.Wait(ctx, s.job(imageVersionID), opts)
+	job, err := s.follow(imageVersionID, opts)
+	return wait(ctx, job, err)
 }
 
-// Watch polls the job of an image version until it has ended, and yields its first status
-// and each that differs from the one before. A job that did not complete
-// yields its last status and then a *StateError. Any error ends the sequence;
-// it comes with the last status seen, which is nil when there was none.
+// Watch polls the job that makes the image version and yields its status, then
+// again whenever it has changed, and ends with the job. A job that failed or was
+// squashed yields its last status and then a [*StateError]. Any error ends the
+// sequence; it comes with the last status seen, nil if there was none. Failures
+// are ridden out as by [ImageVersionsService.Wait].
 func (s *ImageVersionsService) Watch(ctx context.Context, imageVersionID int64, opts ...WaitOption) iter.Seq2[*ImageVersionStatus, error] {
-	return poll.Watch(ctx, s.job(imageVersionID), opts)
+	job, err := s.follow(imageVersionID, opts)
+	return watch(ctx, job, err)
 }
 
-func (s *ImageVersionsService) job(imageVersionID int64) *poll.Job[*ImageVersionStatus] {
-	return follow("image version", imageVersionID, s.status)
+func (s *ImageVersionsService) follow(imageVersionID int64, opts []WaitOption) (*poll.Job[*ImageVersionStatus], error) {
+	return follow(s.client, "image version", imageVersionID, opts, s.status)
 }

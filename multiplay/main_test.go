@@ -94,6 +94,10 @@ func tee(to **os.File, w io.Writer) func() {
 	}
 }
 
+func s3Key() multiplay.Secret { return multiplay.NewSecret(s3Access) }
+
+func s3SecretKey() multiplay.Secret { return multiplay.NewSecret(s3Secret) }
+
 // leaks finds pieces of secrets, however they are spelled.
 func leaks(text string) []string {
 	const window = 9
@@ -162,8 +166,8 @@ func mockClient(t *testing.T, opts ...multiplay.Option) (*multiplay.Client, *htt
 	return client, mock
 }
 
-// answerWith is a mocked 200 with that body.
-func answerWith(body string) httpmock.Responder {
+// respondWith is a mocked 200 with that body.
+func respondWith(body string) httpmock.Responder {
 	return httpmock.NewStringResponder(http.StatusOK, body).HeaderSet(http.Header{"Content-Type": {"application/json"}})
 }
 
@@ -175,7 +179,7 @@ func fixture(t *testing.T, name string) string {
 }
 
 // call is one method of a service, the request it has to send and the fixture
-// that answers it.
+// that is the response.
 type call struct {
 	name    string
 	path    string
@@ -205,7 +209,7 @@ func run(t *testing.T, calls []call) {
 				require.Equal(t, secretKey, password)
 				require.Equal(t, "application/x-www-form-urlencoded", r.Header.Get("Content-Type"))
 				require.Equal(t, "application/json", r.Header.Get("Accept"))
-				return answerWith(fixture(t, c.fixture))(r)
+				return respondWith(fixture(t, c.fixture))(r)
 			})
 			got, err := c.do(client)
 			require.NoError(t, err)

@@ -17,13 +17,13 @@ import (
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 )
 
-// changes are the calls that change something, looks those that only look.
+// changes are the calls that change something, reads those that only read.
 func changes() map[string]func(context.Context, *multiplay.Client) error {
 	return map[string]func(context.Context, *multiplay.Client) error{
 		"ImageUpdates.Create": func(ctx context.Context, c *multiplay.Client) error {
 			_, err := c.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
 				ImageID: 1, MachineID: 2, Description: "x",
-				Source: multiplay.S3Source{AccessKey: s3Access, SecretKey: s3Secret, Bucket: "b"},
+				Source: multiplay.S3Source{AccessKey: s3Key(), SecretKey: s3SecretKey(), Bucket: "b"},
 			})
 			return err
 		},
@@ -58,7 +58,7 @@ func changes() map[string]func(context.Context, *multiplay.Client) error {
 	}
 }
 
-func looks() map[string]func(context.Context, *multiplay.Client) error {
+func reads() map[string]func(context.Context, *multiplay.Client) error {
 	return map[string]func(context.Context, *multiplay.Client) error{
 		"ImageUpdates.Status": func(ctx context.Context, c *multiplay.Client) error {
 			_, err := c.ImageUpdates.Status(ctx, 1)
@@ -140,7 +140,7 @@ func looks() map[string]func(context.Context, *multiplay.Client) error {
 func TestEveryMethodIsClassified(t *testing.T) {
 	client, _ := mockClient(t)
 	all := changes()
-	for name, do := range looks() {
+	for name, do := range reads() {
 		require.NotContains(t, all, name)
 		all[name] = do
 	}
@@ -151,8 +151,8 @@ func TestEveryMethodIsClassified(t *testing.T) {
 	require.ElementsMatch(t, methods(client), names)
 }
 
-// closing is a server that answers the first request of each connection and
-// closes the connection at the second, without an answer.
+// closing is a server that responds to the first request of each connection and
+// closes the connection at the second, without a response.
 type closing struct {
 	*httptest.Server
 
@@ -178,7 +178,7 @@ func newClosing(t *testing.T) *closing {
 			}
 			return
 		}
-		fmt.Fprint(w, `{"updateid":1,"diffid":1,"imageversionid":1,"jobstatename":"Completed","success":true,"pending_machines":0}`)
+		fmt.Fprint(w, `{"updateid":1,"diffid":1,"imageversionid":1,"jobstatename":"Completed","success":true,"pending_machines":0,"completed_machines":1,"machinejobid":2,"imageid":1,"added":{},"games":[],"installs":[]}`)
 	}))
 	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, new(int))
@@ -231,12 +231,12 @@ func TestChangesAreSentOnce(t *testing.T) {
 	}
 }
 
-func TestLooksAreRepeatedUnnoticed(t *testing.T) {
-	for name, do := range looks() {
+func TestReadsAreRetriedUnnoticed(t *testing.T) {
+	for name, do := range reads() {
 		t.Run(name, func(t *testing.T) {
 			server := newClosing(t)
 			client := server.client(t)
-			_, err := client.ImageVersions.Status(t.Context(), 2)
+			_, err := client.ImageVersions.Status(t.Context(), 1)
 			require.NoError(t, err)
 
 			require.NoError(t, do(t.Context(), client))
@@ -246,14 +246,14 @@ func TestLooksAreRepeatedUnnoticed(t *testing.T) {
 }
 
 // A 429 was not carried out, so a change is sent again. After a 5xx, a 408 or
-// an answer that got lost it may have been.
+// a response that got lost it may have been.
 func TestWhatChangesDoAfterFaults(t *testing.T) {
 	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0))
 	t.Cleanup(server.Close)
 	client := server.Client(multiplay.WithLogger(logger()), multiplay.WithRetry(5, 0, time.Millisecond))
 	request := &multiplay.CreateImageUpdateRequest{
 		ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "x",
-		Source: multiplay.S3Source{AccessKey: s3Access, SecretKey: s3Secret, Bucket: "b"},
+		Source: multiplay.S3Source{AccessKey: s3Key(), SecretKey: s3SecretKey(), Bucket: "b"},
 	}
 
 	server.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateCreate, Status: http.StatusTooManyRequests, Times: 2})
@@ -278,9 +278,9 @@ func TestWhatChangesDoAfterFaults(t *testing.T) {
 
 // A server that cannot be reached has not carried anything out.
 func TestChangesAreRepeatedWhenNothingWasSent(t *testing.T) {
-	tries := 0
+	attempts := 0
 	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		tries++
+		attempts++
 		return nil, &net.OpError{Op: "dial", Err: context.DeadlineExceeded}
 	}}
 	client, err := multiplay.New(account, accessKey, secretKey,
@@ -289,5 +289,5 @@ func TestChangesAreRepeatedWhenNothingWasSent(t *testing.T) {
 	_, err = client.ImageUpdates.Retry(t.Context(), 1)
 	require.NotErrorIs(t, err, multiplay.ErrAmbiguous)
 	require.Equal(t, 3, requireAs[*multiplay.Error](t, err).Attempts)
-	require.Equal(t, 3, tries)
+	require.Equal(t, 3, attempts)
 }

@@ -31,7 +31,10 @@ func newReleasing(t *testing.T, opts ...multiplaytest.Option) *releasing {
 	t.Helper()
 	begin, looks := time.Now(), new(atomic.Int64)
 	clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * time.Millisecond) }
-	r := &releasing{Server: multiplaytest.NewServer(append(opts, multiplaytest.WithSpeed(100), multiplaytest.WithClock(clock))...)}
+	all := append([]multiplaytest.Option{
+		multiplaytest.WithDialect(multiplaytest.Dialect{StartInstalls: true}), multiplaytest.WithSpeed(100), multiplaytest.WithClock(clock),
+	}, opts...)
+	r := &releasing{Server: multiplaytest.NewServer(all...)}
 	t.Cleanup(r.Close)
 	r.client = r.Client(multiplay.WithLogger(logger()), multiplay.WithRetry(5, 0, time.Millisecond))
 	return r
@@ -152,10 +155,12 @@ func TestReleaseAgainstAllOdds(t *testing.T) {
 	for name, opts := range map[string][]multiplaytest.Option{
 		"as documented": nil,
 		"otherwise": {
-			multiplaytest.WithoutStateID(), multiplaytest.WithNumericJobStart(), multiplaytest.WithNameComplete(), multiplaytest.WithEmptyArrays(),
-			multiplaytest.WithErrors(multiplaytest.ErrorsByStatus),
+			multiplaytest.WithDialect(multiplaytest.Dialect{
+				OmitStateID: true, NumericJobStart: true, Complete: true, EmptyArrays: true,
+				StartInstalls: true, Errors: multiplaytest.ErrorsByStatus,
+			}),
 		},
-		"all 200": {multiplaytest.WithErrors(multiplaytest.ErrorsIn200)},
+		"all 200": {multiplaytest.WithDialect(multiplaytest.Dialect{StartInstalls: true, Errors: multiplaytest.ErrorsIn200})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newReleasing(t, opts...)
@@ -456,7 +461,7 @@ func TestReleaseRequestIsChecked(t *testing.T) {
 		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s": {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
 		"ReleaseRequest.DisablePercentage: must be 0 to 100":           {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},
 		"ReleaseRequest.DisablePercentage: needs DisableTimeout":       {ImageID: 1, MachineID: 1, Description: "x", DisablePercentage: 5},
-		"S3Source.Bucket: must not be empty":                           {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: "a", SecretKey: "b"}},
+		"S3Source.Bucket: must not be empty":                           {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: multiplay.NewSecret("a"), SecretKey: multiplay.NewSecret("b")}},
 	} {
 		_, err := client.Release(t.Context(), req)
 		require.EqualError(t, err, "multiplay: "+want)

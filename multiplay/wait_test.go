@@ -1,6 +1,7 @@
 package multiplay_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -14,13 +15,13 @@ import (
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
 
-// states answers with one state after the other, the last for ever.
+// states responds with one state after the other, the last for ever.
 func states(mock *httpmock.MockTransport, path string, names ...string) {
 	next := 0
 	mock.RegisterResponder("GET", base+path, func(r *http.Request) (*http.Response, error) {
 		name := names[min(next, len(names)-1)]
 		next++
-		return answerWith(fmt.Sprintf(`{"jobstatename":%q,"joberror":"why","success":true}`, name))(r)
+		return respondWith(fmt.Sprintf(`{"jobstatename":%q,"joberror":"why","success":true}`, name))(r)
 	})
 }
 
@@ -81,8 +82,8 @@ func TestBadEnds(t *testing.T) {
 func TestWatchCanBeLeft(t *testing.T) {
 	client, mock := mockClient(t)
 	states(mock, "/cfp/v1/imageupdate/5/status", "Running")
-	mock.RegisterResponder("GET", base+"/cfp/v1/imageinstall/status", answerWith(`{}`))
-	mock.RegisterResponder("GET", base+"/cfp/v2/project/1337/image/5/status", answerWith(`{"pending_machines":1}`))
+	mock.RegisterResponder("GET", base+"/cfp/v1/imageinstall/status", respondWith(`{"installs":[]}`))
+	mock.RegisterResponder("GET", base+"/cfp/v2/project/1337/image/5/status", respondWith(`{"pending_machines":1,"completed_machines":0}`))
 	for _, err := range client.ImageUpdates.Watch(t.Context(), 5) {
 		require.NoError(t, err)
 		break
@@ -114,24 +115,63 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// A job is given half a minute to be known.
 func TestWaitFails(t *testing.T) {
-	client, mock := mockClient(t)
-	mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/5/status", httpmock.NewStringResponder(http.StatusNotFound, ""))
-	_, err := client.ImageUpdates.Wait(t.Context(), 5)
-	require.ErrorIs(t, err, multiplay.ErrNotFound)
-	require.ErrorContains(t, err, "multiplay: waiting for image update 5, no status seen: ")
+	synctest.Test(t, func(t *testing.T) {
+		client, mock := mockClient(t)
+		mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/5/status", httpmock.NewStringResponder(http.StatusNotFound, ""))
+		start := time.Now()
+		_, err := client.ImageUpdates.Wait(t.Context(), 5)
+		require.Equal(t, 30*time.Second, time.Since(start))
+		require.ErrorIs(t, err, multiplay.ErrNotFound)
+		require.ErrorContains(t, err, "multiplay: waiting for image update 5, no status seen: ")
+	})
+}
+
+// A refusal in the middle of a wait may come from a replica that lags.
+func TestRefusalInAWaitIsRiddenOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, mock := mockClient(t)
+		polls := 0
+		mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/5/status", func(r *http.Request) (*http.Response, error) {
+			polls++
+			switch polls {
+			case 1:
+				return respondWith(`{"jobstatename":"Running"}`)(r)
+			case 2, 3, 4:
+				return respondWith(`{"error_message":"no such update"}`)(r)
+			}
+			return respondWith(`{"jobstatename":"Completed"}`)(r)
+		})
+		_, err := client.ImageUpdates.Wait(t.Context(), 5)
+		require.NoError(t, err)
+	})
+}
+
+func TestOutageLimit(t *testing.T) {
+	for _, limit := range []time.Duration{0, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			client, mock := mockClient(t, multiplay.WithOutageLimit(limit))
+			mock.RegisterNoResponder(httpmock.NewStringResponder(http.StatusBadGateway, ""))
+			start := time.Now()
+			_, err := client.Images.WaitRollout(t.Context(), 5, 6)
+			require.InDelta(t, cmp.Or(limit, 5*time.Minute), time.Since(start), float64(5*time.Millisecond))
+			require.ErrorIs(t, err, multiplay.ErrServer)
+			require.True(t, multiplay.IsTransient(err))
+		})
+	}
 }
 
 func TestRetryAfterIsObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, mock := mockClient(t)
-		looks := 0
+		polls := 0
 		mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/5/status", func(r *http.Request) (*http.Response, error) {
-			looks++
-			if looks == 1 {
-				return answerWith(`{"jobstatename":"Running"}`).HeaderSet(http.Header{"Retry-After": {"90"}})(r)
+			polls++
+			if polls == 1 {
+				return respondWith(`{"jobstatename":"Running"}`).HeaderSet(http.Header{"Retry-After": {"90"}})(r)
 			}
-			return answerWith(`{"jobstatename":"Completed"}`)(r)
+			return respondWith(`{"jobstatename":"Completed"}`)(r)
 		})
 		start := time.Now()
 		_, err := client.ImageUpdates.Wait(t.Context(), 5)
@@ -143,20 +183,21 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 func TestWaitRollout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, mock := mockClient(t)
-		look := 0
-		installs := []string{`[]`, `[{"target_imageversionid":6},{"target_imageversionid":9}]`, `[{"target_imageversionid":9}]`, `[{"target_imageversionid":9}]`}
+		poll := 0
+		installs := []string{`[]`, `[{"jobid":1,"target_imageversionid":6},{"jobid":2,"target_imageversionid":9}]`,
+			`[{"jobid":2,"target_imageversionid":9}]`, `[{"jobid":2,"target_imageversionid":9}]`}
 		counts := []string{
-			`{"pending_machines":2}`,
+			`{"pending_machines":2,"completed_machines":0}`,
 			`{"pending_machines":0,"completed_machines":1}`, // no longer pending, but still installing
 			`{"pending_machines":0,"completed_machines":2}`,
 			`{"pending_machines":0,"failed_machines":1,"completed_machines":1}`,
 		}
 		mock.RegisterResponder("GET", base+"/cfp/v1/imageinstall/status", func(r *http.Request) (*http.Response, error) {
-			return answerWith(`{"installs":` + installs[look] + `}`)(r)
+			return respondWith(`{"installs":` + installs[poll] + `}`)(r)
 		})
 		mock.RegisterResponder("GET", base+"/cfp/v2/project/1337/image/5/status", func(r *http.Request) (*http.Response, error) {
-			look++
-			return answerWith(counts[look-1])(r)
+			poll++
+			return respondWith(counts[poll-1])(r)
 		})
 		rollout, err := client.Images.WaitRollout(t.Context(), 5, 6)
 		require.NoError(t, err)
@@ -167,7 +208,7 @@ func TestWaitRollout(t *testing.T) {
 		require.Equal(t, &multiplay.RolloutError{ImageID: 5, MachineCounts: rollout.MachineCounts}, requireAs[*multiplay.RolloutError](t, err))
 		require.EqualError(t, err, "multiplay: rollout of image 5 ended with 1 failed and 1 completed machines")
 
-		look = 0
+		poll = 0
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		rollout, err = client.Images.WaitRollout(ctx, 5, 6)

@@ -199,8 +199,8 @@ func TestRedirectsGetNoCredentials(t *testing.T) {
 		} {
 			server := oraclemarkettest.NewServer()
 			client := server.Client(oraclemarket.WithRetry(3, time.Millisecond, time.Millisecond))
-			server.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Status: status, Location: location, Times: -1})
-			server.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: status, Location: location, Times: -1})
+			server.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Status: status, Header: http.Header{"Location": {location}}, Times: -1})
+			server.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: status, Header: http.Header{"Location": {location}}, Times: -1})
 			_, err := client.MachineImages.Get(t.Context(), 1)
 			require.ErrorContains(t, err, "redirects to", name)
 			require.NotContains(t, err.Error(), "zzz")

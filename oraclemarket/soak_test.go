@@ -145,7 +145,7 @@ func randomFault(random *rand.Rand) oraclemarkettest.Fault {
 		{Status: 500}, {Status: 503, RetryAfter: "0"}, {Status: 429}, {Status: 502, Process: true},
 		{Drop: oraclemarkettest.DropBefore}, {Drop: oraclemarkettest.DropDuring}, {Drop: oraclemarkettest.DropAfter},
 		{Truncate: true}, {CutJSON: true}, {Body: "<html>Please log in</html>"}, {Delay: 50 * time.Millisecond},
-		{Stall: oraclemarkettest.StallAnswer},
+		{Stall: oraclemarkettest.StallResponse},
 	}
 	f := faults[random.IntN(len(faults))]
 	f.Operation = operations[random.IntN(len(operations))]

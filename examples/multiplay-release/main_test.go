@@ -27,7 +27,7 @@ const secret = "se%2Fcret%40of%3Athe%20build"
 // start starts a server and sets the environment for it.
 func start(t *testing.T, opts ...multiplaytest.Option) *multiplaytest.Server {
 	t.Helper()
-	server := multiplaytest.NewServer(opts...)
+	server := multiplaytest.NewServer(append(opts, multiplaytest.WithDialect(multiplaytest.Dialect{StartInstalls: true}))...)
 	t.Cleanup(server.Close)
 	for _, line := range server.Env() {
 		name, value, _ := strings.Cut(line, "=")

@@ -86,7 +86,7 @@ func TestInterruptAndGoOn(t *testing.T) {
 			cancel()
 			return true
 		},
-		Stall: oraclemarkettest.StallAnswer,
+		Stall: oraclemarkettest.StallResponse,
 	})
 	var out bytes.Buffer
 	err := run(ctx, append(args, "-concurrency", "1"), &out, &out)

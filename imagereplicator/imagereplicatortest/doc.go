@@ -1,36 +1,41 @@
-// Package imagereplicatortest is the image replicator as a local HTTP server, with a Keystone to log in at: for tests of
-// programs that use package imagereplicator, for its own tests and for the examples. It needs no testing.T.
+// Package imagereplicatortest is the [image replicator] of NTT's SDPF as a
+// local HTTP server, with a Keystone to log in at, for tests of programs that
+// use package imagereplicator. It needs no testing.T and no account.
 //
-//	server := imagereplicatortest.NewServer(imagereplicatortest.WithSpeed(100))
+//	server := imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(0))
 //	defer server.Close()
-//	client := server.Client()
-//	id, err := client.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
-//		ImageID:             imagereplicatortest.ImageID,
-//		DestinationTenantID: imagereplicatortest.DestinationTenantID,
-//	})
+//	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpGet, Status: 502})
+//	err := copyImage(ctx, server.Client(), imagereplicatortest.ImageID) // the code under test
+//	jobs := server.Jobs()
 //
-// One server plays all regions: which one a call is made in follows from the tenant that its token is scoped to. There
-// are one source tenant, three destination tenants and two images from the start, and the job, the token and the ids of
-// the API reference's execution example, so that its request is answered as printed there. That job stays as it is;
-// see [Server.SetStatus].
+// One server is all regions: the tenant of a call's token determines the
+// region. The tenants, two images, and the job and token of the documentation's
+// example exist from the start. That job never changes; see [Server.SetStatus].
 //
 // # Documented
 //
-// Paths, methods, fields and status codes of the four operations; the names of the states; that a job can be canceled
-// only while replicate_requested or replicating (409 otherwise) and goes on being listed; the text of a 401, with its
-// headers; the layout of the JSON as in the execution example. Of Keystone: what OpenStack's API reference says of
-// POST and GET /v3/auth/tokens, with the one-hour tokens of NTT.
+// Paths, methods, fields, status codes and state names. A job can be canceled
+// while replicate_requested or replicating, otherwise the status is 409; it
+// stays in the list. The text and headers of a 401. The layout of the JSON.
+// Keystone's POST and GET /v3/auth/tokens, and tokens that live for an hour.
+//
+// # Observed
+//
+// Errors other than 401 look like those of Glance's library: JSON, HTML or
+// text, as the Accept header asks.
+//
+// # Inferred
+//
+// Progress is in percent. An unknown image or tenant is a 404, as are other
+// tenants' jobs. Creating a job requires the content type application/json.
 //
 // # Ours
 //
-// The way through the states: replicate_requested, replicating, replicated or error; after a cancellation
-// cancel_requested, canceling, canceled, or, with [WithLostCancel], replicated all the same. That progress is in percent
-// and the destination image has an id from replicating on. The bodies of 400, 404 and 409, which are those of Glance's
-// library: JSON, HTML or text by the Accept header. That an unknown tenant is a 404 (the pages say 401, 404 and 409 in
-// different places), that jobs of other tenants are a 404, that jobs are listed in the order of their creation.
+// Jobs go from replicate_requested through replicating to replicated or error.
+// After a cancellation they go through cancel_requested and canceling to
+// canceled, or with [WithLostCancel] to replicated all the same. The
+// destination image has an id from replicating on. Lists are in the order of
+// creation.
 //
-// # Failures
-//
-// [Server.Inject] makes requests fail by operation: with a status, a delay, a dropped connection, a spoilt answer.
-// [Server.ExpireTokens] and [Server.RejectToken] make tokens invalid.
+// [image replicator]: https://sdpf.ntt.com/services/docs/image-storage/api-references/rsts/APIList/Image_Data_Storage/Copy_image.html
 package imagereplicatortest

@@ -9,8 +9,9 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// writeUnauthorized is the one error answer of which the documentation has an example. The text is printed without its
-// ends of lines; two line feeds after it make up the 44 bytes of its Content-Length.
+// writeUnauthorized writes the one error response that the documentation shows.
+// The text is printed without its line ends; two line feeds after it make up
+// the 44 bytes of its Content-Length.
 func writeUnauthorized(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	w.Header().Set("Vary", "X-Auth-Token")
@@ -19,7 +20,8 @@ func writeUnauthorized(w http.ResponseWriter) {
 	_, _ = w.Write([]byte("401 Unauthorized\n\nAuthentication required.\n\n"))
 }
 
-// writeWebob is the error answer of WebOb, the library that Glance answers with, in the form that Accept asks for.
+// writeWebob writes an error response as WebOb does, the library behind Glance,
+// in the form that the Accept header asks for.
 func writeWebob(w http.ResponseWriter, r *http.Request, status int, text string) {
 	title := http.StatusText(status)
 	line := fmt.Sprintf("%d %s", status, title)
@@ -47,7 +49,7 @@ func writeWebob(w http.ResponseWriter, r *http.Request, status int, text string)
 	_, _ = w.Write([]byte(body))
 }
 
-// writeKeystoneError is the error answer of Keystone.
+// writeKeystoneError writes an error response of Keystone.
 func writeKeystoneError(w http.ResponseWriter, r *http.Request, status int, text string) {
 	w.Header().Set("Vary", "X-Auth-Token")
 	if status == http.StatusUnauthorized {

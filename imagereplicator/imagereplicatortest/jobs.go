@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"mime"
 	"net/http"
 	"regexp"
 	"slices"
@@ -14,17 +15,16 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// job is a copy, as it was asked for: its state follows from the clock.
+// job is a copy as it was requested: its state follows from the clock.
 type job struct {
-	imagereplicator.Job // but for what of shows
+	imagereplicator.Job // without what changes
 	destinationImage    string
 	created             time.Time
-	outcome             imagereplicator.Status
-	canceled            time.Time              // when that was asked for, zero for never
-	fixed               imagereplicator.Status // from then on, whatever the clock says
+	canceled            time.Time              // zero for never
+	fixed               imagereplicator.Status // whatever the clock shows
 }
 
-// now is the job as it is at the moment.
+// now returns the job in its present state. s.mu is held.
 func (s *Server) now(j *job) imagereplicator.Job {
 	clock := s.core.Clock()
 	shown := j.Job
@@ -36,9 +36,9 @@ func (s *Server) now(j *job) imagereplicator.Job {
 		return shown
 	}
 	ran := clock.Since(j.created)
-	copying := s.copying(j)
+	copying := s.copying()
 	if !j.canceled.IsZero() && !s.config.lostCancel {
-		// Whatever was copied until then stays.
+		// What was copied until then stays.
 		shown = j.at(copying, clock.Since(j.created)-clock.Since(j.canceled), s.config.jobTime)
 		shown.Status, _ = emulator.Timeline[imagereplicator.Status]{
 			{State: imagereplicator.StatusCancelRequested, For: s.config.cancelLag},
@@ -54,21 +54,21 @@ func (s *Server) now(j *job) imagereplicator.Job {
 	return shown
 }
 
-// copying is the way of a job that nobody cancels.
-func (s *Server) copying(j *job) emulator.Timeline[imagereplicator.Status] {
+// copying returns the states of a job that is not canceled.
+func (s *Server) copying() emulator.Timeline[imagereplicator.Status] {
 	waiting := s.config.jobTime / 6
 	rest := s.config.jobTime - waiting
-	if j.outcome == imagereplicator.StatusError {
+	if s.config.outcome == imagereplicator.StatusError {
 		rest /= 2
 	}
 	return emulator.Timeline[imagereplicator.Status]{
 		{State: imagereplicator.StatusReplicateRequested, For: waiting},
 		{State: imagereplicator.StatusReplicating, For: rest},
-		{State: j.outcome},
+		{State: s.config.outcome},
 	}
 }
 
-// at is the job after it has run for ran.
+// at returns the job after it has run for ran.
 func (j *job) at(way emulator.Timeline[imagereplicator.Status], ran, total time.Duration) imagereplicator.Job {
 	shown := j.Job
 	var since time.Duration
@@ -102,7 +102,8 @@ func (s *Server) addSample() {
 	})
 }
 
-// Jobs are all jobs as they are now, in the order of their creation, the one of the execution example first.
+// Jobs returns all jobs in their present state and the order of their creation,
+// the one of the execution example first.
 func (s *Server) Jobs() []imagereplicator.Job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,36 +114,29 @@ func (s *Server) Jobs() []imagereplicator.Job {
 	return all
 }
 
-// SetOutcome sets how a job ends unless it is canceled; see [WithOutcome]. It says whether there is such a job.
-func (s *Server) SetOutcome(jobID string, outcome imagereplicator.Status) bool {
-	return s.change(jobID, func(j *job) { j.outcome = outcome })
-}
-
-// SetStatus puts a job into a state, a known or a new one, in which it stays whatever the clock says. It says whether
-// there is such a job.
+// SetStatus puts a job into a state, known or not, in which it stays. It reports
+// whether the job exists.
 func (s *Server) SetStatus(jobID string, status imagereplicator.Status) bool {
-	return s.change(jobID, func(j *job) {
-		j.Job = s.now(j)
-		j.fixed = status
-	})
-}
-
-func (s *Server) change(jobID string, change func(*job)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, j := range s.jobs {
 		if j.ID == jobID {
-			change(j)
+			j.Job = s.now(j)
+			j.fixed = status
 			return true
 		}
 	}
 	return false
 }
 
-// uuidLike is what a parameter of type UUID can look like; tenant ids have no dashes.
+// uuidLike matches parameters of type UUID; tenant ids have no dashes.
 var uuidLike = regexp.MustCompile(`^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$`)
 
 func (s *Server) create(w http.ResponseWriter, r *http.Request, tenant string) {
+	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
+		writeWebob(w, r, http.StatusUnsupportedMediaType, "The content type must be application/json.")
+		return
+	}
 	var request struct {
 		ImageID     string `json:"image_id"`
 		TenantIDDst string `json:"tenant_id_dst"`
@@ -182,7 +176,6 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, tenant string) {
 		},
 		destinationImage: newUUID(),
 		created:          s.core.Clock().Now(),
-		outcome:          s.config.outcome,
 	}
 	s.mu.Lock()
 	s.jobs = append(s.jobs, j)
@@ -193,8 +186,9 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, tenant string) {
 func (s *Server) list(w http.ResponseWriter, _ *http.Request, tenant string) {
 	s.mu.Lock()
 	var items []string
+	now := s.core.Clock().Now()
 	for _, j := range s.jobs {
-		if j.SourceTenantID == tenant {
+		if j.SourceTenantID == tenant && !now.Before(j.created.Add(s.config.listLag)) {
 			items = append(items, encode(s.now(j)))
 		}
 	}
@@ -239,12 +233,12 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request, tenant string) {
 		writeWebob(w, r, http.StatusConflict, fmt.Sprintf("Job %s cannot be canceled: its status is %s", id, status))
 	default:
 		w.Header().Set("Content-Type", jsonType)
-		w.Header().Set("Content-Length", "0") // as printed, although it says nothing with this status
+		w.Header().Set("Content-Length", "0") // as printed, although not needed with this status
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
 
-// find is the job that the request names, if the tenant has such a one. s.mu is held.
+// find returns the job that the path names if it is the tenant's. s.mu is held.
 func (s *Server) find(r *http.Request, tenant string) *job {
 	id := r.PathValue("id")
 	i := slices.IndexFunc(s.jobs, func(j *job) bool { return j.ID == id && j.SourceTenantID == tenant })
@@ -266,7 +260,8 @@ func writeJSON(w http.ResponseWriter, status int, body string) {
 	_, _ = w.Write([]byte(body))
 }
 
-// encode is the job with the keys in the order and with the spaces of the execution example.
+// encode returns the job with the keys in the order and with the spaces of the
+// execution example.
 func encode(j imagereplicator.Job) string {
 	destinationImage := "null"
 	if j.DestinationImageID != "" {
@@ -280,7 +275,7 @@ func encode(j imagereplicator.Job) string {
 }
 
 func quote(s string) string {
-	data, _ := json.Marshal(s) // a string always has JSON
+	data, _ := json.Marshal(s) // never fails for a string
 	return string(data)
 }
 

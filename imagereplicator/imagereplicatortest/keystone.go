@@ -1,95 +1,12 @@
 package imagereplicatortest
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"slices"
-	"sync"
-	"time"
 
-	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
-
-// token is what the server knows of a token.
-type token struct {
-	tenant  string // empty for an unscoped one
-	issued  time.Time
-	expires time.Time // zero for never
-}
-
-type tokens struct {
-	mu      sync.Mutex
-	valid   map[string]token
-	counted int
-}
-
-func newTokens(c config) *tokens {
-	t := &tokens{valid: map[string]token{}}
-	for _, static := range c.staticTokens {
-		t.valid[static] = token{tenant: TenantID}
-	}
-	return t
-}
-
-func (t *tokens) find(value string, now time.Time) (token, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	found, ok := t.valid[value]
-	return found, ok && (found.expires.IsZero() || now.Before(found.expires))
-}
-
-func (t *tokens) issue(as token) string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	value := hex.EncodeToString(b[:])
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.valid[value] = as
-	t.counted++
-	return value
-}
-
-// TokenSource gives tokens of TenantID, as a log-in at the server does but without HTTP.
-func (s *Server) TokenSource() imagereplicator.TokenSource {
-	return imagereplicator.TokenSourceFunc(func(context.Context) (imagereplicator.Token, error) {
-		as := s.newToken(TenantID)
-		return imagereplicator.Token{Value: s.tokens.issue(as), Expiry: as.expires}, nil
-	})
-}
-
-func (s *Server) newToken(tenant string) token {
-	now := s.core.Clock().Now()
-	return token{tenant: tenant, issued: now, expires: now.Add(s.config.tokenLifetime)}
-}
-
-// ExpireTokens makes all tokens that were issued so far invalid at once. Static ones stay valid.
-func (s *Server) ExpireTokens() {
-	s.tokens.mu.Lock()
-	defer s.tokens.mu.Unlock()
-	for value, t := range s.tokens.valid {
-		if !t.expires.IsZero() {
-			delete(s.tokens.valid, value)
-		}
-	}
-}
-
-// RejectToken makes one token invalid, issued or static.
-func (s *Server) RejectToken(token string) {
-	s.tokens.mu.Lock()
-	defer s.tokens.mu.Unlock()
-	delete(s.tokens.valid, token)
-}
-
-// TokensIssued says how many tokens the server has issued.
-func (s *Server) TokensIssued() int {
-	s.tokens.mu.Lock()
-	defer s.tokens.mu.Unlock()
-	return s.tokens.counted
-}
 
 // authRequest is the body of POST /v3/auth/tokens.
 type authRequest struct {
@@ -145,7 +62,7 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) {
 	s.writeToken(w, http.StatusCreated, as, request.Auth.Identity.Methods)
 }
 
-// authenticate checks the methods, all of them, and fills in what a method says about the token.
+// authenticate checks all methods and sets what they determine of the token.
 func (s *Server) authenticate(request *authRequest, as *token) bool {
 	identity := &request.Auth.Identity
 	for _, method := range identity.Methods {
@@ -168,7 +85,7 @@ func (s *Server) authenticate(request *authRequest, as *token) bool {
 			if !ok {
 				return false
 			}
-			as.expires = old.expires // a token cannot lengthen its life
+			as.expires = old.expires // a token cannot extend its life
 		default:
 			return false
 		}
@@ -192,8 +109,8 @@ func (s *Server) validateToken(w http.ResponseWriter, r *http.Request) {
 	s.writeToken(w, http.StatusOK, found, []string{"password"})
 }
 
-// tokenAnswer describes a token; the token itself is in a header.
-type tokenAnswer struct {
+// tokenBody describes a token; the token itself is in a header.
+type tokenBody struct {
 	Methods   []string   `json:"methods"`
 	ExpiresAt *string    `json:"expires_at"` // null for never
 	IssuedAt  string     `json:"issued_at"`
@@ -226,24 +143,25 @@ const keystoneTime = "2006-01-02T15:04:05.000000Z"
 
 func (s *Server) writeToken(w http.ResponseWriter, status int, t token, methods []string) {
 	domain := reference{ID: "default", Name: "Default"}
-	answer := tokenAnswer{
+	body := tokenBody{
 		Methods:  slices.Clone(methods),
 		IssuedAt: t.issued.UTC().Format(keystoneTime),
 		User:     named{reference: reference{ID: "test-user-id", Name: s.config.apiKey}, Domain: domain},
 	}
 	if !t.expires.IsZero() {
 		expires := t.expires.UTC().Format(keystoneTime)
-		answer.ExpiresAt = &expires
+		body.ExpiresAt = &expires
 	}
 	if t.tenant != "" {
-		answer.Project = &named{reference: reference{ID: t.tenant, Name: "test-tenant"}, Domain: domain}
-		answer.Catalog = s.catalog()
+		body.Project = &named{reference: reference{ID: t.tenant, Name: "test-tenant"}, Domain: domain}
+		body.Catalog = s.catalog()
 	}
 	w.Header().Set("Vary", "X-Auth-Token")
-	emulator.WriteJSON(w, status, map[string]any{"token": answer})
+	emulator.WriteJSON(w, status, map[string]any{"token": body})
 }
 
-// catalog has the image storage of each region, with an internal endpoint that nobody outside reaches.
+// catalog returns the image storage of each region, with an internal endpoint
+// that cannot be reached from outside.
 func (s *Server) catalog() []*service {
 	identity := &service{ID: "test-identity", Type: "identity", Name: "keystone"}
 	image := &service{ID: "test-image", Type: "image", Name: "glance"}

@@ -10,38 +10,46 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// What exists from the start. The ids are those of the API reference's execution example and of the tests of NTT's own
-// SDK, but for ThirdTenantID and FourthTenantID, which are made up.
+// What exists from the start. The ids are those of the API reference's
+// execution example and of the tests of NTT's own SDK, except for ThirdTenantID
+// and FourthTenantID, which are invented.
 const (
-	// JobID is the job of the execution example: cancel_requested, from ImageID to DestinationTenantID.
+	// JobID is the job of the execution example: cancel_requested, from ImageID
+	// to DestinationTenantID.
 	JobID = "33911588-c299-4369-a240-7e5b741cdb6a"
-	// Token is the token of the execution example, scoped to TenantID. It does not expire.
+	// Token is the token of the execution example, scoped to TenantID. It never
+	// expires.
 	Token = "f4328bab05ff4502b397b88657baaefd" //nolint:gosec // printed in a public document
 
-	// TenantID is the source tenant, in Region.
+	// TenantID is the source tenant.
 	TenantID = "236ae314ef6944f4ab98fa7519e54325"
-	Region   = "ot1"
-	// DestinationTenantID is in DestinationRegion.
+	// Region is the region of TenantID.
+	Region = "ot1"
+	// DestinationTenantID is a tenant in another region.
 	DestinationTenantID = "91b5c7c09cbd45caa3c146fd67ae471e"
-	DestinationRegion   = "ot2"
-	// ThirdTenantID is in region ot3, FourthTenantID in region ot4.
-	ThirdTenantID  = "72ab9350a47a4173966ad02dc51b32a1"
+	// DestinationRegion is the region of DestinationTenantID.
+	DestinationRegion = "ot2"
+	// ThirdTenantID is in region ot3.
+	ThirdTenantID = "72ab9350a47a4173966ad02dc51b32a1"
+	// FourthTenantID is in region ot4.
 	FourthTenantID = "5d0c1f9be6a94c3fa3d5c7b1e2f40816"
 
-	// ImageID is the image "Test-image-Ubuntu", OtherImageID another one.
-	ImageID      = "335eef3f-551d-46e1-8781-173f43209d48"
+	// ImageID is the image "Test-image-Ubuntu".
+	ImageID = "335eef3f-551d-46e1-8781-173f43209d48"
+	// OtherImageID is the image "Test-image-CentOS".
 	OtherImageID = "4ddf938a-2cff-46a8-ab7b-efb48c8f79a7"
 )
 
-// Image is an image in the source region.
+// Image is an image in the source region; see [WithImage].
 type Image struct {
-	ID   string
-	Name string
-	// Status is "active" if empty. An image in any other status cannot be copied: 409.
+	ID   string // a UUID
+	Name string // as jobs show it
+	// Status is "active" if empty. An image with any other status cannot be
+	// copied: the response is a 409.
 	Status string
 }
 
-// Option changes how a [Server] behaves.
+// Option configures a [Server].
 type Option func(*config)
 
 type config struct {
@@ -52,13 +60,14 @@ type config struct {
 	outcome    imagereplicator.Status
 	cancelLag  time.Duration
 	lostCancel bool
+	listLag    time.Duration
 
 	apiKey, apiSecret string
 	appID, appSecret  string
 	staticTokens      []string
 	tokenLifetime     time.Duration
 
-	tenants map[string]string // and their regions
+	tenants map[string]string // regions by tenant
 	images  map[string]Image
 }
 
@@ -91,48 +100,52 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// regions lists the regions of all tenants.
+// regions returns the regions of all tenants.
 func (c *config) regions() []string {
 	return slices.Compact(slices.Sorted(maps.Values(c.tenants)))
 }
 
-// WithListener serves on a listener of the caller's, in memory for example, instead of a loopback port. The server
-// closes it. If it is not a TCP listener, URL is http://localhost, and it takes a client with a dialer of its own to
-// connect.
+// WithListener sets the listener to serve on, in memory for example, in place
+// of a loopback port. The server closes it. If it is not a TCP listener, URL is
+// http://localhost and clients need a dialer that reaches the listener.
 func WithListener(listener net.Listener) Option {
 	return func(c *config) { c.server.Listener = listener }
 }
 
-// WithClock has the server take the time from now, which must be safe for concurrent use. Without it, it is [time.Now].
+// WithClock sets the server's clock, [time.Now] by default. The function must
+// be safe for concurrent use.
 func WithClock(now func() time.Time) Option {
 	return func(c *config) { c.now = now }
 }
 
-// WithSpeed makes jobs run factor times as fast. It does not bear on the life of tokens.
+// WithSpeed makes jobs run factor times as fast. Lags and the lifetime of
+// tokens are not affected.
 func WithSpeed(factor float64) Option {
 	return func(c *config) { c.speed = factor }
 }
 
-// WithJobTime sets how long a job takes from replicate_requested to replicated at speed 1: 3 seconds unless set. With 0
-// it is replicated at once.
+// WithJobTime sets how long a job takes from replicate_requested to replicated
+// at speed 1, 3 seconds by default. With 0 it is replicated at once.
 func WithJobTime(d time.Duration) Option {
 	return func(c *config) { c.jobTime = max(d, 0) }
 }
 
-// WithOutcome sets how jobs end unless they are canceled or [Server.SetOutcome] says otherwise: StatusReplicated, the
-// default, or StatusError, which comes half-way.
+// WithOutcome sets how jobs end unless they are canceled: StatusReplicated by
+// default, or StatusError halfway through.
 func WithOutcome(outcome imagereplicator.Status) Option {
 	return func(c *config) { c.outcome = outcome }
 }
 
-// WithCancelLag sets how long a job stays cancel_requested at speed 1: 1 second unless set. In the documented example
-// it is more than 122 seconds. It is canceling for a quarter of that, and then canceled.
+// WithCancelLag sets how long a job stays cancel_requested at speed 1, 1 second
+// by default; in the documented example it is more than 122 seconds. Then it is
+// canceling for a quarter of that, and then canceled.
 func WithCancelLag(d time.Duration) Option {
 	return func(c *config) { c.cancelLag = max(d, 0) }
 }
 
-// WithLostCancel has cancellations come too late: a job that is cancel_requested stays so until the copy is complete,
-// and then ends as if nobody had asked.
+// WithLostCancel makes cancellations come too late: a job stays
+// cancel_requested until the copy is complete, and then ends as if it had not
+// been canceled.
 func WithLostCancel() Option {
 	return func(c *config) { c.lostCancel = true }
 }
@@ -142,18 +155,20 @@ func WithAPIKey(key, secret string) Option {
 	return func(c *config) { c.apiKey, c.apiSecret = key, secret }
 }
 
-// WithApplicationCredential sets the only application credential that gets a token. It belongs to TenantID.
+// WithApplicationCredential sets the only application credential that gets a
+// token. It belongs to TenantID.
 func WithApplicationCredential(id, secret string) Option {
 	return func(c *config) { c.appID, c.appSecret = id, secret }
 }
 
-// WithStaticTokens sets the tokens that are accepted besides issued ones and never expire, scoped to TenantID: [Token]
-// unless set. Without arguments there are none.
+// WithStaticTokens sets tokens that are accepted besides issued ones and never
+// expire, by default [Token]. They are scoped to TenantID. Without arguments
+// there are none.
 func WithStaticTokens(tokens ...string) Option {
 	return func(c *config) { c.staticTokens = slices.Clone(tokens) }
 }
 
-// WithTokenLifetime sets how long issued tokens are valid: one hour unless set, as at NTT.
+// WithTokenLifetime sets how long issued tokens are valid, one hour by default.
 func WithTokenLifetime(d time.Duration) Option {
 	return func(c *config) { c.tokenLifetime = d }
 }
@@ -168,7 +183,7 @@ func WithImage(image Image) Option {
 	return func(c *config) { c.images[image.ID] = image }
 }
 
-// WithRequestLogLimit sets how many requests the log holds: 100,000 unless set.
-func WithRequestLogLimit(n int) Option {
-	return func(c *config) { c.server.LogLimit = n }
+// WithListLag makes a new job appear in lists only d after its creation.
+func WithListLag(d time.Duration) Option {
+	return func(c *config) { c.listLag = d }
 }

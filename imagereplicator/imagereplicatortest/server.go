@@ -10,15 +10,17 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// Server is the service. It is safe for concurrent use.
+// Server is the service as a local HTTP server. It is safe for concurrent use.
 type Server struct {
-	// URL is the image storage endpoint of all regions, without a slash at its end.
+	// URL is the image storage endpoint of all regions, without a trailing
+	// slash.
 	URL string
 	// AuthURL is the address of Keystone.
 	AuthURL string
-	// APIKey and APISecret are the key pair that gets a token, as user name and password.
+	// APIKey and APISecret are the user name and password that get a token.
 	APIKey, APISecret string
-	// ApplicationCredentialID and ApplicationCredentialSecret get one for TenantID.
+	// ApplicationCredentialID and ApplicationCredentialSecret get a token of
+	// TenantID.
 	ApplicationCredentialID, ApplicationCredentialSecret string
 
 	config config
@@ -29,7 +31,8 @@ type Server struct {
 	jobs []*job // in the order of their creation
 }
 
-// NewServer starts a server on a free loopback port. Like [net/http/httptest.NewServer] it panics if it cannot.
+// NewServer starts a server on a free loopback port. Like
+// [net/http/httptest.NewServer] it panics if it cannot.
 func NewServer(opts ...Option) *Server {
 	s, err := Start("", opts...)
 	if err != nil {
@@ -38,8 +41,8 @@ func NewServer(opts ...Option) *Server {
 	return s
 }
 
-// Start starts a server on the address "host:port"; an empty one means a free loopback port. An address that is in use
-// is an error.
+// Start starts a server on the address "host:port"; empty means a free loopback
+// port. It returns an error if the address is in use.
 func Start(addr string, opts ...Option) (*Server, error) {
 	config := newConfig(opts)
 	config.server.Addr = addr
@@ -64,12 +67,12 @@ func Start(addr string, opts ...Option) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the server: it closes all connections, ends stalled requests and waits for them. It may be called more than
-// once.
+// Close stops the server: it closes all connections, ends stalled requests and
+// waits for them. It may be called more than once.
 func (s *Server) Close() { s.core.Close() }
 
-// Client is a ready client of the server, which gets its tokens from [Server.TokenSource]. It panics if an option is
-// wrong.
+// Client returns a client of the server that gets its tokens from
+// [Server.TokenSource]. It panics if [imagereplicator.New] refuses an option.
 func (s *Server) Client(opts ...imagereplicator.Option) *imagereplicator.Client {
 	client, err := imagereplicator.New(s.URL, s.TokenSource(), opts...)
 	if err != nil {
@@ -78,7 +81,8 @@ func (s *Server) Client(opts ...imagereplicator.Option) *imagereplicator.Client 
 	return client
 }
 
-// Env are the environment variables, as NAME=value, with which OpenStack programs log in at the server.
+// Env returns the environment variables, as NAME=value, that make OpenStack
+// programs log in at the server.
 func (s *Server) Env() []string {
 	return []string{
 		"OS_AUTH_URL=" + s.AuthURL,
@@ -90,8 +94,8 @@ func (s *Server) Env() []string {
 	}
 }
 
-// Curl returns shell commands that work in any order: the request of the API reference's execution example, the list, a
-// copy, and a log-in at Keystone.
+// Curl returns shell commands that work in any order: the request of the API
+// reference's execution example, the list, a copy, and a log-in at Keystone.
 func (s *Server) Curl() []string {
 	auth := fmt.Sprintf(`-H "X-Auth-Token: %s"`, Token)
 	const asJSON = `-H "Content-Type: application/json"`
@@ -106,7 +110,8 @@ func (s *Server) Curl() []string {
 	}
 }
 
-// The names of the operations, for [Fault].Operation, [Server.Count] and [Server.Processed].
+// The names of the operations, for [Fault.Operation], [Server.Count] and
+// [Server.Processed].
 const (
 	OpCreate = "Jobs.Create"
 	OpGet    = "Jobs.Get"
@@ -144,7 +149,7 @@ func (s *Server) guarded(operation, pattern string, h func(w http.ResponseWriter
 	})
 }
 
-// writeError is the error answer of Keystone or of the replicator.
+// writeError writes the error response of Keystone or of the replicator.
 func writeError(w http.ResponseWriter, r *http.Request, status int, text string) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/v3"):

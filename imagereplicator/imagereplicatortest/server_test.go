@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const jobs = "/v2/extension/image_replicator/jobs"
 
-type answer struct {
+type response struct {
 	status int
 	header http.Header
 	body   string
@@ -35,12 +35,13 @@ func start(t *testing.T, opts ...imagereplicatortest.Option) *imagereplicatortes
 	return server
 }
 
-// call sends a request as curl would, with further headers as "Name: value".
-func call(t *testing.T, server *imagereplicatortest.Server, method, path, body string, headers ...string) answer {
+// call sends a request as curl would, with more headers as "Name: value".
+func call(t *testing.T, server *imagereplicatortest.Server, method, path, body string, headers ...string) response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader(body))
 	require.NoError(t, err)
 	r.Header.Set("X-Auth-Token", imagereplicatortest.Token)
+	r.Header.Set("Content-Type", "application/json")
 	for _, line := range headers {
 		name, value, _ := strings.Cut(line, ": ")
 		r.Header.Set(name, value)
@@ -50,7 +51,7 @@ func call(t *testing.T, server *imagereplicatortest.Server, method, path, body s
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return answer{resp.StatusCode, resp.Header, string(data)}
+	return response{resp.StatusCode, resp.Header, string(data)}
 }
 
 func create(t *testing.T, server *imagereplicatortest.Server) string {
@@ -66,7 +67,7 @@ func create(t *testing.T, server *imagereplicatortest.Server) string {
 	return created.JobID
 }
 
-// get is a job as GET shows it.
+// get returns a job as GET shows it.
 func get(t *testing.T, server *imagereplicatortest.Server, id string) map[string]any {
 	t.Helper()
 	got := call(t, server, http.MethodGet, jobs+"/"+id, "")
@@ -120,7 +121,7 @@ func TestCancellation(t *testing.T) {
 		clock.Advance(step.advance)
 		job := get(t, server, id)
 		require.Equal(t, step.status, job["status"])
-		require.InDelta(t, 50, job["copy_progress"], 0, "it stays")
+		require.InDelta(t, 50, job["copy_progress"], 0, "what was copied stays")
 		require.NotEmpty(t, job["destination_image_id"])
 		require.Equal(t, http.StatusConflict, call(t, server, http.MethodDelete, jobs+"/"+id, "").status)
 	}
@@ -136,18 +137,24 @@ func TestLostCancellation(t *testing.T) {
 	require.Equal(t, "replicated", get(t, server, id)["status"])
 }
 
-func TestSetOutcomeAndStatus(t *testing.T) {
+func TestOutcome(t *testing.T) {
+	clock := emulator.NewManualClock(time.Now())
+	server := start(t, imagereplicatortest.WithClock(clock.Now), imagereplicatortest.WithOutcome(imagereplicator.StatusError))
+	id := create(t, server)
+	clock.Advance(time.Minute)
+	require.Equal(t, "error", get(t, server, id)["status"])
+	require.InDelta(t, 50, get(t, server, id)["copy_progress"], 0)
+}
+
+func TestSetStatus(t *testing.T) {
 	clock := emulator.NewManualClock(time.Now())
 	server := start(t, imagereplicatortest.WithClock(clock.Now))
-	bad, fixed := create(t, server), create(t, server)
-	require.True(t, server.SetOutcome(bad, imagereplicator.StatusError))
-	require.True(t, server.SetStatus(fixed, "waiting_for_tape"))
-	require.False(t, server.SetOutcome("nobody", imagereplicator.StatusError))
-	require.False(t, server.SetStatus("nobody", imagereplicator.StatusError))
+	first, second := create(t, server), create(t, server)
+	require.True(t, server.SetStatus(second, "waiting_for_tape"))
+	require.False(t, server.SetStatus("unknown", imagereplicator.StatusError))
 	clock.Advance(time.Minute)
-	require.Equal(t, "error", get(t, server, bad)["status"])
-	require.InDelta(t, 50, get(t, server, bad)["copy_progress"], 0)
-	require.Equal(t, "waiting_for_tape", get(t, server, fixed)["status"])
+	require.Equal(t, "replicated", get(t, server, first)["status"])
+	require.Equal(t, "waiting_for_tape", get(t, server, second)["status"])
 
 	require.True(t, server.SetStatus(imagereplicatortest.JobID, imagereplicator.StatusReplicating))
 	require.Equal(t, http.StatusNoContent, call(t, server, http.MethodDelete, jobs+"/"+imagereplicatortest.JobID, "").status)
@@ -157,7 +164,7 @@ func TestSetOutcomeAndStatus(t *testing.T) {
 
 	all := server.Jobs()
 	require.Len(t, all, 3)
-	require.Equal(t, []string{imagereplicatortest.JobID, bad, fixed}, []string{all[0].ID, all[1].ID, all[2].ID})
+	require.Equal(t, []string{imagereplicatortest.JobID, first, second}, []string{all[0].ID, all[1].ID, all[2].ID})
 }
 
 func TestCreateRefusals(t *testing.T) {
@@ -175,13 +182,14 @@ func TestCreateRefusals(t *testing.T) {
 	} {
 		require.Equal(t, want, call(t, server, http.MethodPost, jobs, body).status, body)
 	}
+	require.Equal(t, http.StatusUnsupportedMediaType, call(t, server, http.MethodPost, jobs, "{}", "Content-Type: text/plain").status)
 	require.Zero(t, server.Processed(imagereplicatortest.OpCreate))
 	require.Len(t, server.Jobs(), 1)
 }
 
 func TestErrorsByAccept(t *testing.T) {
 	server := start(t)
-	for accept, want := range map[string]answer{
+	for accept, want := range map[string]response{
 		"application/json": {header: http.Header{"Content-Type": {"application/json; charset=UTF-8"}}, body: `"code":"404 Not Found"`},
 		"*/*":              {header: http.Header{"Content-Type": {"text/html; charset=UTF-8"}}, body: "<h1>404 Not Found</h1>"},
 		"text/plain":       {header: http.Header{"Content-Type": {"text/plain; charset=UTF-8"}}, body: "404 Not Found\n\nNo job found with ID j"},
@@ -195,76 +203,6 @@ func TestErrorsByAccept(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, call(t, server, http.MethodPut, jobs, "").status)
 }
 
-func TestTenants(t *testing.T) {
-	server := start(t, imagereplicatortest.WithTenant("tenant-of-mine", "jp1"))
-	got := call(t, server, http.MethodPost, "/v3/auth/tokens", login(server, "tenant-of-mine"))
-	require.Equal(t, http.StatusCreated, got.status, got.body)
-	mine := "X-Auth-Token: " + got.header.Get("X-Subject-Token")
-
-	require.Equal(t, "[]", call(t, server, http.MethodGet, jobs, "", mine).body)
-	require.Equal(t, http.StatusNotFound, call(t, server, http.MethodGet, jobs+"/"+imagereplicatortest.JobID, "", mine).status)
-	require.Equal(t, http.StatusNotFound, call(t, server, http.MethodDelete, jobs+"/"+imagereplicatortest.JobID, "", mine).status)
-	require.Contains(t, got.body, `"region_id":"jp1"`)
-	require.Contains(t, call(t, server, http.MethodGet, jobs, "").body, imagereplicatortest.JobID)
-}
-
-func login(server *imagereplicatortest.Server, tenant string) string {
-	return `{"auth": {"identity": {"methods": ["password"], "password": {"user": {"domain": {"id": "default"}, "name": "` + server.APIKey +
-		`", "password": "` + server.APISecret + `"}}}, "scope": {"project": {"id": "` + tenant + `"}}}}`
-}
-
-func TestKeystone(t *testing.T) {
-	clock := emulator.NewManualClock(time.Date(2018, 7, 13, 7, 22, 37, 523381000, time.UTC))
-	server := start(t, imagereplicatortest.WithClock(clock.Now))
-	got := call(t, server, http.MethodPost, "/v3/auth/tokens", login(server, imagereplicatortest.TenantID))
-	require.Equal(t, http.StatusCreated, got.status)
-	require.Contains(t, got.body, `"expires_at":"2018-07-13T08:22:37.523381Z"`)
-	token := got.header.Get("X-Subject-Token")
-	require.NotContains(t, got.body, token)
-	auth, subject := "X-Auth-Token: "+token, "X-Subject-Token: "+token
-
-	require.Equal(t, http.StatusOK, call(t, server, http.MethodGet, jobs, "", auth).status)
-	got = call(t, server, http.MethodGet, "/v3/auth/tokens", "", auth, subject)
-	require.Equal(t, http.StatusOK, got.status)
-	require.Equal(t, token, got.header.Get("X-Subject-Token"))
-	rescoped := call(t, server, http.MethodPost, "/v3/auth/tokens",
-		`{"auth": {"identity": {"methods": ["token"], "token": {"id": "`+token+`"}}, "scope": {"project": {"id": "`+imagereplicatortest.ThirdTenantID+`"}}}}`)
-	require.Equal(t, http.StatusCreated, rescoped.status)
-
-	clock.Advance(59*time.Minute + 59*time.Second)
-	require.Equal(t, http.StatusOK, call(t, server, http.MethodGet, jobs, "", auth).status)
-	clock.Advance(time.Second)
-	require.Equal(t, http.StatusUnauthorized, call(t, server, http.MethodGet, jobs, "", auth).status)
-	require.Equal(t, http.StatusUnauthorized, call(t, server, http.MethodGet, jobs, "", "X-Auth-Token: "+rescoped.header.Get("X-Subject-Token")).status)
-	require.Equal(t, http.StatusNotFound, call(t, server, http.MethodGet, "/v3/auth/tokens", "", subject).status)
-	require.Equal(t, 2, server.TokensIssued())
-
-	server.ExpireTokens()
-	require.Equal(t, http.StatusOK, call(t, server, http.MethodGet, jobs, "").status, "the static one stays")
-	server.RejectToken(imagereplicatortest.Token)
-	require.Equal(t, http.StatusUnauthorized, call(t, server, http.MethodGet, jobs, "").status)
-}
-
-func TestKeystoneRefusals(t *testing.T) {
-	server := start(t)
-	good := login(server, imagereplicatortest.TenantID)
-	for body, want := range map[string]int{
-		`{}`: http.StatusBadRequest,
-		strings.ReplaceAll(good, server.APISecret, "wrong"):                        http.StatusUnauthorized,
-		strings.ReplaceAll(good, server.APIKey, "wrong"):                           http.StatusUnauthorized,
-		strings.ReplaceAll(good, imagereplicatortest.TenantID, "nowhere"):          http.StatusUnauthorized,
-		strings.ReplaceAll(good, `["password"]`, `["oauth1"]`):                     http.StatusUnauthorized,
-		strings.ReplaceAll(good, `"id": "default"`, `"id": "other"`):               http.StatusUnauthorized,
-		`{"auth": {"identity": {"methods": ["token"], "token": {"id": "wrong"}}}}`: http.StatusUnauthorized,
-	} {
-		got := call(t, server, http.MethodPost, "/v3/auth/tokens", body)
-		require.Equal(t, want, got.status, body)
-		require.Equal(t, want == http.StatusUnauthorized, got.header.Get("WWW-Authenticate") != "")
-		require.Contains(t, got.body, `{"error":{"code":`)
-	}
-	require.Zero(t, server.TokensIssued())
-}
-
 func TestStart(t *testing.T) {
 	server := start(t)
 	_, err := imagereplicatortest.Start(strings.TrimPrefix(server.URL, "http://"))
@@ -273,24 +211,24 @@ func TestStart(t *testing.T) {
 	require.Panics(t, func() { server.Client(imagereplicator.WithRetry(0, 0, 0)) })
 }
 
-// The commands work as they are printed.
+// The commands work as printed.
 func TestCurl(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("there is no curl")
 	}
 	server := start(t)
-	var answers []string
+	var responses []string
 	for _, command := range server.Curl() {
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", "export no_proxy='*'; "+command+" --silent --show-error --fail-with-body").CombinedOutput()
 		require.NoError(t, err, "%s\n%s", command, out)
-		answers = append(answers, string(out))
+		responses = append(responses, string(out))
 	}
 	documented, err := os.ReadFile("../testdata/job_execution_example.json")
 	require.NoError(t, err)
-	require.Equal(t, string(documented), answers[0])
-	require.Equal(t, "["+string(documented)+"]", answers[1])
-	require.Contains(t, answers[2], `{"job_id": "`+server.Jobs()[1].ID)
-	require.Contains(t, answers[3], `{"token":{`)
+	require.Equal(t, string(documented), responses[0])
+	require.Equal(t, "["+string(documented)+"]", responses[1])
+	require.Contains(t, responses[2], `{"job_id": "`+server.Jobs()[1].ID)
+	require.Contains(t, responses[3], `{"token":{`)
 }
 
 func TestFaults(t *testing.T) {
@@ -298,10 +236,47 @@ func TestFaults(t *testing.T) {
 	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpGet, Status: http.StatusUnauthorized})
 	got := call(t, server, http.MethodGet, jobs+"/"+imagereplicatortest.JobID, "")
 	require.Equal(t, "401 Unauthorized\n\nAuthentication required.\n\n", got.body)
+	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpList, Body: "{}"})
+	require.Equal(t, "{}", call(t, server, http.MethodGet, jobs, "").body)
+	require.Zero(t, server.FaultsLeft())
 	server.Inject(imagereplicatortest.Fault{Status: http.StatusConflict, Times: -1})
 	require.Equal(t, http.StatusConflict, call(t, server, http.MethodGet, jobs, "").status)
 	server.ClearFaults()
 	require.Equal(t, http.StatusOK, call(t, server, http.MethodGet, jobs, "").status)
-	require.Equal(t, 2, server.Count(imagereplicatortest.OpList))
-	require.Len(t, server.Requests(), 3)
+	require.Equal(t, 3, server.Count(imagereplicatortest.OpList))
+	require.Equal(t, 2, server.Processed(imagereplicatortest.OpList))
+	require.Len(t, server.Requests(), 4)
+	require.True(t, server.Requests()[0].Faulted)
+	require.Equal(t, http.StatusOK, server.Requests()[3].Status)
+}
+
+// A create whose response gets lost has made a job all the same.
+func TestLostCreate(t *testing.T) {
+	server := start(t)
+	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Status: http.StatusBadGateway, Process: true})
+	require.Equal(t, http.StatusBadGateway, call(t, server, http.MethodPost, jobs,
+		`{"image_id": "`+imagereplicatortest.ImageID+`", "tenant_id_dst": "`+imagereplicatortest.DestinationTenantID+`"}`).status)
+	require.Len(t, server.Jobs(), 2)
+}
+
+func TestListLag(t *testing.T) {
+	clock := emulator.NewManualClock(time.Now())
+	server := start(t, imagereplicatortest.WithClock(clock.Now), imagereplicatortest.WithListLag(3*time.Second))
+	id := create(t, server)
+	listed := func() bool { return strings.Contains(call(t, server, http.MethodGet, jobs, "").body, id) }
+	require.Equal(t, "replicate_requested", get(t, server, id)["status"])
+	clock.Advance(3*time.Second - 1)
+	require.False(t, listed())
+	clock.Advance(1)
+	require.True(t, listed())
+}
+
+func TestOutage(t *testing.T) {
+	server := start(t)
+	end := server.StartOutage(imagereplicatortest.Outage{Status: http.StatusBadGateway})
+	for _, path := range []string{jobs, "/v3/auth/tokens"} {
+		require.Equal(t, http.StatusBadGateway, call(t, server, http.MethodGet, path, "").status)
+	}
+	end()
+	require.Equal(t, http.StatusOK, call(t, server, http.MethodGet, jobs, "").status)
 }

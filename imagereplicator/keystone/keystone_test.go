@@ -352,7 +352,7 @@ func TestSecretsGoToNoOtherHost(t *testing.T) {
 	defer other.Close()
 	transport := &http.Transport{DisableKeepAlives: true}
 	for _, status := range []int{301, 302, 307, 308} {
-		server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpIssueToken, Status: status, Location: other.AuthURL + "/auth/tokens"})
+		server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpIssueToken, Status: status, Header: http.Header{"Location": {other.AuthURL + "/auth/tokens"}}})
 		_, _, err := keystone.New(t.Context(), keystone.Options{
 			AuthURL: server.AuthURL, APIKey: server.APIKey, APISecret: server.APISecret, TenantID: tenant, Region: imagereplicatortest.Region,
 			HTTPClient: &http.Client{Transport: transport},

@@ -16,7 +16,7 @@ import (
 
 var errSource = errors.New("the token service is down")
 
-// issuer is a source of numbered tokens that can be told to fail or to wait.
+// issuer is a source of numbered tokens that can be made to fail or to wait.
 type issuer struct {
 	life  time.Duration // 0 for tokens without an end
 	takes time.Duration
@@ -50,7 +50,7 @@ func (s *issuer) recover() { s.err.Store(nil) }
 
 func (s *issuer) credentials() Credentials { return Token(s.token, "X-Auth-Token", "") }
 
-// apply gives the token that a request would carry.
+// apply returns the token that a request would carry.
 func apply(t *testing.T, c Credentials) (string, Grant) {
 	t.Helper()
 	grant, err := c.Grant(t.Context())
@@ -92,8 +92,8 @@ func TestFirstTokenOneFlight(t *testing.T) {
 	})
 }
 
-// However many calls are refused together, the source is asked once more.
-func TestRefusedTogetherOneFlight(t *testing.T) {
+// However many calls are rejected together, the source is asked once more.
+func TestRejectedTogetherOneFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &issuer{takes: time.Second}
 		c := s.credentials()
@@ -117,8 +117,8 @@ func TestRefusedTogetherOneFlight(t *testing.T) {
 	})
 }
 
-// The new token may be refused as well, which is a refusal of its own.
-func TestRefusedAgain(t *testing.T) {
+// The new token may be rejected as well, which renews it again.
+func TestRejectedAgain(t *testing.T) {
 	s := &issuer{}
 	c := s.credentials()
 	for n := 1; n < 4; n++ {
@@ -131,8 +131,9 @@ func TestRefusedAgain(t *testing.T) {
 	require.EqualValues(t, 4, s.asked.Load())
 }
 
-// A source with nothing but the refused token has nothing for another try.
-func TestStaticTokenRefused(t *testing.T) {
+// A source with nothing but the rejected token leaves no reason for another
+// attempt.
+func TestStaticTokenRejected(t *testing.T) {
 	var asked int
 	c := Token(func(context.Context) (string, time.Time, error) {
 		asked++
@@ -143,7 +144,7 @@ func TestStaticTokenRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, newer)
 	require.Equal(t, 2, asked)
-	// Those who were refused at the same time do not ask again.
+	// Calls that were rejected at the same time do not ask again.
 	newer, err = c.Renew(t.Context(), grant)
 	require.NoError(t, err)
 	require.False(t, newer)
@@ -191,14 +192,14 @@ func TestUnusableTokens(t *testing.T) {
 		require.EqualError(t, err, want, "%q", value)
 		require.Empty(t, grant.Header)
 	}
-	c := Token(func(context.Context) (string, time.Time, error) { return "aZ09-._~+/=!#", time.Time{}, nil }, "Authorization", "Bearer ")
+	c := Token(func(context.Context) (string, time.Time, error) { return "\taZ09-._~+/=!#\r\n", time.Time{}, nil }, "Authorization", "Bearer ")
 	grant, err := c.Grant(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "Authorization: Bearer aZ09-._~+/=!#", grant.Header+": "+grant.Value)
 	require.Equal(t, []string{"aZ09-._~+/=!#"}, grant.Secrets())
 }
 
-// Who waits leaves when the own context ends, and the others get the token.
+// A call stops waiting when its context ends, and the others get the token.
 func TestWaitersLeaveAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &issuer{takes: time.Minute}
@@ -228,7 +229,7 @@ func TestWaitersLeaveAtOnce(t *testing.T) {
 	})
 }
 
-// A refresh that hangs ends sometime, and the next call starts another.
+// A refresh that hangs is ended, and the next call starts another.
 func TestRefreshIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &issuer{takes: time.Hour}
@@ -261,7 +262,7 @@ func TestSourceContext(t *testing.T) {
 	require.Equal(t, "token", token)
 }
 
-// A token is replaced shortly before its end, in the background.
+// A token is replaced shortly before it expires, in the background.
 func TestEarlyRefresh(t *testing.T) {
 	for name, tt := range map[string]struct{ life, early time.Duration }{
 		"short": {10 * time.Minute, 9 * time.Minute},
@@ -282,7 +283,7 @@ func TestEarlyRefresh(t *testing.T) {
 				start := time.Now()
 				token, _ = apply(t, c)
 				require.Equal(t, "token-1", token, "the old one lives")
-				require.Zero(t, time.Since(start), "nobody waits")
+				require.Zero(t, time.Since(start), "no call waits")
 				synctest.Wait()
 				require.EqualValues(t, 2, s.asked.Load())
 				token, _ = apply(t, c)
@@ -297,8 +298,8 @@ func TestEarlyRefresh(t *testing.T) {
 	}
 }
 
-// While the old token lives, a failed early refresh is nobody's business. It is
-// tried again after a while.
+// While the old token is valid, no call hears of a failed early refresh, and it
+// is repeated after a while.
 func TestEarlyRefreshFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &issuer{life: 10 * time.Minute}
@@ -317,7 +318,7 @@ func TestEarlyRefreshFails(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 3, s.asked.Load())
 
-		// When it has ended, the failure counts.
+		// Once the token has expired, the failure counts.
 		<-time.After(time.Minute)
 		_, err := c.Grant(t.Context())
 		require.Equal(t, errSource, err)
@@ -327,7 +328,7 @@ func TestEarlyRefreshFails(t *testing.T) {
 	})
 }
 
-// A token that has ended is not sent: the call waits for the next.
+// A token that has expired is not sent: the call waits for the next.
 func TestExpiredTokenWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &issuer{life: time.Hour}
@@ -358,8 +359,8 @@ func TestTokenBornExpired(t *testing.T) {
 	})
 }
 
-// A refusal that arrives while an early refresh is under way waits for that one.
-func TestRefusedDuringEarlyRefresh(t *testing.T) {
+// A call rejected while an early refresh is under way waits for that one.
+func TestRejectedDuringEarlyRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &issuer{life: 10 * time.Minute}
 		c := s.credentials()

@@ -108,14 +108,14 @@ func faults() []fault {
 		date,
 		answered("504", 504, "", 0),
 		{name: "redirect to another host", kind: redirect, status: 307, server: func(string) emulator.Fault {
-			return emulator.Fault{Location: "https://elsewhere.example/path?q=" + mark}
+			return emulator.Fault{Status: 307, Header: http.Header{"Location": {"https://elsewhere.example/path?q=" + mark}}}
 		}},
-		{name: "stalled headers", kind: lost, slow: true, server: func(string) emulator.Fault { return emulator.Fault{Stall: emulator.StallAnswer} }},
+		{name: "stalled headers", kind: lost, slow: true, server: func(string) emulator.Fault { return emulator.Fault{Stall: emulator.StallResponse} }},
 		{name: "stalled headers after it was processed", kind: lost, slow: true, processed: true, server: func(string) emulator.Fault {
-			return emulator.Fault{Stall: emulator.StallAnswer, Process: true}
+			return emulator.Fault{Stall: emulator.StallResponse, Process: true}
 		}},
 		{name: "stalled body", kind: lost, slow: true, processed: true, inBody: true, server: func(body string) emulator.Fault {
-			return emulator.Fault{Stall: emulator.StallBody, Body: padded(body)}
+			return emulator.Fault{Stall: emulator.StallResponseBody, Body: padded(body)}
 		}},
 		{name: "slow-drip answer", kind: lost, slow: true, processed: true, inBody: true, server: func(body string) emulator.Fault {
 			return emulator.Fault{Drip: drip, Body: padded(body)}

@@ -5,19 +5,21 @@ import (
 	"time"
 )
 
-// Clock tells the time and how far jobs have come. Its zero value is the real time at speed 1.
+// Clock is the time of a server and of its jobs. Its zero value is the real
+// time, at speed 1.
 type Clock struct {
 	now   func() time.Time
 	speed float64
 }
 
-// NewClock returns a clock on now (nil: [time.Now]) by which jobs run speed times as fast as it ticks. A speed that is
-// not positive means 1.
+// NewClock returns a clock that reads now (nil: [time.Now]) and by which jobs
+// run speed times as fast as it ticks. A speed that is not positive means 1.
 func NewClock(now func() time.Time, speed float64) Clock {
 	return Clock{now: now, speed: speed}
 }
 
-// Now is the present time. Speed does not bear on it: dates in answers and the life of tokens stay true.
+// Now returns the current time. The speed does not affect it, so that dates in
+// responses and the lifetime of tokens stay true.
 func (c Clock) Now() time.Time {
 	if c.now == nil {
 		return time.Now()
@@ -25,12 +27,13 @@ func (c Clock) Now() time.Time {
 	return c.now()
 }
 
-// Since is how long a job that was started at start has run, in job time.
+// Since returns how long a job that started at start has run, in job time.
 func (c Clock) Since(start time.Time) time.Duration {
 	return time.Duration(float64(c.Now().Sub(start)) * c.factor())
 }
 
-// At is the moment at which a job that was started at start has run for ran of job time: the inverse of Since.
+// At returns the moment at which a job that started at start has run for ran,
+// in job time. It is the inverse of Since.
 func (c Clock) At(start time.Time, ran time.Duration) time.Time {
 	return start.Add(time.Duration(float64(ran) / c.factor()))
 }
@@ -42,7 +45,8 @@ func (c Clock) factor() float64 {
 	return c.speed
 }
 
-// ManualClock is a clock that stands still until it is told to move: its Now goes into a [Config].
+// ManualClock is a clock that moves only when Advance is called. Its Now method
+// is an argument for [NewClock].
 type ManualClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -53,14 +57,14 @@ func NewManualClock(start time.Time) *ManualClock {
 	return &ManualClock{now: start}
 }
 
-// Now is the time shown.
+// Now returns the time the clock shows.
 func (c *ManualClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Advance moves the clock by d.
+// Advance moves the clock forward by d.
 func (c *ManualClock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

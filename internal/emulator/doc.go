@@ -1,9 +1,11 @@
-// Package emulator is what the test servers of this module share: a local HTTP server with a request log, injected
-// faults and a clock that jobs run by. It knows none of the services.
+// Package emulator is what the test servers of this module share: a local HTTP
+// server with a request log, injected faults, outages, limits, and a clock that
+// jobs run by. It knows none of the services.
 //
 // # Building a test server
 //
-// A test server holds a [Server], registers one handler per operation and starts it:
+// A test server holds a [Server], registers one handler per operation and
+// starts it:
 //
 //	type Server struct {
 //		URL  string
@@ -20,18 +22,24 @@
 //		return s
 //	}
 //
-// The operation's name is what faults and the log go by; use "Service.Method" of the client. A handler is an ordinary
-// [http.HandlerFunc] whose answer is collected before it goes out, so answers must be small; request bodies may be as
-// long as they like and are best streamed, forms with [ReadForm]. Public test packages re-export [Fault], [Request] and
-// the constants as aliases and document them again, because their users cannot read this page.
+// Faults and the log identify an operation by its name; use "Service.Method" of
+// the client. A handler is an ordinary [http.HandlerFunc] whose response is
+// collected before it is sent, so responses must be small. Request bodies may
+// be of any size and are best streamed, forms with [ReadForm].
+//
+// The public test packages declare types of their own for [Fault], [Request],
+// [Outage] and the constants, because their users cannot read this page.
 //
 // # What counts as processed
 //
-// A request whose handler ran and answered with a status below 300 took effect: [Request].Processed says so, whatever
-// the client got to see of it. A service that reports failures in a 200 answer corrects that with [MarkProcessed].
+// A request whose handler ran and responded with a status below 300 took
+// effect: [Request].Processed reports it, whatever the client received. A
+// service that reports failures with status 200 corrects that with
+// [MarkProcessed].
 //
 // # Jobs
 //
-// Nothing runs in the background. A job is its start time; what state it is in follows from [Clock.Since] and a
-// [Timeline] whenever somebody asks. That makes a speed of 10, a manual clock and testing/synctest work alike.
+// Nothing runs in the background. A job is its start time; its state follows
+// from [Clock.Since] and a [Timeline] whenever it is asked for. So a speed of
+// 10, a manual clock and testing/synctest all work alike.
 package emulator

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,12 +26,12 @@ type exchange struct {
 
 type exchangeKey struct{}
 
-// errGone is the cause of an answer that there is nobody left to give to.
+// errGone means that the client left before there was a response.
 var errGone = errors.New("the client went away")
 
 // serve is the server's only handler.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	s.active.Add(1) // the connection's own count is gone once it is hijacked
+	s.active.Add(1) // the connection's own count ends when it is hijacked
 	defer s.active.Done()
 
 	_, pattern := s.mux.Handler(r)
@@ -43,11 +44,25 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	x.body = &countingBody{ReadCloser: r.Body}
 	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	x.r.Body = x.body
-	if fault, ok := s.faults.take(operation, r); ok {
-		x.fault = fault
+	x.fault = x.choose()
+	x.run()
+}
+
+// choose returns what goes wrong with the request.
+func (x *exchange) choose() Fault {
+	s := x.server
+	if outage := s.outage(); outage != nil {
+		x.note(func(entry *Request) { entry.Faulted = true })
+		return outage.fault()
+	}
+	if refusal, exceeded := s.limiter.check(x.r, x.entry.Time); exceeded {
+		return refusal
+	}
+	fault, ok := s.faults.take(x.entry.Operation, x.r)
+	if ok {
 		x.note(func(entry *Request) { entry.Faulted = true })
 	}
-	x.run()
+	return fault
 }
 
 // run handles the request, with whatever its fault does to it.
@@ -62,14 +77,14 @@ func (x *exchange) run() {
 		x.wait(x.fault.Delay)
 		x.hangUp(true)
 		return
-	case x.fault.Stall == StallRead:
+	case x.fault.Stall == StallRequestBody:
 		x.readHalf()
 		<-x.r.Context().Done()
 		x.hangUp(true)
 		return
 	}
 
-	answer, err := x.answer()
+	response, err := x.respond()
 	if err != nil || !x.wait(x.fault.Delay) {
 		x.hangUp(false)
 		return
@@ -77,68 +92,45 @@ func (x *exchange) run() {
 	switch {
 	case x.fault.Drop == DropAfter:
 		x.hangUp(false)
-	case x.fault.Stall == StallAnswer:
+	case x.fault.Stall == StallResponse:
 		<-x.r.Context().Done()
 		x.hangUp(false)
 	default:
-		x.send(answer)
+		x.send(response)
 	}
 }
 
-// answer makes the answer: the service's, the fault's, or the one spoilt by the other.
-func (x *exchange) answer() (*answer, error) {
+// respond makes the response: the service's, the fault's, or the former changed
+// by the latter.
+func (x *exchange) respond() (*response, error) {
 	f := &x.fault
-	var a *answer
+	a := newResponse()
 	if f.processes() {
 		a = x.process()
 	}
-	if !f.Unread {
+	if !f.Early {
 		if err := x.drain(); err != nil {
 			return nil, err
 		}
 	}
-	status := f.Status
-	if status == 0 && f.Location != "" {
-		status = http.StatusTemporaryRedirect
-	}
 	switch {
-	case status != 0:
-		a = x.refusal(status)
-	case a == nil: // StallAnswer, which will not send it
-		a = newAnswer()
+	case f.Status != 0:
+		a = x.refusal(f)
 	case f.Body != "":
 		a.status = http.StatusOK
 	}
-	if f.Body != "" {
-		a.body.Reset()
-		a.body.WriteString(f.Body)
-		a.header.Del("Content-Type")
-	}
-	if f.ContentType != "" {
-		a.header.Set("Content-Type", f.ContentType)
-	}
-	if f.RetryAfter != "" {
-		a.header.Set("Retry-After", f.RetryAfter)
-	}
-	if f.Location != "" {
-		a.header.Set("Location", f.Location)
-	}
-	for name, values := range f.Header {
-		a.header[http.CanonicalHeaderKey(name)] = values
-	}
-	if f.CutJSON {
-		a.body.Truncate(a.body.Len() / 2)
-	}
+	a.change(f)
 	return a, nil
 }
 
 // process lets the service handle the request.
-func (x *exchange) process() (a *answer) {
-	a = newAnswer()
+func (x *exchange) process() (a *response) {
+	a = newResponse()
 	defer func() {
 		if p := recover(); p != nil {
-			// A mistake of ours. Swallowed by net/http it would look like a dropped connection.
-			a = newAnswer()
+			// A mistake in the test server, which net/http would make look like
+			// a dropped connection.
+			a = newResponse()
 			http.Error(a, fmt.Sprintf("the test server panicked: %v", p), http.StatusInternalServerError)
 		}
 		x.note(func(entry *Request) {
@@ -157,21 +149,20 @@ func (x *exchange) process() (a *answer) {
 	return a
 }
 
-// refusal is the service's error answer with the status of a fault.
-func (x *exchange) refusal(status int) *answer {
-	a := newAnswer()
-	if status < http.StatusBadRequest {
-		a.status = status
-		return a
+// refusal returns the service's error response with the status of a fault.
+func (x *exchange) refusal(f *Fault) *response {
+	a := newResponse()
+	if f.Status >= http.StatusBadRequest {
+		x.server.config.Error(a, x.r, f.Status, cmp.Or(f.reason, "injected fault"))
 	}
-	x.server.config.Error(a, x.r, status, "injected fault")
-	a.status = status
+	a.status = f.Status
 	return a
 }
 
-// whyUnknown tells a wrong path from a wrong method. The mux knows, but only says so in an answer.
+// whyUnknown distinguishes a wrong path from a wrong method. The mux knows, but
+// shows it only in a response.
 func (s *Server) whyUnknown(r *http.Request) (status int, allow string) {
-	a := newAnswer()
+	a := newResponse()
 	handler, _ := s.mux.Handler(r)
 	handler.ServeHTTP(a, r)
 	if a.status == http.StatusMethodNotAllowed {
@@ -180,55 +171,31 @@ func (s *Server) whyUnknown(r *http.Request) (status int, allow string) {
 	return http.StatusNotFound, ""
 }
 
-// drain reads the rest of the body, so that a client that is still sending gets the answer and not a broken pipe. One
-// that waits for leave to send is not asked to.
-func (x *exchange) drain() error {
-	if x.body.read == 0 && x.r.Header.Get("Expect") != "" {
-		return nil
-	}
-	if x.body.err != nil && x.body.err != io.EOF { //nolint:errorlint // as io.Reader has it
-		return errGone
-	}
-	if _, err := io.Copy(io.Discard, x.body); err != nil {
-		return errGone
-	}
-	return nil
-}
-
-// readHalf reads about half of the body.
-func (x *exchange) readHalf() {
-	half := x.r.ContentLength / 2
-	if x.r.ContentLength < 0 {
-		half = 64 << 10
-	}
-	_, _ = io.CopyN(io.Discard, x.body, half)
-}
-
-// send writes the answer, whole or as the fault has it.
-func (x *exchange) send(a *answer) {
+// send writes the response, whole or as the fault has it.
+func (x *exchange) send(a *response) {
 	f := &x.fault
 	body := a.body.Bytes()
 	header := x.w.Header()
 	maps.Copy(header, a.header)
-	if f.Unread {
+	if f.Early {
 		header.Set("Connection", "close")
 	}
-	bodyAllowed := a.status != http.StatusNoContent && a.status != http.StatusNotModified
-	if bodyAllowed && (x.r.Method != http.MethodHead || len(body) > 0) {
+	if a.bodyAllowed() && (x.r.Method != http.MethodHead || len(body) > 0) {
 		header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	// Noted first: a client that has its answer may look at the log at once.
+	// Noted first: a client that has its response may read the log at once.
 	x.note(func(entry *Request) { entry.Status = a.status })
 	x.w.WriteHeader(a.status)
-	if !bodyAllowed {
+	if !a.bodyAllowed() {
 		return
 	}
 	switch {
-	case f.Stall == StallBody:
+	case f.Stall == StallResponseBody:
 		x.write(body[:min(len(body)/2, 8)])
 		<-x.r.Context().Done()
 	case f.Truncate:
-		x.write(body[:len(body)/2]) // net/http closes a connection that is short of what was announced
+		// net/http closes a connection that is short of what was announced.
+		x.write(body[:len(body)/2])
 	case f.Drip > 0:
 		for i := range body {
 			if !x.wait(f.Drip) {
@@ -246,7 +213,7 @@ func (x *exchange) write(p []byte) {
 	_ = http.NewResponseController(x.w).Flush()
 }
 
-// wait sleeps for d and says whether there still is somebody to answer.
+// wait sleeps for d and reports whether the client is still there.
 func (x *exchange) wait(d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -261,12 +228,13 @@ func (x *exchange) wait(d time.Duration) bool {
 	}
 }
 
-// hangUp closes the connection without an answer. With reset the client is told so in the rudest way TCP has.
+// hangUp closes the connection without a response, with a TCP reset if asked
+// to.
 func (x *exchange) hangUp(reset bool) {
 	x.note(func(*Request) {})
 	conn, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler) // the other way that net/http has of closing a connection
+		panic(http.ErrAbortHandler) // net/http's other way to close a connection
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok && reset {
 		_ = tcp.SetLinger(0)
@@ -274,7 +242,7 @@ func (x *exchange) hangUp(reset bool) {
 	_ = conn.Close()
 }
 
-// note changes the request's entry in the log, and brings its byte count up to date.
+// note changes the request's entry in the log and updates its byte count.
 func (x *exchange) note(change func(*Request)) {
 	x.server.log.note(x.entry, func(entry *Request) {
 		entry.BodyBytes = x.body.read
@@ -282,7 +250,33 @@ func (x *exchange) note(change func(*Request)) {
 	})
 }
 
-// countingBody counts what is read of a request's body and remembers how reading ended.
+// readHalf reads about half of the body.
+func (x *exchange) readHalf() {
+	half := x.r.ContentLength / 2
+	if x.r.ContentLength < 0 {
+		half = 64 << 10
+	}
+	_, _ = io.CopyN(io.Discard, x.body, half)
+}
+
+// drain reads the rest of the body, so that a client that is still sending
+// receives the response and not a broken pipe. A client that waits for a 100
+// Continue is not made to send.
+func (x *exchange) drain() error {
+	if x.body.read == 0 && x.r.Header.Get("Expect") != "" {
+		return nil
+	}
+	if x.body.err != nil && x.body.err != io.EOF { //nolint:errorlint // as io.Reader has it
+		return errGone
+	}
+	if _, err := io.Copy(io.Discard, x.body); err != nil {
+		return errGone
+	}
+	return nil
+}
+
+// countingBody counts what is read of a request body and keeps the error that
+// ended it.
 type countingBody struct {
 	io.ReadCloser
 	read int64
@@ -296,12 +290,4 @@ func (b *countingBody) Read(p []byte) (int, error) {
 		b.err = err
 	}
 	return n, err
-}
-
-// MarkProcessed tells the log whether the request took effect, where the status of its answer does not: a handler calls
-// it with its own arguments.
-func MarkProcessed(w http.ResponseWriter, processed bool) {
-	if a, ok := w.(*answer); ok {
-		a.unprocessed = !processed
-	}
 }

@@ -6,94 +6,100 @@ import (
 	"time"
 )
 
-// DropPoint is when a fault closes the connection.
+// DropPoint is when a fault closes the connection. The zero value leaves it
+// open.
 type DropPoint int
 
 // The points at which a connection can be dropped.
 const (
-	// DropNone leaves the connection alone.
-	DropNone DropPoint = iota
-	// DropBefore closes as soon as the header has been read: nothing of the body is.
-	DropBefore
-	// DropDuring closes when about half of the body has been read.
+	// DropBefore closes once the header was read. The body is not read.
+	DropBefore DropPoint = iota + 1
+	// DropDuring closes once about half of the body was read.
 	DropDuring
-	// DropAfter reads and processes the request, and closes instead of answering.
+	// DropAfter processes the request and closes instead of responding.
 	DropAfter
 )
 
-// StallPoint is where a fault stops for good: until the client goes away or the server is closed.
+// StallPoint is where a fault stops for good: until the client goes away or the
+// server is closed. The zero value does not stall.
 type StallPoint int
 
 // The points at which a server can stall.
 const (
-	// StallNone does not stall.
-	StallNone StallPoint = iota
-	// StallRead stops reading when about half of the body has been read. The client's going away cannot be seen from
-	// there, so the connection is kept until the server is closed.
-	StallRead
-	// StallAnswer reads the request and never answers.
-	StallAnswer
-	// StallBody sends the answer's header and a few bytes of its body.
-	StallBody
+	// StallRequestBody stops reading once about half of the body was read. From
+	// there the server cannot notice that the client left, so the connection
+	// stays open until the server is closed.
+	StallRequestBody StallPoint = iota + 1
+	// StallResponse reads the request and never responds.
+	StallResponse
+	// StallResponseBody sends the header and a few bytes of the response body.
+	StallResponseBody
 )
 
-// Fault is something that goes wrong. Its zero value is a request that is handled as usual.
+// Fault is something that goes wrong. Its zero value is one request that is
+// handled as usual.
 //
-// First it says which requests it is for. A request looks through the faults in the order of their injection and uses up
-// one at most; every fault that it matches and that is still skipping counts it.
+// Operation, Match, Skip and Times select requests. A request is checked
+// against the faults in the order of their injection and uses at most one of
+// them. Every matching fault that still skips counts the request.
 //
-// Then it says what goes wrong. A fault with a Status, a Location, Unread, StallRead, StallAnswer, DropBefore or
-// DropDuring keeps the request from taking effect, except that Process makes Status, Location and StallAnswer process it
-// first; that is a success that gets lost. All other faults spoil the answer of a request that was processed.
+// A fault with Status, Early, StallRequestBody, StallResponse, DropBefore or
+// DropDuring keeps the request from taking effect. With Process, Status and
+// StallResponse let it take effect first, which is a success that gets lost.
+// All other faults change the response to a request that took effect.
 type Fault struct {
 	// Operation is the operation to fail; empty for any.
 	Operation string
-	// Match, if set, must also agree. It is called under a lock and must not read the body.
+	// Match, if set, must also accept the request. It is called under a lock
+	// and must not read the body.
 	Match func(*http.Request) bool
-	// Skip lets so many matching requests pass first.
+	// Skip is how many matching requests pass first.
 	Skip int
-	// Times is how many requests the fault is for: 0 means 1, a negative number means all from then on.
+	// Times is how many requests the fault is for: 0 means 1, a negative number
+	// all from then on.
 	Times int
 
-	// Delay is waited for before the answer, or the drop.
-	Delay time.Duration
-	// Status answers with this status, and with Header, RetryAfter, ContentType and Body. Without a Body it is the
-	// service's own error answer.
+	// Status replaces the service's response by one with this status. Without a
+	// Body it is the service's own error response.
 	Status int
-	// Location answers with a redirect there: 307 unless Status says otherwise.
-	Location string
-	// Process has the request processed before Status, Location or StallAnswer.
-	Process bool
-	// Unread gives the answer of Status without reading the request's body, and closes the connection.
-	Unread bool
-
-	// Header goes into the answer, whatever answer it is, in place of values that it has.
+	// Header is set in the response, in place of values it has.
 	Header http.Header
-	// RetryAfter is the answer's Retry-After header: seconds or a date.
+	// RetryAfter is the response's Retry-After header.
 	RetryAfter string
-	// ContentType and Body replace those of the answer. With a Body and no Status the request is processed and
-	// answered 200: the page of a proxy in between, for example. The type of a Body without one is guessed from it.
+	// ContentType and Body replace those of the response. With a Body and no
+	// Status the request is processed and the status is 200. Without a
+	// ContentType, that of a Body is guessed from it.
 	ContentType string
 	Body        string
+	// Process has the request processed before Status or StallResponse.
+	Process bool
+	// Early sends the response once the header was read, without reading the
+	// body, and closes the connection. Its status is 200 unless Status is set.
+	Early bool
 
+	// Delay is waited before the response, or before the drop.
+	Delay time.Duration
+	// Drip sends the response body byte by byte, each after this interval.
+	Drip time.Duration
+	// Truncate announces the whole response, sends half of it and closes the
+	// connection.
+	Truncate bool
+	// CutJSON sends half of the response body as a complete response.
+	CutJSON bool
 	// Drop closes the connection.
 	Drop DropPoint
-	// Stall stops in the middle.
+	// Stall stops for good.
 	Stall StallPoint
-	// Truncate announces the whole answer, sends half of it and closes the connection.
-	Truncate bool
-	// CutJSON sends the first half of the answer's body as a complete, well-framed answer.
-	CutJSON bool
-	// Drip sends the answer's body a byte at a time, each after this interval.
-	Drip time.Duration
+
+	reason string // in the service's own error response
 }
 
-// processes says whether the request takes effect before the fault shows.
+// processes reports whether the request takes effect before the fault shows.
 func (f *Fault) processes() bool {
 	switch {
-	case f.Unread, f.Drop == DropBefore, f.Drop == DropDuring, f.Stall == StallRead:
+	case f.Early, f.Drop == DropBefore, f.Drop == DropDuring, f.Stall == StallRequestBody:
 		return false
-	case f.Status != 0, f.Location != "", f.Stall == StallAnswer:
+	case f.Status != 0, f.Stall == StallResponse:
 		return f.Process
 	}
 	return true
@@ -150,10 +156,11 @@ func (l *faults) take(operation string, r *http.Request) (Fault, bool) {
 // Inject adds a fault.
 func (s *Server) Inject(f Fault) { s.faults.inject(f) }
 
-// ClearFaults takes back all faults that are not used up.
+// ClearFaults removes all faults that are not used up.
 func (s *Server) ClearFaults() { s.faults.clear() }
 
-// FaultsLeft says how many faults are not used up, those that are for all requests included.
+// FaultsLeft returns how many faults are not used up, those for all requests
+// included.
 func (s *Server) FaultsLeft() int {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()

@@ -15,29 +15,47 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-func TestFaultsThatAnswer(t *testing.T) {
-	html := "<html>proxy</html>"
+func TestFaultsThatRespond(t *testing.T) {
+	const html = "<html>proxy</html>"
+	type header = map[string]string
 	for name, test := range map[string]struct {
 		fault     emulator.Fault
 		status    int
 		body      string
-		header    map[string]string
+		header    header
 		processed bool
 	}{
-		"nothing":   {emulator.Fault{}, 202, `{"bytes":11}`, nil, true},
-		"delay":     {emulator.Fault{Delay: time.Millisecond}, 202, `{"bytes":11}`, nil, true},
-		"status":    {emulator.Fault{Status: 503}, 503, "injected fault\n", nil, false},
-		"lost":      {emulator.Fault{Status: 503, Process: true}, 503, "injected fault\n", nil, true},
-		"limit":     {emulator.Fault{Status: 429, RetryAfter: "7"}, 429, "injected fault\n", map[string]string{"Retry-After": "7"}, false},
-		"own body":  {emulator.Fault{Status: 502, ContentType: "text/html", Body: html}, 502, html, map[string]string{"Content-Type": "text/html"}, false},
-		"header":    {emulator.Fault{Header: http.Header{"x-request-id": {"9"}}}, 202, `{"bytes":11}`, map[string]string{"X-Request-Id": "9"}, true},
-		"empty":     {emulator.Fault{Status: 204}, 204, "", nil, false},
-		"redirect":  {emulator.Fault{Location: "http://other/"}, 307, "", map[string]string{"Location": "http://other/"}, false},
-		"moved":     {emulator.Fault{Location: "/x", Status: 301}, 301, "", map[string]string{"Location": "/x"}, false},
-		"garbled":   {emulator.Fault{Body: html}, 200, html, map[string]string{"Content-Type": "text/html; charset=utf-8"}, true},
-		"half JSON": {emulator.Fault{CutJSON: true}, 202, `{"byte`, map[string]string{"Content-Length": "6"}, true},
-		"drip":      {emulator.Fault{Drip: time.Microsecond}, 202, `{"bytes":11}`, nil, true},
-		"unread":    {emulator.Fault{Status: 413, Unread: true}, 413, "injected fault\n", nil, false},
+		"nothing": {emulator.Fault{}, 202, `{"bytes":11}`, nil, true},
+		"delay":   {emulator.Fault{Delay: time.Millisecond}, 202, `{"bytes":11}`, nil, true},
+		"status":  {emulator.Fault{Status: 503}, 503, "injected fault\n", nil, false},
+		"lost":    {emulator.Fault{Status: 503, Process: true}, 503, "injected fault\n", nil, true},
+		"limit":   {emulator.Fault{Status: 429, RetryAfter: "7"}, 429, "injected fault\n", header{"Retry-After": "7"}, false},
+		"half a second": {
+			emulator.Fault{Status: 429, RetryAfter: "0.5"}, 429, "injected fault\n", header{"Retry-After": "0.5"}, false,
+		},
+		"own body": {
+			emulator.Fault{Status: 502, ContentType: "text/html", Body: html}, 502, html, header{"Content-Type": "text/html"}, false,
+		},
+		"header": {
+			emulator.Fault{Header: http.Header{"x-request-id": {"9"}}}, 202, `{"bytes":11}`, header{"X-Request-Id": "9"}, true,
+		},
+		"header wins": {
+			emulator.Fault{RetryAfter: "1", Header: http.Header{"Retry-After": {"2"}}}, 202, `{"bytes":11}`, header{"Retry-After": "2"}, true,
+		},
+		"empty": {emulator.Fault{Status: 204}, 204, "", nil, false},
+		"redirect": {
+			emulator.Fault{Status: 307, Header: http.Header{"Location": {"http://other/"}}}, 307, "", header{"Location": "http://other/"}, false,
+		},
+		"garbled": {
+			emulator.Fault{Body: html}, 200, html, header{"Content-Type": "text/html; charset=utf-8"}, true,
+		},
+		"meaningless":       {emulator.Fault{Body: "{}"}, 200, "{}", nil, true},
+		"meaningless early": {emulator.Fault{Body: `{"status":"maintenance"}`, Status: 200}, 200, `{"status":"maintenance"}`, nil, false},
+		"replaced":          {emulator.Fault{Body: `{"id":8}`, Status: 201, Process: true}, 201, `{"id":8}`, nil, true},
+		"half JSON":         {emulator.Fault{CutJSON: true}, 202, `{"byte`, header{"Content-Length": "6"}, true},
+		"drip":              {emulator.Fault{Drip: time.Microsecond}, 202, `{"bytes":11}`, nil, true},
+		"early":             {emulator.Fault{Status: 413, Early: true}, 413, "injected fault\n", nil, false},
+		"early success":     {emulator.Fault{Early: true, Body: "{}"}, 200, "{}", nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, emulator.Config{})
@@ -62,7 +80,21 @@ func TestFaultsThatAnswer(t *testing.T) {
 	}
 }
 
-func TestFaultsThatBreakOff(t *testing.T) {
+// An early response arrives while the client has most of its body still to
+// send.
+func TestEarlyResponseLeavesTheBodyUnread(t *testing.T) {
+	s := start(t, emulator.Config{})
+	s.Inject(emulator.Fault{Early: true, Body: `{"bytes":26214400}`})
+	got := call(t, http.MethodPut, s.URL()+"/echo", strings.Repeat("x", 25<<20))
+	require.NoError(t, got.err)
+	require.Equal(t, http.StatusOK, got.status)
+	require.Equal(t, `{"bytes":26214400}`, got.body)
+	entry := s.Requests()[0]
+	require.Zero(t, entry.BodyBytes)
+	require.False(t, entry.Processed)
+}
+
+func TestFaultsThatDrop(t *testing.T) {
 	big := strings.Repeat("x", 1<<20)
 	for name, test := range map[string]struct {
 		fault     emulator.Fault
@@ -97,19 +129,19 @@ func TestFaultsThatBreakOff(t *testing.T) {
 	})
 }
 
-// A stall ends when the client gives up, or the server is closed, and in no other way.
+// A stall ends only when the client gives up or the server is closed.
 func TestStalls(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault     emulator.Fault
 		status    int
 		processed bool
 	}{
-		"read":             {emulator.Fault{Stall: emulator.StallRead}, 0, false},
-		"answer":           {emulator.Fault{Stall: emulator.StallAnswer}, 0, false},
-		"answer processed": {emulator.Fault{Stall: emulator.StallAnswer, Process: true}, 0, true},
-		"body":             {emulator.Fault{Stall: emulator.StallBody}, 202, true},
-		"delay":            {emulator.Fault{Delay: 24 * time.Hour}, 0, true},
-		"drip":             {emulator.Fault{Drip: 24 * time.Hour}, 202, true},
+		"request body":       {emulator.Fault{Stall: emulator.StallRequestBody}, 0, false},
+		"response":           {emulator.Fault{Stall: emulator.StallResponse}, 0, false},
+		"response processed": {emulator.Fault{Stall: emulator.StallResponse, Process: true}, 0, true},
+		"response body":      {emulator.Fault{Stall: emulator.StallResponseBody}, 202, true},
+		"delay":              {emulator.Fault{Delay: 24 * time.Hour}, 0, true},
+		"drip":               {emulator.Fault{Drip: 24 * time.Hour}, 202, true},
 	} {
 		for _, closing := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
@@ -123,7 +155,8 @@ func TestStalls(t *testing.T) {
 					go func() {
 						transport := &http.Transport{DialContext: pipe.DialContext}
 						defer transport.CloseIdleConnections()
-						req, err := http.NewRequestWithContext(ctx, http.MethodPut, s.URL()+"/echo", strings.NewReader(strings.Repeat("x", 1<<20)))
+						body := strings.NewReader(strings.Repeat("x", 1<<20))
+						req, err := http.NewRequestWithContext(ctx, http.MethodPut, s.URL()+"/echo", body)
 						if err != nil {
 							done <- err
 							return
@@ -185,7 +218,7 @@ func TestFaultMatching(t *testing.T) {
 	require.Equal(t, http.StatusGatewayTimeout, call(t, http.MethodGet, s.URL()+"/echo/7?fail=1", "").status)
 }
 
-func TestFaultsByManyAtOnce(t *testing.T) {
+func TestFaultsByConcurrentClients(t *testing.T) {
 	s := start(t, emulator.Config{})
 	s.Inject(emulator.Fault{Operation: "Echo.Get", Status: 503, Times: 20})
 	transport := &http.Transport{MaxIdleConnsPerHost: 8}

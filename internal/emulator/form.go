@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// ErrNotForm is the answer of [ReadForm] to a body that is not multipart/form-data.
+// ErrNotForm is returned by [ReadForm] for a body that is not
+// multipart/form-data.
 var ErrNotForm = errors.New("the request body is not multipart/form-data")
 
 // FormPart is one part of a form while it is being read.
@@ -22,12 +23,14 @@ type FormPart struct {
 	io.Reader
 }
 
-// formBuffer is how much of a body is read at once. The reader in mime/multipart asks for 4 KiB at a time.
+// formBuffer is how much of a body is read at once. The reader of
+// mime/multipart asks for 4 KiB at a time.
 const formBuffer = 64 << 10
 
-// ReadForm hands the parts of a multipart/form-data body to each, one after another and without holding them, and notes
-// them in the request log. What each leaves unread of a part is skipped. A nil return means that the body was read to
-// its proper end.
+// ReadForm calls each with the parts of a multipart/form-data body, one after
+// another and without holding them, and notes them in the request log. What
+// each leaves unread of a part is skipped. A nil error means that the body was
+// read to its proper end.
 func ReadForm(r *http.Request, each func(FormPart) error) error {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "multipart/form-data" || params["boundary"] == "" {
@@ -36,10 +39,11 @@ func ReadForm(r *http.Request, each func(FormPart) error) error {
 	tail := &tailReader{Reader: r.Body}
 	reader := multipart.NewReader(bufio.NewReaderSize(tail, formBuffer), params["boundary"])
 	for {
-		// NextRawPart: a Content-Transfer-Encoding has no meaning in form-data (RFC 7578, 4.7).
+		// NextRawPart: a Content-Transfer-Encoding has no meaning in form-data
+		// (RFC 7578, 4.7).
 		part, err := reader.NextRawPart()
 		if errors.Is(err, io.EOF) {
-			// So says mime/multipart of some forms that break off, too.
+			// mime/multipart also returns io.EOF for some truncated forms.
 			if !bytes.Contains(tail.last, []byte("--"+params["boundary"]+"--")) {
 				return fmt.Errorf("reading the form: %w", io.ErrUnexpectedEOF)
 			}
@@ -66,8 +70,8 @@ func notePart(r *http.Request, part Part) {
 	}
 }
 
-// tailReader remembers the last bytes it read, enough to hold the longest delimiter that there can be (RFC 2046: 70
-// characters).
+// tailReader keeps the last bytes it read, enough to hold the longest possible
+// delimiter (RFC 2046: 70 characters).
 type tailReader struct {
 	io.Reader
 	last []byte

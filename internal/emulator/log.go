@@ -7,16 +7,18 @@ import (
 	"time"
 )
 
-// DefaultLogLimit is how many requests a log holds unless told otherwise.
-const DefaultLogLimit = 100_000
+// DefaultLogLimit is how many requests a log holds by default.
+const DefaultLogLimit = 10_000
 
-// Request is one entry of the request log. Its maps and slices are shared with other copies of the entry: read only.
+// Request is one entry of the request log. Its maps and slices are shared with
+// other copies of the entry and must not be changed.
 type Request struct {
 	// Seq numbers the requests from 1 in the order of their arrival.
 	Seq int
-	// Time is when the header had been read.
+	// Time is when the header was read.
 	Time time.Time
-	// Operation is the operation's name, as faults have it; empty for a path or method that the service does not know.
+	// Operation is the operation's name; empty for a path or method that the
+	// service does not have.
 	Operation string
 
 	Method           string
@@ -28,13 +30,15 @@ type Request struct {
 
 	// BodyBytes is how much of the body was read.
 	BodyBytes int64
-	// Parts are the parts of a multipart form that were read completely, in their order.
+	// Parts are the parts of a multipart form that were read completely, in
+	// their order.
 	Parts []Part
-	// Status is the status that was answered; 0 if none was, or not yet.
+	// Status is the status of the response; 0 if none was sent, or not yet.
 	Status int
-	// Processed says that the request took effect, whether or not the client was told.
+	// Processed reports whether the request took effect, whatever the client
+	// received.
 	Processed bool
-	// Faulted says that an injected fault was used on this request.
+	// Faulted reports whether a fault or an outage befell this request.
 	Faulted bool
 }
 
@@ -45,14 +49,13 @@ type Part struct {
 	Size     int64
 }
 
-// requestLog holds the newest limit requests, and counts them all.
+// requestLog holds the newest limit requests and counts all.
 type requestLog struct {
 	limit int
 
 	mu        sync.Mutex
 	entries   []*Request
 	seen      int
-	dropped   int
 	count     map[string]int
 	processed map[string]int
 }
@@ -83,7 +86,6 @@ func (l *requestLog) open(operation string, now time.Time, r *http.Request) *Req
 	if len(l.entries) >= l.limit {
 		l.entries[0] = nil // the array behind the slice would keep it alive
 		l.entries = l.entries[1:]
-		l.dropped++
 	}
 	l.entries = append(l.entries, entry)
 	return entry
@@ -100,7 +102,10 @@ func (l *requestLog) note(entry *Request, change func(*Request)) {
 	}
 }
 
-func (l *requestLog) all() []Request {
+// Requests returns the log, oldest first, including requests that are still
+// being handled.
+func (s *Server) Requests() []Request {
+	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make([]Request, len(l.entries))
@@ -112,24 +117,16 @@ func (l *requestLog) all() []Request {
 	return all
 }
 
-// Requests returns the log, oldest first, including requests that are still being answered.
-func (s *Server) Requests() []Request { return s.log.all() }
-
-// Dropped says how many requests have fallen out of the log because it was full: the oldest go first.
-func (s *Server) Dropped() int {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	return s.log.dropped
-}
-
-// Count says how many requests of an operation have arrived, those dropped from the log included.
+// Count returns how many requests of an operation have arrived, those no longer
+// in the log included.
 func (s *Server) Count(operation string) int {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	return s.log.count[operation]
 }
 
-// Processed says how many requests of an operation took effect, those dropped from the log included.
+// Processed returns how many requests of an operation took effect, those no
+// longer in the log included.
 func (s *Server) Processed(operation string) int {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()

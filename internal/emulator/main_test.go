@@ -17,7 +17,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start starts a server with two operations: Echo.Get tells what it was asked, Echo.Put how much it was sent.
+// start starts a server with two operations: Echo.Get returns the id it was
+// asked for, Echo.Put the size of the body it was sent.
 func start(t *testing.T, config emulator.Config) *emulator.Server {
 	t.Helper()
 	s := emulator.New(config)
@@ -41,7 +42,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
-	err    error // of the call, or of reading its answer
+	err    error // of the call, or of reading its response
 }
 
 // call makes one request on a connection of its own.
@@ -156,7 +157,7 @@ func TestCloseTwiceAndWithIdleConnections(t *testing.T) {
 	require.Error(t, callBy(t, transport, http.MethodGet, s.URL()+"/echo/7", "").err)
 }
 
-// An answer given while the client is still sending must reach it.
+// A response sent while the client is still sending must reach it.
 func TestUnreadBodyIsDrained(t *testing.T) {
 	s := emulator.New(emulator.Config{})
 	s.Handle("Refuse", "PUT /refuse", func(w http.ResponseWriter, _ *http.Request) {
@@ -171,7 +172,7 @@ func TestUnreadBodyIsDrained(t *testing.T) {
 	}
 }
 
-// A client that asks first is not made to send what nobody wants.
+// A client that waits for 100 Continue is not made to send a refused body.
 func TestExpectContinueIsNotDrained(t *testing.T) {
 	s := emulator.New(emulator.Config{})
 	s.Handle("Refuse", "PUT /refuse", func(w http.ResponseWriter, _ *http.Request) {

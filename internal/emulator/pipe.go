@@ -4,23 +4,30 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
-// PipeListener is a listener in memory: for tests inside a testing/synctest bubble, where a goroutine that waits for a
-// socket would keep the time from moving.
+// PipeListener is an in-memory listener, for tests in a testing/synctest
+// bubble: a goroutine that waits for a socket would keep the bubble's time from
+// advancing.
 type PipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	conns    chan net.Conn
+	closed   chan struct{}
+	once     sync.Once
+	refusing atomic.Bool
 }
 
-// NewPipeListener returns a listener that is reached by its DialContext.
+// NewPipeListener returns a listener that is reached through its DialContext.
 func NewPipeListener() *PipeListener {
 	return &PipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// DialContext connects to the listener, whatever the address. It has the type that [net/http.Transport] asks for.
+// DialContext connects to the listener, whatever the address. It is a value for
+// the DialContext field of [net/http.Transport].
 func (l *PipeListener) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	if l.refusing.Load() {
+		return nil, &net.OpError{Op: "dial", Net: "pipe", Addr: pipeAddr{}, Err: errRefused}
+	}
 	client, server := net.Pipe()
 	select {
 	case l.conns <- server:
@@ -31,6 +38,9 @@ func (l *PipeListener) DialContext(ctx context.Context, _, _ string) (net.Conn, 
 		return nil, ctx.Err()
 	}
 }
+
+// refuse makes DialContext fail as if nobody listened.
+func (l *PipeListener) refuse(on bool) { l.refusing.Store(on) }
 
 // Accept waits for the next connection.
 func (l *PipeListener) Accept() (net.Conn, error) {
@@ -48,7 +58,7 @@ func (l *PipeListener) Close() error {
 	return nil
 }
 
-// Addr is the listener's address, which is none.
+// Addr returns an address that cannot be dialed.
 func (l *PipeListener) Addr() net.Addr { return pipeAddr{} }
 
 type pipeAddr struct{}

@@ -11,40 +11,51 @@ import (
 	"time"
 )
 
-// Config is what a test server decides about its [Server]. The zero value is usable.
+// Config configures a [Server]. The zero value is usable.
 type Config struct {
-	// Addr is the "host:port" to listen on. Empty means a free port of 127.0.0.1.
+	// Addr is the "host:port" to listen on. Empty means a free port of
+	// 127.0.0.1.
 	Addr string
-	// Listener is served instead of Addr; the server closes it.
+	// Listener is used instead of Addr. The server closes it.
 	Listener net.Listener
-	// Clock tells the time.
+	// Clock is the server's clock.
 	Clock Clock
-	// Refine may rename the operation of a request, where one path and method serve several.
+	// Refine may rename the operation of a request, where one path and method
+	// serve several.
 	Refine func(operation string, r *http.Request) string
+	// Limits are enforced before faults.
+	Limits Limits
 	// LogLimit bounds the request log; 0 means [DefaultLogLimit].
 	LogLimit int
-	// Error writes the service's error answer: for paths and methods it does not know, and for faults that have a Status
-	// and no Body. Nil means plain text.
+	// Error writes the service's error response: for unknown paths and methods,
+	// for faults with a Status and no Body, and for limits. Nil means plain
+	// text.
 	Error func(w http.ResponseWriter, r *http.Request, status int, text string)
 }
 
-// Server is a local HTTP server that answers, logs and fails on demand. It is safe for concurrent use once started.
+// Server is a local HTTP server that logs requests and fails on demand. It is
+// safe for concurrent use once started.
 type Server struct {
 	config     Config
 	mux        *http.ServeMux
 	operations map[string]string // by mux pattern
 	log        *requestLog
 	faults     faults
+	limiter    *limiter
 
-	url    string
-	http   *http.Server
-	cancel context.CancelFunc // ends every request's context
-	served chan struct{}      // closed when Serve has returned
-	active sync.WaitGroup     // connections and handlers
+	url     string
+	http    *http.Server
+	cancel  context.CancelFunc // ends every request's context
+	serving sync.WaitGroup     // calls of Serve
+	active  sync.WaitGroup     // connections and handlers
 
 	closeOnce sync.Once
-	mu        sync.Mutex
+	mu        sync.Mutex // guards what follows
 	closed    bool
+	listener  net.Listener
+	conns     map[net.Conn]bool
+	outages   []*Outage
+	refusing  bool // connections
 }
 
 // New returns a server that is not listening yet.
@@ -59,16 +70,20 @@ func New(config Config) *Server {
 		mux:        http.NewServeMux(),
 		operations: map[string]string{},
 		log:        newRequestLog(config.LogLimit),
+		limiter:    newLimiter(config.Limits),
+		conns:      map[net.Conn]bool{},
 	}
 }
 
-// Handle registers an operation under a pattern of [http.ServeMux]. All registering comes before Start.
+// Handle registers an operation under a pattern of [http.ServeMux]. All
+// operations are registered before Start.
 func (s *Server) Handle(operation, pattern string, handler http.HandlerFunc) {
 	s.operations[pattern] = operation
 	s.mux.HandleFunc(pattern, handler)
 }
 
-// Start listens and serves. It fails if it cannot listen, because the address is in use for example.
+// Start listens and serves. It returns an error if it cannot listen, for
+// example because the address is in use.
 func (s *Server) Start() error {
 	listener := s.config.Listener
 	if listener == nil {
@@ -77,14 +92,13 @@ func (s *Server) Start() error {
 			addr = "127.0.0.1:0"
 		}
 		var err error
-		if listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr); err != nil {
+		if listener, err = listen(addr); err != nil {
 			return fmt.Errorf("emulator: %w", err)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.url = urlOf(listener.Addr())
 	s.cancel = cancel
-	s.served = make(chan struct{})
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: time.Minute,
@@ -92,16 +106,29 @@ func (s *Server) Start() error {
 		ConnState:         s.connState,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
-	go func() {
-		defer close(s.served)
-		// The only way out is Close, or a listener that somebody else closed; neither is worth a word.
-		_ = s.http.Serve(listener)
-	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serveOn(listener)
 	return nil
 }
 
-// urlOf is where a client on this machine reaches addr. An address that is not a network one, that of an in-memory
-// listener, has no answer to that; localhost passes for it, since the client's dialer will not look at it.
+func listen(addr string) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+}
+
+// serveOn serves on a listener until that is closed. The caller holds s.mu.
+func (s *Server) serveOn(listener net.Listener) {
+	s.listener = listener
+	s.serving.Go(func() {
+		// It ends with Close, an outage, or a listener that somebody else
+		// closed; none of them is worth reporting.
+		_ = s.http.Serve(listener)
+	})
+}
+
+// urlOf returns where a client on this machine reaches addr. The address of an
+// in-memory listener cannot be reached at all; localhost stands in for it, as
+// the client's dialer will ignore it.
 func urlOf(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
@@ -113,14 +140,14 @@ func urlOf(addr net.Addr) string {
 	return "http://" + tcp.String()
 }
 
-// URL is the server's address, without a slash at its end.
+// URL returns the server's address, without a trailing slash.
 func (s *Server) URL() string { return s.url }
 
-// Clock is the server's clock.
+// Clock returns the server's clock.
 func (s *Server) Clock() Clock { return s.config.Clock }
 
-// Close ends the server: it stops listening, closes all connections, wakes stalled handlers and waits for them. It may
-// be called more than once.
+// Close stops the server: it closes the listener and all connections, ends
+// stalled handlers and waits for them. It may be called more than once.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()
@@ -128,23 +155,29 @@ func (s *Server) Close() {
 		s.mu.Unlock()
 		s.cancel()
 		_ = s.http.Close()
-		<-s.served
+		s.serving.Wait()
 	})
 	s.active.Wait()
 }
 
-// connState counts the connections, so that Close can wait for them.
+// connState keeps the set of connections, which Close waits for and an outage
+// closes.
 func (s *Server) connState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		s.active.Add(1)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.closed {
-			// Accepted at the very moment of closing: http.Server.Close has not seen it.
+		s.conns[conn] = true
+		if s.closed || s.refusing {
+			// Accepted while the server was being closed, which has missed it,
+			// or by a listener that cannot refuse.
 			_ = conn.Close()
 		}
 	case http.StateHijacked, http.StateClosed:
+		s.mu.Lock()
+		delete(s.conns, conn)
+		s.mu.Unlock()
 		s.active.Done()
 	case http.StateActive, http.StateIdle:
 	}

@@ -13,11 +13,12 @@ func In[S any](state S, d time.Duration) Step[S] {
 	return Step[S]{State: state, For: d}
 }
 
-// Timeline is the way of a job through its states. The job never leaves the last one, whatever its For.
+// Timeline is the sequence of a job's states. The job never leaves the last
+// one, whatever its For.
 type Timeline[S any] []Step[S]
 
-// At returns the state after a job has run for ran, and when, counted from the job's start, it came into that state.
-// It panics on an empty timeline.
+// At returns the state of a job that has run for ran, and when, counted from
+// the job's start, it entered that state. It panics if the timeline is empty.
 func (t Timeline[S]) At(ran time.Duration) (state S, since time.Duration) {
 	last := len(t) - 1
 	for _, step := range t[:last] {
@@ -29,7 +30,7 @@ func (t Timeline[S]) At(ran time.Duration) (state S, since time.Duration) {
 	return t[last].State, since
 }
 
-// Percent is how much of total has passed, from 0 to 100.
+// Percent returns how much of total has passed, from 0 to 100.
 func Percent(passed, total time.Duration) int {
 	if total <= 0 || passed >= total {
 		return 100

@@ -13,7 +13,7 @@ import (
 const (
 	// DefaultLimit is how long transient failures are ridden out.
 	DefaultLimit = 5 * time.Minute
-	// Lag is how long a service may answer as if it did not know, or no longer
+	// Lag is how long a service may respond as if it did not know, or no longer
 	// showed, something that exists: its lists and replicas lag behind.
 	Lag = 30 * time.Second
 )

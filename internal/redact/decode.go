@@ -53,7 +53,11 @@ func (s *search) finds(l layer, depth int) bool {
 	}
 	// Whatever is in front of it, one digit in four starts a group.
 	for skip := range 4 {
-		if decoded := decodeBase64(l, skip, s.shortest); decoded.text != "" && s.finds(decoded, depth-base64Cost) {
+		decoded := decodeBase64(l, skip, s.shortest)
+		if decoded.text == "" {
+			return false
+		}
+		if s.finds(decoded, depth-base64Cost) {
 			return true
 		}
 	}
@@ -80,8 +84,8 @@ func newLayer(text string, cut bool) layer {
 // escape is an encoding that replaces some characters.
 type escape struct {
 	mark byte // what each escape begins with
-	// one returns what the escape at the start of text means, and its length; 0
-	// if there is none.
+	// one returns what the escape at the start of text, which is mark, means, and
+	// its length; 0 if it is none.
 	one func(text string) (string, int)
 	// begun matches an escape that a cut went through.
 	begun *regexp.Regexp
@@ -94,6 +98,8 @@ var escapes = []escape{
 	{'\\', backslash, regexp.MustCompile(`^\\(x[[:xdigit:]]?|u[[:xdigit:]]{0,3}|U[[:xdigit:]]{0,7}|[0-3]?[0-7]?|` +
 		`u[dD][89abAB][[:xdigit:]]{2}(\\(u[[:xdigit:]]{0,3})?)?)$`)},
 	{'&', entity, regexp.MustCompile(`^&#?[[:alnum:]]*$`)},
+	// The same to a matcher, but not to base64.
+	{'+', func(string) (string, int) { return " ", 1 }, regexp.MustCompile(`^$`)},
 }
 
 // decode returns l with its escapes decoded, and whether there are any.
@@ -103,11 +109,14 @@ func (e escape) decode(l layer) (layer, bool) {
 	}
 	var text strings.Builder
 	text.Grow(len(l.text))
-	var from []int
+	from := l.noFrom()
 	found := false
 	for i := 0; i < len(l.text); {
 		rest := l.text[i:]
-		meaning, n := e.one(rest)
+		meaning, n := "", 0
+		if rest[0] == e.mark {
+			meaning, n = e.one(rest)
+		}
 		switch {
 		case n > 0:
 			text.WriteString(meaning)
@@ -116,6 +125,7 @@ func (e escape) decode(l layer) (layer, bool) {
 			}
 			found = true
 		case l.from != nil && len(rest) < longestEscape && e.begun.MatchString(rest):
+			// What is in front of a partial escape is the end that counts.
 			return layer{text.String(), from}, true
 		default:
 			n = 1 + strings.IndexByte(rest[1:], e.mark)
@@ -130,6 +140,13 @@ func (e escape) decode(l layer) (layer, bool) {
 	return layer{text.String(), from}, found
 }
 
+func (l layer) noFrom() []int {
+	if l.from == nil {
+		return nil
+	}
+	return make([]int, 0, len(l.from))
+}
+
 func (l layer) appendFrom(from []int, start, end int) []int {
 	if l.from == nil {
 		return nil
@@ -138,7 +155,7 @@ func (l layer) appendFrom(from []int, start, end int) []int {
 }
 
 func percent(text string) (string, int) {
-	if len(text) < 3 || text[0] != '%' {
+	if len(text) < 3 {
 		return "", 0
 	}
 	b, err := hex.DecodeString(text[1:3])
@@ -149,7 +166,7 @@ func percent(text string) (string, int) {
 }
 
 func backslash(text string) (string, int) {
-	if len(text) < 2 || text[0] != '\\' {
+	if len(text) < 2 {
 		return "", 0
 	}
 	if strings.IndexByte(`"'/`, text[1]) >= 0 {
@@ -161,7 +178,7 @@ func backslash(text string) (string, int) {
 	}
 	n := len(text) - len(tail)
 	if !multibyte {
-		return string([]byte{byte(r)}), n
+		return string([]byte{byte(r & 0xff)}), n
 	}
 	return string(r), n
 }
@@ -182,9 +199,6 @@ func surrogates(text string) (string, int) {
 }
 
 func entity(text string) (string, int) {
-	if text[0] != '&' {
-		return "", 0
-	}
 	n := 1
 	for n < len(text) && (isAlphanumeric(text[n]) || n == 1 && text[n] == '#') {
 		n++
@@ -210,33 +224,34 @@ func isAlphanumeric(c byte) bool {
 // shortest bytes, without the first skip digits of each run.
 func decodeBase64(l layer, skip, shortest int) layer {
 	var text []byte
-	var from []int
+	from := l.noFrom()
 	start, digits, group, bits := 0, 0, 0, 0 // of the run
 	for i, last := 0, 0; i <= len(l.text); i++ {
-		value, kind := -1, byte(0)
+		value, c := -1, byte(0)
 		if i < len(l.text) {
-			kind = l.text[i]
-			value = base64Digit(kind)
+			c = l.text[i]
+			value = base64Digit(c)
 		}
 		switch {
 		case value >= 0:
-			if digits++; digits <= skip {
+			digits++
+			if digits <= skip {
 				break
 			}
 			group, bits = (group<<6|value)&0xffff, bits+6
 			if bits >= 8 {
 				bits -= 8
-				text = append(text, byte(group>>bits))
+				text = append(text, byte(group>>bits&0xff))
 				from = l.appendFrom(from, last, last+1)
 			}
 			last = i
-		case digits > 0 && (kind == '\r' || kind == '\n'): // a line of more
+		case digits > 0 && (c == '\r' || c == '\n'): // a line of more
 		default:
 			switch cut := l.from != nil && i == len(l.text); {
 			case cut:
 			case digits*6 < shortest*8:
 				text, from = text[:start], from[:min(start, len(from))]
-			case len(text) > start && i < len(l.text):
+			case len(text) > start:
 				text = append(text, 0) // keeps the runs apart
 				from = l.appendFrom(from, i, i+1)
 			}

@@ -29,7 +29,7 @@ func (s *Set) repeats(err error) bool {
 	if s.Contains(err.Error()) {
 		return true
 	}
-	switch err := err.(type) {
+	switch err := err.(type) { //nolint:errorlint // each error of the chain is visited
 	case interface{ Unwrap() error }:
 		inner := err.Unwrap()
 		return inner != nil && s.repeats(inner)

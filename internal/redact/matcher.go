@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,32 +18,48 @@ const (
 // no length.
 var sameAsSpace = strings.NewReplacer("+", " ", "\n", " ", "\r", " ", "\t", " ")
 
-// matcher finds patterns in a text. It takes one look at each byte of the text,
+// matcher finds patterns in a text. It looks at each byte of the text once,
 // however many patterns there are.
 type matcher struct {
-	starts   map[string][]string // patterns by their first 1, 2, 3 and 4 bytes
+	starts   map[uint32][]string // patterns by their first four bytes
+	filter   [1 << 10]uint64     // a bit for each hash of a key of starts: most bytes need no look-up
+	begins   map[string]bool     // the first one to three bytes of patterns
 	shortest int                 // bytes of the shortest pattern
 }
 
 func newMatcher(secrets []string) *matcher {
-	m := &matcher{starts: map[string][]string{}}
-	known := map[string]bool{}
+	m := &matcher{starts: map[uint32][]string{}, begins: map[string]bool{}}
 	for _, secret := range secrets {
 		for _, pattern := range patterns(strings.TrimSpace(secret)) {
-			pattern = sameAsSpace.Replace(pattern)
-			if known[pattern] {
-				continue
-			}
-			known[pattern] = true
-			for n := 1; n <= shortest; n++ {
-				m.starts[pattern[:n]] = append(m.starts[pattern[:n]], pattern)
-			}
-			if m.shortest == 0 || len(pattern) < m.shortest {
-				m.shortest = len(pattern)
-			}
+			m.add(sameAsSpace.Replace(pattern))
 		}
 	}
 	return m
+}
+
+func (m *matcher) add(pattern string) {
+	start := firstFour(pattern)
+	if slices.Contains(m.starts[start], pattern) {
+		return
+	}
+	m.starts[start] = append(m.starts[start], pattern)
+	word, bit := filterBit(start)
+	m.filter[word] |= bit
+	for n := 1; n < shortest; n++ {
+		m.begins[pattern[:n]] = true
+	}
+	if m.shortest == 0 || len(pattern) < m.shortest {
+		m.shortest = len(pattern)
+	}
+}
+
+func firstFour(text string) uint32 {
+	return uint32(text[0]) | uint32(text[1])<<8 | uint32(text[2])<<16 | uint32(text[3])<<24
+}
+
+func filterBit(start uint32) (word, bit uint64) {
+	hash := uint64(start * 0x9E3779B1 >> 16)
+	return hash >> 6, 1 << (hash & 63)
 }
 
 // patterns returns the parts of secret that give it away.
@@ -53,9 +70,10 @@ func patterns(secret string) []string {
 	var parts []string
 	if !isURL(secret) {
 		// Keys in environment variables have their line breaks as JSON has them.
-		lines := strings.NewReplacer(`\r`, "\n", `\n`, "\n", "\r", "\n").Replace(secret)
+		// Some have none around the frame of PEM, which is no secret.
+		lines := strings.NewReplacer(`\r`, "\n", `\n`, "\n", "\r", "\n", "-----", "\n").Replace(secret)
 		for line := range strings.SplitSeq(lines, "\n") {
-			if !strings.HasPrefix(line, "-----") {
+			if !strings.HasPrefix(line, "BEGIN ") && !strings.HasPrefix(line, "END ") {
 				parts = appendPieces(parts, line)
 			}
 		}
@@ -91,17 +109,25 @@ func isURL(secret string) bool {
 func (m *matcher) scan(text string) (found bool, end int) {
 	text = sameAsSpace.Replace(text)
 	end = len(text)
-	for i := range len(text) {
-		rest := text[i:]
-		for _, pattern := range m.starts[rest[:min(len(rest), shortest)]] {
+	for i := 0; i+shortest <= len(text); i++ {
+		start := firstFour(text[i : i+shortest])
+		if word, bit := filterBit(start); m.filter[word]&bit == 0 {
+			continue
+		}
+		for _, pattern := range m.starts[start] {
 			switch {
-			case strings.HasPrefix(rest, pattern):
+			case strings.HasPrefix(text[i:], pattern):
 				if len(pattern) >= ordinary || standsAlone(text, i, i+len(pattern)) {
 					return true, end
 				}
-			case strings.HasPrefix(pattern, rest):
+			case strings.HasPrefix(pattern, text[i:]):
 				end = min(end, i)
 			}
+		}
+	}
+	for i := max(0, len(text)-shortest+1); i < end; i++ {
+		if m.begins[text[i:]] {
+			end = i
 		}
 	}
 	return false, end
@@ -113,7 +139,7 @@ func standsAlone(text string, start, end int) bool {
 	first, _ := utf8.DecodeRuneInString(text[start:end])
 	last, _ := utf8.DecodeLastRuneInString(text[start:end])
 	after, _ := utf8.DecodeRuneInString(text[end:])
-	return !(isWord(before) && isWord(first)) && !(isWord(last) && isWord(after))
+	return (!isWord(before) || !isWord(first)) && (!isWord(last) || !isWord(after))
 }
 
 func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }

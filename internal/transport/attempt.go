@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -12,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/internal/redact"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
@@ -39,41 +37,39 @@ func (a *attempter) attempt(ctx context.Context, x *callState) {
 	case err != nil:
 		x.last.err = &localError{"getting another token failed", orContextErr(ctx, err)}
 	case newer:
+		a.config.report(ctx, x, true, 0)
 		a.send(ctx, x)
 	}
 }
 
-// send sends the call once and logs it.
-func (a *attempter) send(ctx context.Context, x *callState) {
+// send sends the call once and reads the response.
+func (a *attempter) send(parent context.Context, x *callState) {
 	x.last = outcome{}
 	x.response = Response{decoder: x.response.decoder, secret: x.Secret}
+	var body *wire.Body
 	start := time.Now()
-	sent := a.exchange(ctx, x)
-	a.log(ctx, x, sent, time.Since(start))
-}
+	defer func() { x.last.took, x.last.sent = time.Since(start), body.Sent() }()
 
-// exchange returns the body that it sent, nil for none.
-func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
-	local := func(err error) *wire.Body {
-		x.last.local, x.last.err = true, err
-		return nil
-	}
+	local := func(err error) { x.last.local, x.last.err = true, err }
 	if parent.Err() != nil {
-		return local(ContextErr(parent))
+		local(ContextErr(parent))
+		return
 	}
 	// Before the clock starts: nothing can move while others have all slots.
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
 	case <-parent.Done():
-		return local(ContextErr(parent))
+		local(ContextErr(parent))
+		return
 	}
 	target := x.url // a caller's transport may change it
 	own := a.base.sameOrigin(&target)
 	if own && a.config.Credentials != nil {
 		var err error
 		if x.last.grant, err = a.config.Credentials.Grant(parent); err != nil {
-			return local(&localError{"no credentials to send", orContextErr(parent, err)})
+			local(&localError{"no credentials to send", orContextErr(parent, err)})
+			return
 		}
 	}
 	req := a.request(x, &target, own)
@@ -103,8 +99,7 @@ func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
 		}
 	}
 	req = req.WithContext(traced)
-	body := x.open(guard, cancel)
-	if body != nil {
+	if body = x.open(guard, cancel); body != nil {
 		req.Body, req.ContentLength = body, x.size()
 		// From here on nothing reads the caller's source any more, even where
 		// net/http has not noticed the end of the request yet.
@@ -121,12 +116,15 @@ func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
 	}
 	if source := body.SourceErr(); err != nil && source != nil {
 		local(&localError{"read the request body", orContextErr(parent, source)})
-		return body
+		return
 	}
 	if err != nil {
-		x.last.unsent = neverProcessed(err) || seen.nothing()
+		if _, ok := next.(*http.Transport); ok {
+			err = wire.AsProxyError(err)
+		}
+		x.last.unsent = seen.nothing() || neverProcessed(err)
 		x.last.err = reason(parent, ctx, err)
-		return body
+		return
 	}
 	defer resp.Body.Close()
 	if a.jar != nil {
@@ -147,7 +145,6 @@ func (a *attempter) exchange(parent context.Context, x *callState) *wire.Body {
 	default:
 		x.last.err = x.accept(&x.response)
 	}
-	return body
 }
 
 // writeTrace learns whether an http.Transport wrote a part of a request. Other
@@ -238,35 +235,4 @@ func (a *attempter) header(x *callState, own bool) http.Header {
 		h[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
 	return h
-}
-
-// log writes one record for an attempt. No header, no body, and of the query
-// only what the service's allow-list names.
-func (a *attempter) log(ctx context.Context, x *callState, sent *wire.Body, took time.Duration) {
-	if a.config.Logger == nil || !a.config.Logger.Enabled(ctx, slog.LevelDebug) {
-		return
-	}
-	attrs := []slog.Attr{
-		slog.String("operation", a.config.Package+"."+x.Operation),
-		slog.String("method", x.Method),
-		slog.String("host", x.url.Host),
-		slog.String("path", x.url.EscapedPath()),
-		slog.Int("status", x.response.StatusCode),
-		slog.Duration("duration", took),
-		slog.Int("attempt", x.attempts),
-		slog.Int64("bytes_sent", sent.Sent()),
-		slog.Int("bytes_received", len(x.response.Body)),
-	}
-	if q := publicQuery(&x.url, a.config.PublicQuery); q != "" {
-		attrs = append(attrs, slog.String("query", q))
-	}
-	if err := x.last.err; err != nil && err != errStatus {
-		attrs = append(attrs, slog.String("error", x.secrets().Text(err.Error())))
-	}
-	a.config.Logger.LogAttrs(ctx, slog.LevelDebug, "request", attrs...)
-}
-
-// secrets returns what no text about this call may show.
-func (x *callState) secrets() *redact.Set {
-	return redact.New(slices.Concat(x.last.grant.Secrets(), x.Secrets)...)
 }

@@ -43,6 +43,7 @@ type Call struct {
 	Repeat    Repeat
 	Upload    bool          // no limit on an attempt, but none may stall
 	Timeout   time.Duration // of an attempt, 0 for the client's
+	NoRetry   bool          // the caller has a loop of its own
 	Secrets   []string      // values of this call that no error or log may show
 	Secret    bool          // the response is a secret itself: a token
 }
@@ -96,6 +97,8 @@ type outcome struct {
 	err    error
 	local  bool // the failure is ours: credentials, or the source of the body
 	unsent bool // the service certainly did not process the request
+	took   time.Duration
+	sent   int64 // bytes of the body
 	grant  auth.Grant
 }
 
@@ -139,6 +142,36 @@ func (x *callState) resolve(base *baseURL) (problem string) {
 		x.url.RawQuery = values.Encode()
 	}
 	return ""
+}
+
+// repeatable reports whether the failure is transient and the call's class
+// allows another attempt.
+func (x *callState) repeatable() bool {
+	if x.last.local || isPermanent(x.last.err) {
+		return false
+	}
+	status := x.response.StatusCode
+	if x.Repeat == Once {
+		return status == http.StatusTooManyRequests || status == 0 && x.last.unsent
+	}
+	return status == 0 || transientStatus(status) || x.malformed()
+}
+
+// ambiguous reports whether the service may have carried out a call that must
+// not be carried out twice.
+func (x *callState) ambiguous() bool {
+	if x.Repeat != Once || x.last.local || isRefusal(x.last.err) {
+		return false
+	}
+	status := x.response.StatusCode
+	return status == 0 && !x.last.unsent || x.malformed() ||
+		status == http.StatusRequestTimeout || status >= 500
+}
+
+// malformed reports whether a 2xx response did not arrive whole or is none of
+// this operation.
+func (x *callState) malformed() bool {
+	return x.response.ok() && x.last.err != nil && !isRefusal(x.last.err)
 }
 
 // IDProblem returns why id could not be one path segment, "" if it can.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 // Sentinels that errors.Is finds in what Do returns. The client packages
@@ -123,9 +125,12 @@ func (e *Error) Is(target error) bool {
 }
 
 func (e *Error) transient() bool {
+	local, ok := errors.AsType[*localError](e.Err)
 	switch {
 	case e.Ambiguous:
 		return false // there is something to find out first
+	case ok: // also beside a 401, when no other token could be had
+		return IsTransient(local.err)
 	case e.StatusCode == 0 || e.StatusCode >= 200 && e.StatusCode < 300:
 		return e.Err != nil && isTransient(e.Err)
 	default:
@@ -145,13 +150,10 @@ func IsTransient(err error) bool {
 // isTransient is the same for the cause of a failed attempt: a connection's
 // failure is transient unless another attempt would meet it again.
 func isTransient(err error) bool {
-	if isContext(err) {
-		return false
-	}
 	if local, ok := errors.AsType[*localError](err); ok {
 		return IsTransient(local.err)
 	}
-	return !isPermanent(err)
+	return !isContext(err) && !isPermanent(err)
 }
 
 func isContext(err error) bool {
@@ -193,8 +195,31 @@ func isPermanent(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return true
 	}
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return true
+	}
+	if proxy, ok := errors.AsType[*wire.ProxyError](err); ok && !transientStatus(proxy.StatusCode) {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && refusedByTLS(op)
+}
+
+// refusedByTLS reports whether the peer refused our certificate, to go on
+// without one, or all that TLS has to offer. With TLS 1.3 that arrives after the request was sent, but the
+// peer reads no request before it.
+func refusedByTLS(op *net.OpError) bool {
+	if op.Op != "remote error" && op.Op != "local error" || op.Err == nil {
+		return false
+	}
+	switch strings.TrimPrefix(op.Err.Error(), "tls: ") {
+	case "certificate required", "bad certificate", "unsupported certificate", "revoked certificate",
+		"expired certificate", "unknown certificate", "unknown certificate authority", "access denied",
+		"no renegotiation", "handshake failure", "protocol version not supported":
+		return true
+	default:
+		return false
+	}
 }
 
 // neverProcessed reports whether the error itself says that no service saw the
@@ -205,16 +230,26 @@ func neverProcessed(err error) bool {
 	case nil:
 		return false
 	case *net.OpError:
-		if e.Op == "dial" || e.Op == "proxyconnect" {
+		if e.Op == "dial" || e.Op == "proxyconnect" || refusedByTLS(e) {
 			return true
 		}
-	case *net.DNSError, *tls.CertificateVerificationError, tls.RecordHeaderError:
+	case *wire.ProxyError, *net.DNSError, *tls.CertificateVerificationError, tls.RecordHeaderError:
 		return true
 	case interface{ Unwrap() []error }:
 		// One of them may be of a second round trip.
 		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !neverProcessed(err) })
 	}
 	return neverProcessed(errors.Unwrap(err))
+}
+
+// RefusalError is the service's own refusal in a 2xx response.
+type RefusalError struct{ Code, Message string }
+
+func (e *RefusalError) Error() string { return e.Message }
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*RefusalError](err)
+	return ok
 }
 
 // errStatus stands for a status that needs no other words.

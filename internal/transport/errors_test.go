@@ -1,11 +1,14 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -135,8 +138,34 @@ func TestTransient(t *testing.T) {
 		"a name that does not exist":  {Error{Err: &net.DNSError{IsNotFound: true}}, false},
 		"a login that is refused":     {Error{Err: login(401)}, false},
 		"a login that is not served":  {Error{Err: login(503)}, true},
+		"a login after a 401":         {Error{StatusCode: 401, Err: login(503)}, true},
+		"a login after a 401 refused": {Error{StatusCode: 401, Err: login(403)}, false},
 		"a source of tokens":          {Error{Err: &localError{"no credentials", io.EOF}}, false},
 	} {
 		require.Equal(t, tt.want, errors.Is(&tt.e, ErrTransient), name)
+	}
+}
+
+// A caller's own errors are transient if they say so, or are a connection that
+// was refused.
+func TestIsTransient(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"none":                  {nil, false},
+		"any":                   {io.EOF, false},
+		"temporary":             {fmt.Errorf("vault: %w", timeoutError("sealed")), true},
+		"wraps the sentinel":    {fmt.Errorf("vault is sealed: %w", ErrTransient), true},
+		"refused":               {fmt.Errorf("vault: %w", syscall.ECONNREFUSED), true},
+		"dial":                  {&net.OpError{Op: "dial", Err: io.EOF}, true},
+		"unknown host":          {&net.OpError{Op: "dial", Err: &net.DNSError{IsNotFound: true}}, false},
+		"canceled":              {fmt.Errorf("%w: %w", context.Canceled, ErrTransient), false},
+		"deadline":              {context.DeadlineExceeded, false},
+		"an attempt's timeout":  {&Error{Err: errAttemptTimeout}, true},
+		"ambiguous":             {&Error{Err: io.EOF, Ambiguous: true}, false},
+		"a failed call, in one": {fmt.Errorf("wait: %w", &Error{StatusCode: 522}), true},
+	} {
+		require.Equal(t, tt.want, IsTransient(tt.err), name)
 	}
 }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/imagejobs/imagejobs-go/internal/redact"
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 // maxShownBody is how much of a body an Error keeps.
@@ -34,7 +37,7 @@ func (x *callState) failure(config *Config) *Error {
 		Method:     x.Method,
 		URL:        publicURL(&x.url, config.PublicQuery),
 		StatusCode: r.StatusCode,
-		RequestID:  redact.Line(secrets.Text(requestID(r.Header))),
+		RequestID:  x.requestID(),
 		Attempts:   x.attempts,
 		RetryAfter: r.RetryAfter(),
 		Ambiguous:  x.ambiguous(),
@@ -50,8 +53,11 @@ func (x *callState) failure(config *Config) *Error {
 		}
 	case r.StatusCode != 0 && !r.ok():
 		e.Code, e.Message = errorText(r.Header.Get("Content-Type"), body)
+		if proxy := r.proxy(); proxy != "" {
+			e.Message = strings.TrimSpace(e.Message + " (from " + secrets.Text(proxy) + ")")
+		}
 	}
-	if x.last.err != errStatus && !refused {
+	if !errors.Is(x.last.err, errStatus) && !refused {
 		e.Err = shown(x.last.err, secrets)
 	}
 	switch {
@@ -69,6 +75,33 @@ func (x *callState) failure(config *Config) *Error {
 	return e
 }
 
+// secrets returns what no text about this call may show.
+func (x *callState) secrets() *redact.Set {
+	return redact.New(slices.Concat(x.last.grant.Secrets(), x.Secrets)...)
+}
+
+// proxy names what refused in place of the service, as far as its headers say
+// so: a proxy that the request was sent to, or one in front of the service. A
+// body of JSON is the service's own, whatever passed it on.
+func (r *Response) proxy() string {
+	server, via := redact.Line(r.Header.Get("Server")), redact.Line(r.Header.Get("Via"))
+	if strings.HasPrefix(strings.TrimSpace(string(r.Body)), "{") {
+		return ""
+	}
+	if r.StatusCode == http.StatusProxyAuthRequired {
+		return strings.TrimSpace("the forward proxy " + cmp.Or(server, via))
+	}
+	for _, name := range []string{"nginx", "haproxy", "squid", "envoy", "varnish", "cloudflare", "akamai", "awselb", "traefik", "tinyproxy"} {
+		if strings.Contains(strings.ToLower(server), name) {
+			return server + ", a proxy in front of the service"
+		}
+	}
+	if via != "" {
+		return via + ", a proxy in front of the service"
+	}
+	return ""
+}
+
 // shown returns err as it is, unless it would repeat a secret.
 func shown(err error, secrets *redact.Set) error {
 	if bad, ok := errors.AsType[*malformedError](err); ok && secrets.Contains(string(bad.response.Body)) {
@@ -81,10 +114,10 @@ func shown(err error, secrets *redact.Set) error {
 	return safe
 }
 
-func requestID(h http.Header) string {
+func (x *callState) requestID() string {
 	for _, name := range requestIDHeaders {
-		if id := h.Get(name); id != "" {
-			return id
+		if id := x.response.Header.Get(name); id != "" {
+			return redact.Line(x.secrets().Text(id))
 		}
 	}
 	return ""
@@ -128,7 +161,13 @@ func publicQuery(u *url.URL, allowed []string) string {
 func (e *Error) nextStep() string {
 	op, _ := errors.AsType[*net.OpError](e.Err)
 	_, noCredentials := errors.AsType[*localError](e.Err)
+	_, refusedByProxy := errors.AsType[*wire.ProxyError](e.Err)
+	refusedByPeer := op != nil && refusedByTLS(op)
 	switch {
+	case refusedByProxy, e.StatusCode == http.StatusProxyAuthRequired:
+		return "check the proxy, its user and its password"
+	case refusedByPeer:
+		return "check the client certificate and the TLS settings"
 	case noCredentials:
 		return "" // the error of the call for them has its own
 	case e.Ambiguous:

@@ -224,13 +224,15 @@ func noWait(attempts int) *Retry { return &Retry{MaxAttempts: attempts} }
 // result is what the calls of these tests decode.
 type result struct {
 	Name string `json:"name"`
+	List []int  `json:"list,omitempty"`
 }
 
 // do sends a call whose response is a result.
 func do(ctx context.Context, c *Client, call *Call) (result, *Response, error) {
 	return Do(ctx, c, call, func(r *Response) (result, error) {
 		var v result
-		return v, r.JSON(&v)
+		err := r.JSON(&v)
+		return v, err
 	})
 }
 

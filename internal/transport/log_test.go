@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -50,7 +52,8 @@ func TestLogRecord(t *testing.T) {
 	list := jsonLog(t, log)
 	require.Len(t, list, 3)
 	for i, record := range list {
-		require.Equal(t, "DEBUG", record["level"])
+		require.Equal(t, []string{"WARN", "WARN", "DEBUG"}[i], record["level"])
+		require.Equal(t, i < 2, record["retry_in"] != nil)
 		require.Equal(t, "request", record["msg"])
 		require.Equal(t, "jobs.Jobs.Create", record["operation"])
 		require.Equal(t, http.MethodPost, record["method"])
@@ -63,7 +66,7 @@ func TestLogRecord(t *testing.T) {
 		for name := range record {
 			require.True(t, slices.Contains([]string{
 				"time", "level", "msg", "operation", "method", "host", "path", "status",
-				"duration", "attempt", "bytes_sent", "bytes_received", "query", "error",
+				"duration", "attempt", "bytes_sent", "bytes_received", "query", "error", "retry_in",
 			}, name), name)
 		}
 	}
@@ -133,4 +136,45 @@ func TestNothingSentIsNoAttempt(t *testing.T) {
 	}
 	require.Zero(t, s.requests.Load())
 	require.Contains(t, log.String(), "no token today")
+}
+
+// An observer learns of each attempt before the pause that follows it, of the
+// one with a rejected token, too.
+func TestObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		var seen []Attempt
+		var at []time.Time
+		c, s := pipeClient(t, Config{
+			Credentials: counted(&asked, numbered), Retry: &Retry{5, time.Second, time.Second},
+			Observe: func(_ context.Context, a Attempt) {
+				seen, at = append(seen, a), append(at, time.Now())
+			},
+		}, sequence(
+			answer(reply("401 Unauthorized", "", "")),
+			answer(reply("503 Service Unavailable", "X-Request-Id: r-1\r\nRetry-After: 7\r\n", "busy")),
+			answer(reply("200 OK", "", "{")),
+			answer(okJSON(`{"name":"x"}`))))
+		start := time.Now()
+		_, _, err := do(t.Context(), c, get(Safe))
+		require.NoError(t, err)
+		require.EqualValues(t, 4, s.requests.Load())
+		require.Len(t, seen, 4)
+		for i, want := range []Attempt{
+			{Number: 1, StatusCode: 401, Retry: true},
+			{Number: 2, StatusCode: 503, RequestID: "r-1", Retry: true, RetryIn: 8 * time.Second, BytesReceived: 4},
+			{Number: 3, StatusCode: 200, Retry: true, RetryIn: time.Second, BytesReceived: 1},
+			{Number: 4, StatusCode: 200, BytesReceived: 12},
+		} {
+			want.Op, want.Method, want.Host, want.Path = "jobs.Jobs.Get", http.MethodGet, "127.0.0.1", "/jobs/7"
+			got := seen[i]
+			require.Equal(t, i == 2, got.Err != nil)
+			require.LessOrEqual(t, got.RetryIn, want.RetryIn)
+			require.GreaterOrEqual(t, got.RetryIn, want.RetryIn-time.Second)
+			got.Err, got.RetryIn, want.RetryIn = nil, 0, 0
+			require.Equal(t, want, got)
+		}
+		require.Equal(t, start, at[1], "before the pause")
+		require.Equal(t, seen[1].RetryIn, at[2].Sub(at[1]))
+	})
 }

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -93,16 +92,6 @@ func (e *malformedError) text(start bool) string {
 	}
 	return fmt.Sprintf("%s: %s (%s, %d bytes, starts %q)",
 		what, e.problem, contentType, len(r.Body), r.Body[:min(len(r.Body), shown)])
-}
-
-// RefusalError is the service's own refusal in a 2xx response.
-type RefusalError struct{ Code, Message string }
-
-func (e *RefusalError) Error() string { return e.Message }
-
-func isRefusal(err error) bool {
-	_, ok := errors.AsType[*RefusalError](err)
-	return ok
 }
 
 // RetryAfter returns how long the response asks to wait, in seconds or up to a

@@ -5,19 +5,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 )
-
-// maxRetryAfter is how long a call waits at most because the service asks to.
-const maxRetryAfter = 2 * time.Minute
-
-// Retry bounds the retry loop.
-type Retry struct {
-	MaxAttempts      int // the first included
-	MinWait, MaxWait time.Duration
-}
 
 // retrier sends a call until it succeeds or must not be sent again.
 type retrier struct {
@@ -30,67 +20,40 @@ type retrier struct {
 func (r *retrier) run(ctx context.Context, x *callState) bool {
 	for {
 		r.next.attempt(ctx, x)
+		pause, again := r.again(ctx, x)
+		r.next.config.report(ctx, x, again, pause)
 		if x.last.err == nil {
 			r.budget.refill(x.paid)
 			return true
 		}
-		if !r.again(ctx, x) {
+		if !again {
 			return false
 		}
-		if x.ended = sleep(ctx, r.wait(x)); x.ended != nil {
+		if x.ended = sleep(ctx, pause); x.ended != nil {
 			return false
 		}
 	}
 }
 
-// again reports whether the call is sent once more, and draws that on the budget.
-func (r *retrier) again(ctx context.Context, x *callState) bool {
+// again reports whether the call is sent once more, after which pause, and draws
+// that on the budget.
+func (r *retrier) again(ctx context.Context, x *callState) (pause time.Duration, again bool) {
 	switch {
-	case !x.repeatable():
-		return false
+	case x.last.err == nil, !x.repeatable():
+		return 0, false
 	case ctx.Err() != nil:
 		if !errors.Is(x.last.err, ctx.Err()) {
 			x.ended = ContextErr(ctx)
 		}
-		return false
-	case x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
-		return false
+		return 0, false
+	case x.NoRetry, x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
+		return 0, false
 	case !r.budget.take():
 		x.hint = "the client's retry budget is used up"
-		return false
+		return 0, false
 	}
 	x.paid = true
-	return true
-}
-
-// repeatable reports whether the failure is transient and the call's class
-// allows another attempt.
-func (x *callState) repeatable() bool {
-	if x.last.local || isPermanent(x.last.err) {
-		return false
-	}
-	status := x.response.StatusCode
-	if x.Repeat == Once {
-		return status == http.StatusTooManyRequests || status == 0 && x.last.unsent
-	}
-	return status == 0 || transientStatus(status) || x.malformed()
-}
-
-// ambiguous reports whether the service may have carried out a call that must
-// not be carried out twice.
-func (x *callState) ambiguous() bool {
-	if x.Repeat != Once || x.last.local || isRefusal(x.last.err) {
-		return false
-	}
-	status := x.response.StatusCode
-	return status == 0 && !x.last.unsent || x.malformed() ||
-		status == http.StatusRequestTimeout || status >= 500
-}
-
-// malformed reports whether a 2xx response did not arrive whole or is none of
-// this operation.
-func (x *callState) malformed() bool {
-	return x.response.ok() && x.last.err != nil && !isRefusal(x.last.err)
+	return r.wait(x), true
 }
 
 // wait returns the pause before the next attempt: what the service asks for, or

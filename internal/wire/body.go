@@ -30,9 +30,9 @@ type Body struct {
 }
 
 // NewBody returns a body with the content of source. A size of 0 means unknown.
-// A guard that is not nil learns of each read. If the source calls
-// [runtime.Goexit], Read does not return, and the body cancels the attempt with
-// [ErrGoexit].
+// A guard that is not nil learns of each read. cancel must end the attempt: if
+// the source calls [runtime.Goexit], Read does not return, and the body calls
+// cancel with [ErrGoexit].
 func NewBody(source io.Reader, size int64, guard *StallGuard, cancel context.CancelCauseFunc) *Body {
 	return &Body{source: source, size: size, guard: guard, cancel: cancel}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"sync/atomic"
 )
 
 // maxRecord is the most that TLS puts into one record.
@@ -30,6 +31,7 @@ type tlsConn struct {
 	*tls.Conn
 
 	below *lingerConn
+	alert atomic.Pointer[net.OpError] // from the peer
 }
 
 // handshake does what http.Transport would.
@@ -59,8 +61,27 @@ func handshake(ctx context.Context, t *http.Transport, below *lingerConn, addr s
 	return &tlsConn{Conn: conn, below: below}, nil
 }
 
-// Write holds back the records of all but the last 16 KiB.
+// Read remembers why the peer ended the connection. net/http closes it then,
+// and may see the write that fails for that first.
+func (c *tlsConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		c.alert.CompareAndSwap(nil, op)
+	}
+	return n, err
+}
+
+// Write writes p. Where the peer has sent an alert, that is the error.
 func (c *tlsConn) Write(p []byte) (int, error) {
+	n, err := c.write(p)
+	if alert := c.alert.Load(); err != nil && alert != nil {
+		return n, alert
+	}
+	return n, err
+}
+
+// write holds back the records of all but the last 16 KiB.
+func (c *tlsConn) write(p []byte) (int, error) {
 	early := len(p) - maxRecord
 	if early <= 0 {
 		return c.Conn.Write(p)

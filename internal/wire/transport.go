@@ -22,6 +22,7 @@ func NewTransport(slots int) *http.Transport {
 	t.ForceAttemptHTTP2 = false
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
+	t.OnProxyConnectResponse = onConnectResponse
 	WrapDialer(t)
 	return t
 }

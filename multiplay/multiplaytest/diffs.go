@@ -7,9 +7,11 @@ import (
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
 
-// Files are the paths that a diff finds to differ.
+// Files are the paths that a diff finds; see [Server.SetFiles].
 type Files struct {
-	Added, Modified, Removed []string
+	Added    []string // only on the build machine
+	Modified []string // on both, but different
+	Removed  []string // only in the image
 }
 
 func (f *Files) empty() bool { return len(f.Added)+len(f.Modified)+len(f.Removed) == 0 }
@@ -21,14 +23,16 @@ type diff struct {
 	accepted, rejected bool
 }
 
-// SetFiles says what diffs find that are made from now on: one modified file by default, nothing if files is empty.
+// SetFiles sets what future diffs find: one modified file by default, nothing
+// if files is empty.
 func (s *Server) SetFiles(files Files) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.files = files
 }
 
-// LockImage has somebody else make a diff of an image, which has completed already, and returns its id.
+// LockImage adds a completed diff of an image, as if another client had made
+// it, and returns its id.
 func (s *Server) LockImage(imageID int64) (diffID int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,7 +42,7 @@ func (s *Server) LockImage(imageID int64) (diffID int64) {
 	return d.id
 }
 
-// lock is the diff that locks an image, nil for none.
+// lock returns the diff that locks an image, nil if none does.
 func (s *Server) lock(imageID int64) *diff {
 	for _, d := range s.diffs {
 		if d.imageID == imageID && !d.accepted && !d.rejected {
@@ -80,28 +84,28 @@ func (s *Server) diffStatus(r *request) (object, *refusal) {
 	if refused != nil {
 		return nil, refused
 	}
-	answer := s.encode(&d.job, "diffid")
+	response := s.encode(&d.job, "diffid")
 	if !info {
-		return answer, nil
+		return response, nil
 	}
 	files := Files{}
 	if state, _ := s.state(&d.job); state == multiplay.JobCompleted {
 		files = d.files
 	}
-	answer["added"] = s.fileMap(files.Added)
-	answer["modified"] = s.fileMap(files.Modified)
-	answer["removed"] = s.fileMap(files.Removed)
-	answer["image"] = object{"imageid": d.imageID}
-	answer["machine"] = object{"machineid": d.machineID}
-	answer["game"] = object{}
+	response["added"] = s.fileMap(files.Added)
+	response["modified"] = s.fileMap(files.Modified)
+	response["removed"] = s.fileMap(files.Removed)
+	response["image"] = object{"imageid": d.imageID}
+	response["machine"] = object{"machineid": d.machineID}
+	response["game"] = object{}
 	if image := s.images[d.imageID]; image != nil {
-		answer["game"] = object{"gameid": image.GameID}
+		response["game"] = object{"gameid": image.GameID}
 	}
-	return answer, nil
+	return response, nil
 }
 
 func (s *Server) fileMap(paths []string) any {
-	if len(paths) == 0 && s.config.emptyArrays {
+	if len(paths) == 0 && s.config.dialect.EmptyArrays {
 		return []string{}
 	}
 	files := object{}
@@ -112,9 +116,9 @@ func (s *Server) fileMap(paths []string) any {
 }
 
 func (s *Server) retryDiff(r *request) (object, *refusal) {
-	answer, refused := s.diffAgain(r.id("diffid"))
-	delete(answer, "success") // not in the table
-	return answer, refused
+	response, refused := s.diffAgain(r.id("diffid"))
+	delete(response, "success") // not in the table
+	return response, refused
 }
 
 func (s *Server) diffAgain(id int64) (object, *refusal) {
@@ -143,13 +147,13 @@ func (s *Server) rejectDiff(r *request) (object, *refusal) {
 		return object{"diffid": d.id}, nil
 	}
 	uninstall := s.newJob(Install)
-	answer := s.encode(&uninstall, "uninstalljobid")
-	delete(answer, "success") // not in the table
-	return answer, nil
+	response := s.encode(&uninstall, "uninstalljobid")
+	delete(response, "success") // not in the table
+	return response, nil
 }
 
-// outstanding is a diff that has completed or failed, or is in a state that is good enough as well, and is neither
-// rejected nor made a version of.
+// outstanding returns a diff that has completed or failed, or is in one of the
+// other given states, and is neither rejected nor made a version.
 func (s *Server) outstanding(id int64, also ...multiplay.JobState) (*diff, *refusal) {
 	d, refused := find(s.diffs, id)
 	if refused != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 )
 
-// A program that updates images is tested against a server of its own.
+// Each test of a program that updates images starts its own server.
 func Example() {
-	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0)) // jobs are done at once
+	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0)) // jobs end at once
 	defer server.Close()
 	client := server.Client()
 
@@ -34,8 +34,8 @@ func Example() {
 	// Output: Completed steam://anonymous:@install/740/
 }
 
-// The next update fails, and the answer to its retry gets lost: the server has
-// it, the client cannot know and does not send it again.
+// The next update fails, and the response to its retry gets lost: the server
+// has carried it out, but the client cannot know and does not send it again.
 func ExampleServer_Inject() {
 	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0))
 	defer server.Close()

@@ -18,7 +18,7 @@ func (s *Server) image(id int64) (*image, *refusal) {
 func (s *Server) imageOptions(r *request) (object, *refusal) {
 	gameID, imageID := r.optional("gameid"), r.optional("imageid")
 	if (gameID == 0) != (imageID == 0) {
-		r.fail("gameid and imageid stand together")
+		r.fail("gameid and imageid must be given together")
 	}
 	if r.query.Get("gameversion_identifier") != "" && imageID == 0 {
 		r.fail("gameversion_identifier needs gameid and imageid")
@@ -38,31 +38,31 @@ func (s *Server) imageOptions(r *request) (object, *refusal) {
 	for _, id := range s.config.buildMachines {
 		machines = append(machines, object{"machineid": id, "name": "build-" + strconv.FormatInt(id, 10)})
 	}
-	answer := object{"images": images, "machines": machines}
+	response := object{"images": images, "machines": machines}
 	list := []object{}
 	for _, id := range slices.Sorted(maps.Keys(games)) {
 		list = append(list, games[id])
 	}
-	answer["games"] = list
+	response["games"] = list
 	if imageID == 0 {
-		return answer, nil
+		return response, nil
 	}
 	image, refused := s.image(imageID)
 	if refused != nil {
 		return nil, refused
 	}
 	if image.UpdateURL != "" {
-		answer["update_url"] = image.UpdateURL
+		response["update_url"] = image.UpdateURL
 	}
 	if d := s.lock(imageID); d != nil {
-		answer["diffid"] = d.id
+		response["diffid"] = d.id
 	}
 	for _, u := range s.updates {
 		if u.ImageID == imageID && !s.ended(&u.job) {
-			answer["updateid"] = u.id
+			response["updateid"] = u.id
 		}
 	}
-	return answer, nil
+	return response, nil
 }
 
 func (s *Server) setActive(r *request) (object, *refusal) {
@@ -81,12 +81,12 @@ func (s *Server) setActive(r *request) (object, *refusal) {
 		flag = 1
 	}
 	now := s.core.Clock().Now().UTC().Format(time.DateTime)
-	answer := object{
+	response := object{
 		"active": flag, "created_at": now, "updated_at": now, "created_by": 1, "updated_by": 1,
 		"imageid": image.ID, "path": "/images/" + strconv.FormatInt(image.ID, 10), "gameversionid": image.ID + 1, "latestversionid": 0,
 	}
 	if latest := s.latest(image.ID); latest != nil {
-		answer["latestversionid"] = latest.id
+		response["latestversionid"] = latest.id
 	}
-	return object{"image": answer}, nil
+	return object{"image": response}, nil
 }

@@ -23,21 +23,23 @@ const (
 
 // Outcome is how a job ends.
 type Outcome struct {
-	// State is multiplay.JobCompleted if empty, JobFailed or JobSquashed; any other state is one that the job stays in.
+	// State is JobCompleted (if empty), JobFailed or JobSquashed. In any other
+	// state the job stays.
 	State multiplay.JobState
-	// Error is the joberror of a job that failed.
+	// Error is the joberror of a failed job.
 	Error string
 }
 
-// Next says how the next jobs of that kind end, in their order; a retried job counts as a new one, and a version brings
-// one install for each game machine. After them jobs complete again.
+// Next sets how the next jobs of that kind end, in their order. A retried job
+// counts as a new one, and a version makes one install per game machine.
+// Further jobs complete.
 func (s *Server) Next(kind Resource, outcomes ...Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next[kind] = append(s.next[kind], outcomes...)
 }
 
-// outcome takes the next one.
+// outcome returns the outcome of a new job.
 func (s *Server) outcome(kind Resource) Outcome {
 	queue := s.next[kind]
 	if len(queue) == 0 {
@@ -50,13 +52,15 @@ func (s *Server) outcome(kind Resource) Outcome {
 	return queue[0]
 }
 
-// job is what updates, diffs, versions and installs have in common. Its state follows from the clock.
+// job is what updates, diffs, versions and installs have in common. Its state
+// follows from the clock.
 type job struct {
 	id       int64
 	created  time.Time
-	started  time.Time // of the present run
-	squashed time.Time // when a newer one took its place, zero for never
-	failures int       // of runs before the present one
+	started  time.Time // of the present run; may be in the future
+	held     bool      // waits to be queued
+	squashed time.Time // when a newer one replaced it, zero for never
+	failures int       // of earlier runs
 	took     time.Duration
 	outcome  Outcome
 }
@@ -85,11 +89,16 @@ func (j *job) timeline() emulator.Timeline[multiplay.JobState] {
 	}
 }
 
-// state is what state the job is in, and since when.
+// state returns the state of a job, and since when it is in it.
 func (s *Server) state(j *job) (state multiplay.JobState, since time.Time) {
 	clock := s.core.Clock()
-	state, ran := j.timeline().At(clock.Since(j.started))
-	since = clock.At(j.started, ran)
+	if j.held || clock.Now().Before(j.started) {
+		state, since = multiplay.JobPending, j.created
+	} else {
+		var ran time.Duration
+		state, ran = j.timeline().At(clock.Since(j.started))
+		since = clock.At(j.started, ran)
+	}
 	if !j.squashed.IsZero() && !clock.Now().Before(j.squashed) && !state.Terminal() {
 		return multiplay.JobSquashed, j.squashed
 	}
@@ -101,12 +110,12 @@ func (s *Server) ended(j *job) bool {
 	return state.Terminal()
 }
 
-// completedAt is when the job completes, if it does.
+// completedAt returns when the job completes, if it does.
 func (s *Server) completedAt(j *job) (time.Time, bool) {
 	return s.core.Clock().At(j.started, j.took), j.outcome.State == multiplay.JobCompleted
 }
 
-// stateID is the number of a state, 0 for one that has none.
+// stateID returns the number of a state, 0 if it has none.
 func stateID(state multiplay.JobState) int {
 	return 1 + slices.Index([]multiplay.JobState{
 		multiplay.JobCreated, multiplay.JobPending, multiplay.JobQueued, multiplay.JobRunning,
@@ -114,11 +123,11 @@ func stateID(state multiplay.JobState) int {
 	}, state)
 }
 
-// encode is a job as an answer.
+// encode returns a job as responses show it.
 func (s *Server) encode(j *job, idField string) object {
 	clock := s.core.Clock()
 	state, since := s.state(j)
-	answer := object{
+	response := object{
 		idField:        j.id,
 		"jobcreated":   j.created.Unix(),
 		"joberror":     nil,
@@ -130,35 +139,35 @@ func (s *Server) encode(j *job, idField string) object {
 		"jobupdated":   since.Unix(),
 		"success":      true,
 	}
-	if id := stateID(state); id != 0 && !s.config.omitStateID {
-		answer["jobstateid"] = id
+	if id := stateID(state); id != 0 && !s.config.dialect.OmitStateID {
+		response["jobstateid"] = id
 	}
-	running := j.took / 5 // of job time, from where on it runs
+	running := j.took / 5 // in job time, when it starts to run
 	if state == multiplay.JobRunning || state == multiplay.JobCompleted || state == multiplay.JobFailed {
 		start := clock.At(j.started, running).Unix()
-		answer["jobstart"] = strconv.FormatInt(start, 10)
-		if s.config.numericJobStart {
-			answer["jobstart"] = start
+		response["jobstart"] = strconv.FormatInt(start, 10)
+		if s.config.dialect.NumericJobStart {
+			response["jobstart"] = start
 		}
 	}
 	switch state {
 	case multiplay.JobRunning:
-		answer["jobprogress"] = emulator.Percent(clock.Since(j.started)-running, j.took-running)
-		answer["jobeta"] = clock.At(j.started, j.took).Unix()
+		response["jobprogress"] = emulator.Percent(clock.Since(j.started)-running, j.took-running)
+		response["jobeta"] = clock.At(j.started, j.took).Unix()
 	case multiplay.JobCompleted:
-		answer["jobprogress"] = 100
-		if s.config.nameComplete {
-			answer["jobstatename"] = "Complete"
+		response["jobprogress"] = 100
+		if s.config.dialect.Complete {
+			response["jobstatename"] = "Complete"
 		}
 	case multiplay.JobFailed:
-		answer["jobfailed"] = j.failures + 1
-		answer["joberror"] = j.outcome.Error
+		response["jobfailed"] = j.failures + 1
+		response["joberror"] = j.outcome.Error
 	default:
 	}
-	return answer
+	return response
 }
 
-// find is the job with that id, of one kind.
+// find returns the job of one kind with that id.
 func find[T interface{ base() *job }](list []T, id int64) (found T, refused *refusal) {
 	for _, one := range list {
 		if one.base().id == id {

@@ -2,43 +2,36 @@ package multiplaytest
 
 import (
 	"net"
+	"slices"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// What exists from the start. The numbers are those of the samples in the documentation, but for GameID, which is made
-// up.
+// What exists from the start. The numbers are those of the documentation's
+// samples, except for GameID, which is invented.
 const (
+	// AccountServiceID is the account service of the server's credentials.
 	AccountServiceID = 1337
-	GameID           = 77
-	ImageID          = 1249
-	MachineID        = 95394 // a build machine
+	// GameID is the game of ImageID.
+	GameID = 77
+	// ImageID is a game image.
+	ImageID = 1249
+	// MachineID is a build machine.
+	MachineID = 95394
 )
 
-// Image is a game image.
+// Image is a game image; see [WithImage].
 type Image struct {
-	ID     int64
-	GameID int64
-	Name   string
-	// UpdateURL is the source of updates that name none; without it they must.
+	ID     int64  // positive
+	GameID int64  // of the game it belongs to
+	Name   string // as the image options show it
+	// UpdateURL is the source of updates without one. Without it they must have
+	// one.
 	UpdateURL string
 }
 
-// ErrorStyle is how the server refuses.
-type ErrorStyle int
-
-// The ways to refuse. The body is the same in each.
-const (
-	// ErrorsMixed is a status for bad requests and a 200 for what cannot be done in the present state.
-	ErrorsMixed ErrorStyle = iota
-	// ErrorsIn200 is a 200 for everything.
-	ErrorsIn200
-	// ErrorsByStatus is a status for everything: 400 for what cannot be done.
-	ErrorsByStatus
-)
-
-// Option changes how a [Server] behaves.
+// Option configures a [Server].
 type Option func(*config)
 
 type config struct {
@@ -46,15 +39,14 @@ type config struct {
 	now     func() time.Time
 	speed   float64
 	jobTime time.Duration
-	errors  ErrorStyle
+	dialect Dialect
 
 	accountServiceID     int64
 	accessKey, secretKey string
+	bearerTokens         []string
 	images               []Image
 	buildMachines        []int64
 	gameMachines         int
-
-	omitStateID, numericJobStart, nameComplete, emptyArrays bool
 }
 
 func newConfig(opts []Option) config {
@@ -74,12 +66,15 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// WithListener serves a listener of the caller's, in memory for example, instead of an address. The server closes it.
+// WithListener sets the listener to serve on, in memory for example, in place
+// of a loopback port. The server closes it. If it is not a TCP listener, URL is
+// http://localhost and clients need a dialer that reaches the listener.
 func WithListener(listener net.Listener) Option {
 	return func(c *config) { c.server.Listener = listener }
 }
 
-// WithClock makes the server tell the time by now; the default is time.Now.
+// WithClock sets the server's clock, [time.Now] by default. The function must
+// be safe for concurrent use.
 func WithClock(now func() time.Time) Option {
 	return func(c *config) { c.now = now }
 }
@@ -89,7 +84,8 @@ func WithSpeed(factor float64) Option {
 	return func(c *config) { c.speed = factor }
 }
 
-// WithJobTime sets how long a job takes, 3 seconds by default. Zero has jobs end at once.
+// WithJobTime sets how long a job takes at speed 1, 3 seconds by default. With
+// 0 jobs end at once.
 func WithJobTime(d time.Duration) Option {
 	return func(c *config) { c.jobTime = d }
 }
@@ -99,7 +95,14 @@ func WithKeys(accountServiceID int64, accessKey, secretKey string) Option {
 	return func(c *config) { c.accountServiceID, c.accessKey, c.secretKey = accountServiceID, accessKey, secretKey }
 }
 
-// WithImage adds an image, or replaces the one with that id.
+// WithBearerTokens makes the server the successor's: it accepts these bearer
+// tokens and no keys, and needs no accountserviceid but in the path of the
+// rollout status.
+func WithBearerTokens(tokens ...string) Option {
+	return func(c *config) { c.bearerTokens = slices.Clone(tokens) }
+}
+
+// WithImage adds an image, or replaces the one with its id.
 func WithImage(image Image) Option {
 	return func(c *config) { c.images = append(c.images, image) }
 }
@@ -109,37 +112,8 @@ func WithBuildMachine(id int64) Option {
 	return func(c *config) { c.buildMachines = append(c.buildMachines, id) }
 }
 
-// WithGameMachines sets how many machines an image is installed on, 3 by default.
+// WithGameMachines sets how many machines a version is installed on, 3 by
+// default.
 func WithGameMachines(n int) Option {
 	return func(c *config) { c.gameMachines = n }
-}
-
-// WithErrors sets how the server refuses; the default is [ErrorsMixed].
-func WithErrors(style ErrorStyle) Option {
-	return func(c *config) { c.errors = style }
-}
-
-// WithoutStateID leaves jobstateid out, which the documentation calls optional.
-func WithoutStateID() Option {
-	return func(c *config) { c.omitStateID = true }
-}
-
-// WithNumericJobStart sends jobstart as a number, as the other times are.
-func WithNumericJobStart() Option {
-	return func(c *config) { c.numericJobStart = true }
-}
-
-// WithNameComplete spells state 5 "Complete", as one page does.
-func WithNameComplete() Option {
-	return func(c *config) { c.nameComplete = true }
-}
-
-// WithEmptyArrays sends [] for a map without entries, as some backends do.
-func WithEmptyArrays() Option {
-	return func(c *config) { c.emptyArrays = true }
-}
-
-// WithRequestLogLimit sets how many requests [Server.Requests] keeps, 100,000 by default.
-func WithRequestLogLimit(n int) Option {
-	return func(c *config) { c.server.LogLimit = n }
 }

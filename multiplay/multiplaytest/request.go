@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// request reads the parameters of an operation. The first that is wrong stays in bad.
+// request reads the parameters of an operation. bad is the first that is wrong.
 type request struct {
 	*http.Request
 	query url.Values
@@ -19,7 +19,7 @@ func (r *request) fail(format string, args ...any) {
 	}
 }
 
-// text is a required parameter.
+// text returns a required parameter.
 func (r *request) text(name string) string {
 	value := r.query.Get(name)
 	if value == "" {
@@ -28,7 +28,7 @@ func (r *request) text(name string) string {
 	return value
 }
 
-// number is a required parameter.
+// number returns a required number.
 func (r *request) number(name string) int64 {
 	if r.text(name) == "" {
 		return 0
@@ -36,7 +36,7 @@ func (r *request) number(name string) int64 {
 	return r.optional(name)
 }
 
-// optional is a number, 0 if not given.
+// optional returns a number, 0 if not given.
 func (r *request) optional(name string) int64 {
 	value := r.query.Get(name)
 	if value == "" {
@@ -49,10 +49,10 @@ func (r *request) optional(name string) int64 {
 	return n
 }
 
-// flag is 0 or 1, false if not given.
+// flag returns a parameter of 0 or 1, false if not given.
 func (r *request) flag(name string) bool { return r.choice(name, "0", "1") }
 
-// word is false or true, false if not given.
+// word returns a parameter of false or true, false if not given.
 func (r *request) word(name string) bool { return r.choice(name, "false", "true") }
 
 func (r *request) choice(name, no, yes string) bool {
@@ -67,7 +67,7 @@ func (r *request) choice(name, no, yes string) bool {
 	}
 }
 
-// id is the one in the path or, as programs have been seen to send it, in the query.
+// id returns the id in the path or, as observed of clients, in the query.
 func (r *request) id(name string) int64 {
 	in := r.PathValue("id")
 	if in == "" {

@@ -3,29 +3,33 @@ package multiplaytest
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
 
-// ImageUpdate is an image update that was asked for.
+// ImageUpdate is a snapshot of an image update.
 type ImageUpdate struct {
-	ID          int64
-	ImageID     int64
-	MachineID   int64
-	Description string
-	// SourceURL is the value of the url parameter, decoded once: its credentials are still percent-encoded.
+	ID          int64  // the updateid
+	ImageID     int64  // of the image
+	MachineID   int64  // of the build machine
+	Description string // from the parameter desc
+	// SourceURL is the parameter url, decoded once: credentials in it are still
+	// percent-encoded.
 	SourceURL string
-	// Runs is how often it was started.
-	Runs  int
-	State multiplay.JobState
+	Runs      int                // how often it was started
+	State     multiplay.JobState // of the snapshot's time
 }
+
+// sourceSchemes are the schemes of source URLs.
+var sourceSchemes = []string{"s3", "gs", "steam", "cos"}
 
 type update struct {
 	job
 	ImageUpdate
 }
 
-// Updates are all image updates as they are now, in the order of their creation.
+// Updates returns all image updates in the order of their creation.
 func (s *Server) Updates() []ImageUpdate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,6 +63,9 @@ func (s *Server) createUpdate(r *request) (object, *refusal) {
 	if asked.SourceURL == "" {
 		return nil, badRequest("url is required: the image has no update_url")
 	}
+	if scheme, _, _ := strings.Cut(asked.SourceURL, "://"); !slices.Contains(sourceSchemes, scheme) {
+		return nil, badRequest("url must be an s3, gs, steam or cos URL")
+	}
 	if refused := s.locked(asked.ImageID); refused != nil {
 		return nil, refused
 	}
@@ -88,7 +95,7 @@ func (s *Server) retryUpdate(r *request) (object, *refusal) {
 	return s.encode(&u.job, "updateid"), nil
 }
 
-// target is the image, if both it and the machine exist.
+// target returns the image if both it and the machine exist.
 func (s *Server) target(imageID, machineID int64) (*image, *refusal) {
 	image, refused := s.image(imageID)
 	if refused != nil {

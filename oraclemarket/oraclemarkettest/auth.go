@@ -34,14 +34,14 @@ func (t *tokens) valid(token string, now time.Time) bool {
 	return slices.Contains(t.fixed, token) || now.Before(t.issued[token])
 }
 
-// ExpireTokens makes all tokens that were issued so far invalid at once. Static ones stay valid.
+// ExpireTokens invalidates all tokens issued so far. Static ones stay valid.
 func (s *Server) ExpireTokens() {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
 	clear(s.tokens.issued)
 }
 
-// RejectToken makes one token invalid, issued or static.
+// RejectToken invalidates one token, issued or static.
 func (s *Server) RejectToken(token string) {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
@@ -49,14 +49,14 @@ func (s *Server) RejectToken(token string) {
 	s.tokens.fixed = slices.DeleteFunc(slices.Clone(s.tokens.fixed), func(fixed string) bool { return fixed == token })
 }
 
-// TokensIssued says how many tokens the server has issued.
+// TokensIssued returns how many tokens the server has issued.
 func (s *Server) TokensIssued() int {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
 	return s.tokens.counted
 }
 
-// admit checks what all operations but the token ones have in common.
+// admit checks what all operations but the log-ins have in common.
 func (s *Server) admit(r *http.Request) error {
 	user := r.Header.Get("X-Oracle-UserId")
 	if user == "" {
@@ -73,12 +73,12 @@ func (s *Server) admit(r *http.Request) error {
 		return fail(http.StatusUnauthorized, "the access token is unknown or has expired")
 	}
 	if !acceptsJSON(r.Header.Values("Accept")) {
-		return fail(http.StatusNotAcceptable, "this test server only speaks application/json")
+		return fail(http.StatusNotAcceptable, "this test server sends only application/json")
 	}
 	return nil
 }
 
-// acceptsJSON says whether an Accept header leaves room for JSON.
+// acceptsJSON reports whether an Accept header allows JSON.
 func acceptsJSON(accept []string) bool {
 	all := strings.Join(accept, ",")
 	if strings.TrimSpace(all) == "" {
@@ -119,7 +119,8 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// oamToken is the older token endpoint. Of its answer only access_token is known.
+// oamToken is the older token endpoint. Of its response only access_token is
+// known.
 func (s *Server) oamToken(w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkClient(r); err != nil {
 		return err
@@ -131,7 +132,7 @@ func (s *Server) oamToken(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badRequest("the form cannot be read: %v", err)
 	}
-	// The quick start sends none, scripts send this one.
+	// The quick start sends no grant_type, scripts send this one.
 	if grant := r.Form.Get("grant_type"); grant != "" && grant != "client_credentials" {
 		return badRequest("the grant_type is not client_credentials")
 	}
@@ -155,7 +156,8 @@ func (s *Server) checkClient(r *http.Request) error {
 	return nil
 }
 
-// issue makes a token that looks like the documentation's sample: a JWT, though nobody signed it.
+// issue makes a token that looks like the documentation's sample: a JWT, but
+// not a signed one.
 func (s *Server) issue() string {
 	now := s.core.Clock().Now()
 	expires := now.Add(s.config.tokenLifetime)
@@ -170,7 +172,7 @@ func (s *Server) issue() string {
 		"oracle.oauth.tk_context":  "client_assertion",
 		"aud":                      []string{s.core.URL() + "/appstore/marketplace", s.core.URL() + "/appstore/publisher"},
 	})
-	// What stands in for the signature also makes every token a different one.
+	// The stand-in for a signature also makes every token unique.
 	token := fmt.Sprintf("%s.%s.%s", encode(header), encode(claims), encode([]byte(rand.Text())))
 
 	s.tokens.mu.Lock()

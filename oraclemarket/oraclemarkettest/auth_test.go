@@ -19,14 +19,14 @@ func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
 }
 
-// token asks for a token and returns the whole answer.
+// token logs in and returns the whole response.
 func (g *rig) token() map[string]any {
 	g.t.Helper()
 	got := g.do(http.MethodGet, authenticate, nil, "Authorization", basic(g.ClientID, g.ClientSecret), "X-Oracle-UserId", "")
 	require.Equal(g.t, http.StatusOK, got.status, got.body)
-	var answer map[string]any
-	require.NoError(g.t, json.Unmarshal([]byte(got.body), &answer))
-	return answer
+	var response map[string]any
+	require.NoError(g.t, json.Unmarshal([]byte(got.body), &response))
+	return response
 }
 
 func (g *rig) bearer() string {
@@ -35,7 +35,7 @@ func (g *rig) bearer() string {
 	return "Bearer " + token
 }
 
-// status is what a list call with these headers is answered.
+// status returns the status of a list call with these headers.
 func (g *rig) status(headers ...string) int {
 	g.t.Helper()
 	return g.do(http.MethodGet, images, nil, headers...).status
@@ -43,14 +43,14 @@ func (g *rig) status(headers ...string) int {
 
 func TestAuthenticate(t *testing.T) {
 	g := newRig(t)
-	answer := g.token()
-	token, _ := answer["access_token"].(string)
-	delete(answer, "access_token")
+	response := g.token()
+	token, _ := response["access_token"].(string)
+	delete(response, "access_token")
 	require.Equal(t, map[string]any{
 		"oracle_client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
 		"expires_in":                   604800.0,
 		"oracle_tk_context":            "client_assertion",
-	}, answer)
+	}, response)
 
 	parts := strings.Split(token, ".")
 	require.Len(t, parts, 3)
@@ -83,9 +83,9 @@ func TestOAMToken(t *testing.T) {
 	for _, query := range []string{"", "?grant_type=client_credentials"} {
 		got := g.do(http.MethodPost, path+query, nil, "Authorization", login, domain, "usoracle30650", "Content-Type", "application/x-www-form-urlencoded; charset=UTF-8")
 		require.Equal(t, http.StatusOK, got.status, got.body)
-		var answer map[string]any
-		require.NoError(t, json.Unmarshal([]byte(got.body), &answer))
-		require.Equal(t, http.StatusOK, g.status("Authorization", "Bearer "+answer["access_token"].(string)))
+		var response map[string]any
+		require.NoError(t, json.Unmarshal([]byte(got.body), &response))
+		require.Equal(t, http.StatusOK, g.status("Authorization", "Bearer "+response["access_token"].(string)))
 	}
 	form := []string{"Authorization", login, domain, "x", "Content-Type", "application/x-www-form-urlencoded"}
 	require.Equal(t, http.StatusOK, g.do(http.MethodPost, path, strings.NewReader("grant_type=client_credentials"), form...).status)
@@ -117,7 +117,7 @@ func TestAccept(t *testing.T) {
 	} {
 		require.Equal(t, want, g.status("Accept", accept), accept)
 	}
-	g.wantError(406, "only speaks application/json", http.MethodGet, images, nil, "Accept", "application/xml;qs=.5")
+	g.wantError(406, "sends only application/json", http.MethodGet, images, nil, "Accept", "application/xml;qs=.5")
 }
 
 func TestTokenExpiry(t *testing.T) {

@@ -9,14 +9,14 @@ import (
 	"net/http"
 )
 
-// maxJSON bounds what is read of anything that is not a file.
+// maxJSON limits what is read of anything that is not a file.
 const maxJSON = 64 << 10
 
 // readField reads a form field, or a body that is not a form.
 func readField(r io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxJSON+1))
 	if err != nil {
-		return nil, badRequest("the body broke off: %v", err)
+		return nil, badRequest("the body ended early: %v", err)
 	}
 	if len(text) > maxJSON {
 		return nil, badRequest("a form field or a body is longer than %d bytes", maxJSON)
@@ -24,14 +24,15 @@ func readField(r io.Reader) ([]byte, error) {
 	return text, nil
 }
 
-// readJSON reads the members of a JSON body and says whether there is a body.
+// readJSON reads the members of a JSON body and reports whether there is a
+// body.
 func readJSON(r *http.Request, members map[string]any) (bool, error) {
 	text, err := readField(r.Body)
 	if err != nil || len(bytes.TrimSpace(text)) == 0 {
 		return false, err
 	}
 	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
-		return false, fail(http.StatusUnsupportedMediaType, "this test server only takes application/json here")
+		return false, fail(http.StatusUnsupportedMediaType, "this test server accepts only application/json here")
 	}
 	if err := decode(text, members); err != nil {
 		return false, badRequest("the JSON body cannot be read: %v", err)
@@ -39,8 +40,9 @@ func readJSON(r *http.Request, members map[string]any) (bool, error) {
 	return true, nil
 }
 
-// decode reads the members of a JSON object. Unlike encoding/json it takes them by their exact names, so that a client
-// that has one wrong is found out. Other members are ignored.
+// decode reads the members of a JSON object. Unlike encoding/json it matches
+// their names exactly, so that a client's misspelling shows. Other members are
+// ignored.
 func decode(text []byte, members map[string]any) error {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(text, &object); err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// Client returns a client for this server, with the server's client credentials and user. More options may be given;
-// Client panics if [oraclemarket.New] refuses them.
+// Client returns a client of this server, with the server's user and client
+// credentials. It panics if [oraclemarket.New] refuses an option.
 func (s *Server) Client(opts ...oraclemarket.Option) *oraclemarket.Client {
 	all := append([]oraclemarket.Option{oraclemarket.WithBaseURL(s.URL)}, opts...)
 	client, err := oraclemarket.New(s.User, oraclemarket.ClientCredentials(s.ClientID, s.ClientSecret), all...)

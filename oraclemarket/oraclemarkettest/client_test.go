@@ -43,7 +43,7 @@ func TestStart(t *testing.T) {
 	require.ErrorContains(t, err, "oraclemarkettest: ")
 }
 
-// An hour of work passes in a bubble without a moment of waiting.
+// In a bubble an hour of job time takes no real time.
 func TestInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pipe := emulator.NewPipeListener()

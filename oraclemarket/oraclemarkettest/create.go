@@ -11,9 +11,10 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// FirstChunk is the number under which [Upload] shows a chunk that came with the initiate call without an
-// X-Chunk-Number: whether it is number 0 or 1 only shows when the others are there.
-const FirstChunk = -1
+// unnumbered stands in for the number of a chunk that came with the initiate
+// call without an X-Chunk-Number: whether it is 0 or 1 shows once the others
+// are there.
+const unnumbered = -1
 
 // create is the whole-file upload and the initiate call.
 func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
@@ -27,7 +28,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 			return badRequest("X-Number-Of-Chunks %q is not a positive number", text)
 		}
 	}
-	first := FirstChunk
+	first := unnumbered
 	if text := r.Header.Get("X-Chunk-Number"); text != "" {
 		if first, err = chunkNumber(text); err != nil {
 			return err
@@ -37,7 +38,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	spec, err := form.check(announced)
+	spec, err := s.checkForm(form, announced)
 	if err == nil {
 		err = s.verify(r, form.file)
 	}
@@ -51,7 +52,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 	now := s.core.Clock().Now()
 	u := s.newUpload(&upload{
 		spec: spec, fileName: fileName, user: r.Header.Get("X-Oracle-UserId"), created: now, touched: now, announced: announced,
-		outcome: s.outcomes.take(spec.Application),
+		outcome: s.outcomes.take(),
 	})
 	switch {
 	case form.file == nil:
@@ -67,7 +68,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 		s.store.remove(form.file)
 		return err
 	}
-	if !s.config.created201 {
+	if !s.config.dialect.Created {
 		acknowledge(w, u.id, "OK")
 		return nil
 	}
@@ -87,7 +88,7 @@ type uploadForm struct {
 	file       *blob
 }
 
-// readUpload reads a form and puts its file, if there is one, into the store.
+// readUpload reads a form and puts its file, if any, into the store.
 func (s *Server) readUpload(r *http.Request) (*uploadForm, error) {
 	form := &uploadForm{}
 	err := emulator.ReadForm(r, func(part emulator.FormPart) (err error) {
@@ -127,26 +128,30 @@ func formError(err error) error {
 	return badRequest("%v", err)
 }
 
-// check makes sure that the form is what its headers say it is.
-func (f *uploadForm) check(announced int) (spec, error) {
+// checkForm checks that a form is what the headers announce, and returns its
+// JSON.
+func (s *Server) checkForm(f *uploadForm, announced int) (spec, error) {
 	parsed, err := parseSpec(f.json)
 	if err != nil {
 		return spec{}, err
 	}
-	chunked := f.uploadType != nil
+	fileRequired := announced == 0 || s.config.dialect.FirstChunkInInitiate
 	switch {
-	case chunked && !strings.EqualFold(*f.uploadType, "Chunk"):
+	case f.uploadType != nil && !strings.EqualFold(*f.uploadType, "Chunk"):
 		return spec{}, badRequest("uploadType %q is not Chunk", *f.uploadType)
-	case chunked && announced == 0:
+	case f.uploadType != nil && announced == 0:
 		return spec{}, badRequest("the X-Number-Of-Chunks header is missing")
-	case announced == 0 && f.file == nil:
+	case f.uploadType == nil && announced > 0:
+		return spec{}, badRequest("the form has no field named uploadType")
+	case fileRequired && f.file == nil:
 		return spec{}, badRequest("the form has no part named file")
 	}
 	return parsed, nil
 }
 
-// parseSpec reads the form field json. The documentation does not say what of it is mandatory; since the path of the
-// stored image is made of them, the three texts are here.
+// parseSpec reads the form field json. The documentation does not say which
+// members are mandatory; here it is the three that make up the path of the
+// stored image.
 func parseSpec(text []byte) (spec, error) {
 	if text == nil {
 		return spec{}, badRequest("the form has no field named json")
@@ -169,27 +174,25 @@ func parseSpec(text []byte) (spec, error) {
 	return parsed, nil
 }
 
-// fileNameOf is the file name that the header gives, in either of the spellings that the documentation has. A name that
-// does not fit in a header comes percent-encoded.
+// fileNameOf returns the file name from the header. A name that a header cannot
+// hold is percent-encoded.
 func fileNameOf(r *http.Request) (string, error) {
 	name := r.Header.Get("X-File-Name")
-	if name == "" {
-		name = r.Header.Get("X-Filename")
-	}
 	if name == "" {
 		return "", badRequest("the X-File-Name header is missing")
 	}
 	if decoded, err := url.PathUnescape(name); err == nil {
 		return decoded, nil
 	}
-	return name, nil // it just has a percent sign in it
+	return name, nil // a name with a percent sign
 }
 
-// verify compares a received blob with the checksum that the client sent, if both are there.
+// verify compares a received blob with the checksum that the client sent, if
+// any.
 func (s *Server) verify(r *http.Request, b *blob) error {
 	want := strings.TrimSpace(r.Header.Get("X-MD5-Checksum"))
-	if want == "" || b == nil || b.md5 == "" || strings.EqualFold(want, b.md5) {
+	if want == "" || b == nil || strings.EqualFold(want, b.md5) {
 		return nil
 	}
-	return badRequest("X-MD5-Checksum is %s, but that of the %d bytes received is %s", want, b.size, b.md5)
+	return badRequest("X-MD5-Checksum is %s, but the %d bytes received have %s", want, b.size, b.md5)
 }

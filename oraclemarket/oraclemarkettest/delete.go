@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// delete takes an image out of all data centers, or of those that the body names. Asked again, it acknowledges again.
+// delete removes an image from all data centers, or from those that the body
+// names. A repeated delete is acknowledged again.
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	names, err := readDataCenters(r)
 	if err != nil {
@@ -47,8 +48,9 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 
 func (dc *DataCenter) is(name string) bool { return strings.EqualFold(dc.Name, name) }
 
-// readDataCenters reads the body of the delete call; nil means all data centers. A body that names none is refused, lest
-// an empty list delete everything.
+// readDataCenters reads the body of the delete call; nil means all data
+// centers. A body that names none is refused, so that an empty list does not
+// delete everything.
 func readDataCenters(r *http.Request) (names []string, err error) {
 	there, err := readJSON(r, map[string]any{"datacenters": &names})
 	if err != nil || !there {

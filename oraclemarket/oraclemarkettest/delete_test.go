@@ -71,18 +71,18 @@ func TestDeleteRefusals(t *testing.T) {
 	} {
 		g.wantError(400, reason, http.MethodDelete, at(id), strings.NewReader(body), "Content-Type", "application/json")
 	}
-	g.wantError(415, "only takes application/json", http.MethodDelete, at(id), strings.NewReader("<DataCenterName/>"), "Content-Type", "application/xml")
+	g.wantError(415, "accepts only application/json", http.MethodDelete, at(id), strings.NewReader("<DataCenterName/>"), "Content-Type", "application/xml")
 	g.wantError(400, "longer than", http.MethodDelete, at(id), strings.NewReader(strings.Repeat("x", 65<<10)), "Content-Type", "application/json")
 	require.Equal(t, "Pending", g.record(id)["statusName"])
 }
 
-// A delete is also the only way to give up an upload in chunks.
+// A delete is also the only way to abandon an upload in chunks.
 func TestDeleteBeforeTheMerge(t *testing.T) {
 	g := newRig(t)
 	id := g.initiate(2)
 	g.chunk(id, 1, "x")
 	g.do(http.MethodDelete, at(id), nil)
-	g.wantFormError(400, "takes no chunks: it is Deleted", at(id)+"/chunk", []field{{"file", "x", "x"}}, "X-Chunk-Number", "2")
+	g.wantFormError(400, "accepts no chunks: it is Deleted", at(id)+"/chunk", []field{{"file", "x", "x"}}, "X-Chunk-Number", "2")
 	require.Equal(t, "Deleted", g.record(id)["statusName"])
 }
 
@@ -96,7 +96,7 @@ func TestDeletionFails(t *testing.T) {
 	require.Equal(t, http.StatusOK, g.do(http.MethodGet, storage+"/mi/My_Machine_Image/1.0/linux/machineImage.tar.gz", nil).status)
 }
 
-// A chunk whose upload request goes away while it is coming in is not kept.
+// A chunk whose upload request is deleted meanwhile is not kept.
 func TestDeleteDuringAChunk(t *testing.T) {
 	dir := t.TempDir()
 	g := newRig(t, oraclemarkettest.WithDir(dir))
@@ -105,19 +105,20 @@ func TestDeleteDuringAChunk(t *testing.T) {
 	pr, pw := io.Pipe()
 	got := make(chan reply, 1)
 	go func() {
-		answer, _ := g.send(http.MethodPost, at(id)+"/chunk", pr, "Content-Type", contentType, "X-File-Name", "x", "X-Chunk-Number", "1")
-		got <- answer
+		response, _ := g.send(http.MethodPost, at(id)+"/chunk", pr, "Content-Type", contentType, "X-File-Name", "x", "X-Chunk-Number", "1")
+		got <- response
 	}()
 	_, err := io.CopyN(pw, body, 1<<19)
 	require.NoError(t, err)
-	// Half of the chunk is on its way; the request's check of its upload request may or may not be over by now.
+	// Half of the chunk was sent; the server may or may not have checked its
+	// upload request by now.
 	require.Equal(t, http.StatusOK, g.do(http.MethodDelete, at(id), nil).status)
 	_, err = io.Copy(pw, body)
 	require.NoError(t, err)
 	require.NoError(t, pw.Close())
-	answer := <-got
-	require.Equal(t, http.StatusBadRequest, answer.status)
-	require.Contains(t, answer.body, "takes no chunks: it is Deleted")
+	response := <-got
+	require.Equal(t, http.StatusBadRequest, response.status)
+	require.Contains(t, response.body, "accepts no chunks: it is Deleted")
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, entries)

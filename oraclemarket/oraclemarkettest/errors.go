@@ -8,8 +8,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// failure is an error answer. Its texts begin with the words that the documentation has for the status; the form of the
-// body is ours, see the package documentation.
+// failure is an error response. Its text begins with the documentation's words
+// for the status; the form of the body is ours, see the package documentation.
 type failure struct {
 	status int
 	text   string
@@ -25,17 +25,18 @@ func badRequest(format string, args ...any) error {
 	return fail(http.StatusBadRequest, format, args...)
 }
 
-// errorKinds are the documented words for a status, and our code for it.
+// errorKinds maps a status to its documented words, and to our code for it.
 var errorKinds = map[int]struct{ code, words string }{
-	http.StatusBadRequest:           {"InvalidParameter", "Invalid Parameter Value"},
-	http.StatusUnauthorized:         {"NotAuthorized", "Not Authorized"},
-	http.StatusNotFound:             {"EntityNotFound", "Entity Not Found"},
-	http.StatusMethodNotAllowed:     {"MethodNotAllowed", "Method Not Allowed"},
-	http.StatusNotAcceptable:        {"NotAcceptable", "Not Acceptable"},
-	http.StatusUnsupportedMediaType: {"UnsupportedMediaType", "Unsupported Media Type"},
-	http.StatusTooManyRequests:      {"TooManyRequests", "Too Many Requests"},
-	http.StatusInternalServerError:  {"SystemError", "System Error"},
-	http.StatusServiceUnavailable:   {"ServiceUnavailable", "Service Unavailable"},
+	http.StatusBadRequest:            {"InvalidParameter", "Invalid Parameter Value"},
+	http.StatusUnauthorized:          {"NotAuthorized", "Not Authorized"},
+	http.StatusNotFound:              {"EntityNotFound", "Entity Not Found"},
+	http.StatusMethodNotAllowed:      {"MethodNotAllowed", "Method Not Allowed"},
+	http.StatusNotAcceptable:         {"NotAcceptable", "Not Acceptable"},
+	http.StatusRequestEntityTooLarge: {"RequestTooLarge", "Request Entity Too Large"},
+	http.StatusUnsupportedMediaType:  {"UnsupportedMediaType", "Unsupported Media Type"},
+	http.StatusTooManyRequests:       {"TooManyRequests", "Too Many Requests"},
+	http.StatusInternalServerError:   {"SystemError", "System Error"},
+	http.StatusServiceUnavailable:    {"ServiceUnavailable", "Service Unavailable"},
 }
 
 type errorBody struct {
@@ -51,7 +52,7 @@ func writeError(w http.ResponseWriter, _ *http.Request, status int, text string)
 	emulator.WriteJSON(w, status, errorBody{Message: kind.words + ": " + text, ErrorCode: kind.code})
 }
 
-// writeFailure answers with what a handler returned.
+// writeFailure writes the error that a handler returned.
 func writeFailure(w http.ResponseWriter, r *http.Request, err error) {
 	var f *failure
 	if !errors.As(err, &f) {

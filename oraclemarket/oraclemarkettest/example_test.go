@@ -11,9 +11,9 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// A program that uploads images is tested against a server of its own.
+// Each test of a program that uploads images starts its own server.
 func Example() {
-	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0)) // jobs are done at once
+	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0)) // jobs end at once
 	defer server.Close()
 	client := server.Client()
 
@@ -36,7 +36,8 @@ func Example() {
 	// Output: Completed 4 4396af6df7d18ada180b08e019ce63e3
 }
 
-// The answer to the first chunk gets lost: the server has it, the client cannot know and sends it again.
+// The response to the first chunk gets lost: the server has the chunk, but the
+// client cannot know and sends it again.
 func ExampleServer_Inject() {
 	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
 	defer server.Close()

@@ -1,73 +1,114 @@
 package oraclemarkettest
 
-import "github.com/imagejobs/imagejobs-go/internal/emulator"
+import (
+	"net/http"
+	"time"
 
-// Fault is something that goes wrong: see [Server.Inject]. Its zero value is a request that is handled as usual.
-//
-// These fields say which requests it is for. A request looks through the faults in the order of their injection and uses
-// up one at most; every fault that it matches and that is still skipping counts it.
-//
-//   - Operation string: one of the Op constants; empty for any operation.
-//   - Match func(*http.Request) bool: if set, must agree as well; to fail a certain chunk, for example. It must not read
-//     the body.
-//   - Skip int: lets so many matching requests pass first.
-//   - Times int: how many requests it is for. 0 means 1, a negative number means all from then on.
-//
-// These answer in the service's place; the request does not take effect, unless Process says so:
-//
-//   - Status int: the answer's status. Its body is the service's own error answer unless Body is set.
-//   - Location string: a redirect there, 307 unless Status says otherwise.
-//   - Unread bool: the answer of Status is given before the request's body is read, and the connection closed.
-//     Without it the body is read first, so that the client is sure to get the answer.
-//   - Process bool: has the request take effect before Status, Location or StallAnswer: a success that gets lost.
-//
-// These spoil the answer to a request that took effect, or change that of Status:
-//
-//   - Header http.Header: goes into the answer.
-//   - RetryAfter string: the answer's Retry-After header, seconds or a date.
-//   - ContentType, Body string: replace those of the answer. With a Body and no Status the answer is 200: the page of a
-//     proxy in between, for example. The type of a Body without a ContentType is guessed from it.
-//   - Delay time.Duration: waited for before the answer, or the drop.
-//   - Truncate bool: announces the whole answer, sends half of it and closes the connection.
-//   - CutJSON bool: sends the first half of the answer's body as a complete, well-framed answer.
-//   - Drip time.Duration: sends the answer's body a byte at a time, each after this interval.
-//
-// These break off:
-//
-//   - Drop DropPoint: closes the connection; DropBefore and DropDuring keep the request from taking effect, DropAfter
-//     does not.
-//   - Stall StallPoint: stops until the client goes away or the server is closed. StallRead and StallAnswer keep the
-//     request from taking effect (but see Process), StallBody does not.
-type Fault = emulator.Fault
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
+)
 
-// DropPoint is when a [Fault] closes the connection.
-type DropPoint = emulator.DropPoint
+// Fault is something that goes wrong with requests; see [Server.Inject]. Its
+// zero value is one request that is handled as usual.
+//
+// Operation, Match, Skip and Times select requests. A request is checked
+// against the faults in the order of their injection and uses at most one of
+// them. Every matching fault that still skips counts the request.
+//
+// A fault with Status, Early, StallRequestBody, StallResponse, DropBefore or
+// DropDuring keeps the request from taking effect. With Process, Status and
+// StallResponse let it take effect first, which is a success that gets lost.
+// All other faults change the response to a request that took effect.
+type Fault struct {
+	// Operation is one of the Op constants; empty for any operation.
+	Operation string
+	// Match, if set, must also accept the request. It must not read the body.
+	Match func(*http.Request) bool
+	// Skip is how many matching requests pass first.
+	Skip int
+	// Times is how many requests the fault is for: 0 means 1, a negative number
+	// all from then on.
+	Times int
+
+	// Status replaces the service's response by one with this status. Without a
+	// Body it is the service's own error response.
+	Status int
+	// Header is set in the response, in place of values it has.
+	Header http.Header
+	// RetryAfter is the response's Retry-After header, of any form.
+	RetryAfter string
+	// ContentType is the response's Content-Type. Without it, that of a Body is
+	// guessed from the Body.
+	ContentType string
+	// Body is the response body. With a Body and no Status the request is
+	// processed and the status is 200: a proxy's page, or a JSON object that
+	// means nothing.
+	Body string
+	// Process has the request processed before Status or StallResponse.
+	Process bool
+	// Early sends the response once the header was read, without reading the
+	// body, and closes the connection. Its status is 200 unless Status is set.
+	Early bool
+
+	// Delay is waited before the response, or before the drop.
+	Delay time.Duration
+	// Drip sends the response body byte by byte, each after this interval.
+	Drip time.Duration
+	// Truncate announces the whole response, sends half of it and closes the
+	// connection.
+	Truncate bool
+	// CutJSON sends half of the response body as a complete response.
+	CutJSON bool
+	// Drop closes the connection.
+	Drop DropPoint
+	// Stall stops for good.
+	Stall StallPoint
+}
+
+// DropPoint is when a [Fault] closes the connection. The zero value leaves it
+// open.
+type DropPoint int
 
 // The points at which a connection can be dropped.
 const (
-	DropNone   = emulator.DropNone   // leaves the connection alone
-	DropBefore = emulator.DropBefore // as soon as the header has been read
-	DropDuring = emulator.DropDuring // when about half of the body has been read
-	DropAfter  = emulator.DropAfter  // when the request has been processed, instead of answering
+	// DropBefore closes once the header was read. The body is not read.
+	DropBefore DropPoint = iota + 1
+	// DropDuring closes once about half of the body was read.
+	DropDuring
+	// DropAfter processes the request and closes instead of responding.
+	DropAfter
 )
 
-// StallPoint is where a [Fault] stops.
-type StallPoint = emulator.StallPoint
+// StallPoint is where a [Fault] stops for good: until the client goes away or
+// the server is closed. The zero value does not stall.
+type StallPoint int
 
-// The points at which the server can stall.
+// The points at which a server can stall.
 const (
-	StallNone   = emulator.StallNone   // does not stall
-	StallRead   = emulator.StallRead   // when about half of the body has been read; the client's leaving goes unseen
-	StallAnswer = emulator.StallAnswer // after the request has been read, before anything is answered
-	StallBody   = emulator.StallBody   // after the answer's header and a few bytes of its body
+	// StallRequestBody stops reading once about half of the body was read. The
+	// connection stays open until the server is closed.
+	StallRequestBody StallPoint = iota + 1
+	// StallResponse reads the request and never responds.
+	StallResponse
+	// StallResponseBody sends the header and a few bytes of the response body.
+	StallResponseBody
 )
 
 // Inject adds a fault.
-func (s *Server) Inject(f Fault) { s.core.Inject(f) }
+func (s *Server) Inject(f Fault) { s.core.Inject(f.emulated()) }
 
-// ClearFaults takes back all faults that are not used up.
+// ClearFaults removes all faults that are not used up.
 func (s *Server) ClearFaults() { s.core.ClearFaults() }
 
-// FaultsLeft says how many faults are not used up, those that are for all requests included. A test that ends with faults
-// left has not tested what it meant to.
+// FaultsLeft returns how many faults are not used up, those for all requests
+// included. A test that ends with faults left did not test what it meant to.
 func (s *Server) FaultsLeft() int { return s.core.FaultsLeft() }
+
+func (f *Fault) emulated() emulator.Fault {
+	return emulator.Fault{
+		Operation: f.Operation, Match: f.Match, Skip: f.Skip, Times: f.Times,
+		Status: f.Status, Header: f.Header, RetryAfter: f.RetryAfter, ContentType: f.ContentType, Body: f.Body,
+		Process: f.Process, Early: f.Early,
+		Delay: f.Delay, Drip: f.Drip, Truncate: f.Truncate, CutJSON: f.CutJSON,
+		Drop: emulator.DropPoint(f.Drop), Stall: emulator.StallPoint(f.Stall),
+	}
+}

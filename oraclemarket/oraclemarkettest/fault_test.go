@@ -10,7 +10,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// What each fault does is tested where faults are made; here, what it means for an upload.
+// The emulator's tests cover what each fault does; this one covers what it
+// means for an upload.
 func TestFaults(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault    oraclemarkettest.Fault
@@ -22,8 +23,9 @@ func TestFaults(t *testing.T) {
 		"drop during":    {oraclemarkettest.Fault{Drop: oraclemarkettest.DropDuring}, 0},
 		"drop after":     {oraclemarkettest.Fault{Drop: oraclemarkettest.DropAfter}, 1},
 		"truncated":      {oraclemarkettest.Fault{Truncate: true}, 1},
-		"half an answer": {oraclemarkettest.Fault{CutJSON: true}, 1},
+		"half the JSON":  {oraclemarkettest.Fault{CutJSON: true}, 1},
 		"a proxy's page": {oraclemarkettest.Fault{ContentType: "text/html", Body: "<html>"}, 1},
+		"early success":  {oraclemarkettest.Fault{Early: true, Body: `{"uploadRequestId":"7934470"}`}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t)
@@ -44,7 +46,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestFaultAnswer(t *testing.T) {
+func TestFaultResponse(t *testing.T) {
 	g := newRig(t)
 	for status, code := range map[int]string{
 		400: "InvalidParameter", 401: "NotAuthorized", 404: "EntityNotFound", 405: "MethodNotAllowed", 406: "NotAcceptable",
@@ -71,12 +73,17 @@ func TestFaultMatch(t *testing.T) {
 }
 
 func TestRequestLog(t *testing.T) {
-	g := newRig(t, oraclemarkettest.WithRequestLogLimit(2))
+	g := newRig(t)
 	for range 3 {
-		g.status()
+		g.status("Accept", "*/*")
 	}
-	require.Len(t, g.Requests(), 2)
-	require.Equal(t, 1, g.RequestsDropped())
+	require.Len(t, g.Requests(), 3)
 	require.Equal(t, 3, g.Count(oraclemarkettest.OpList))
-	require.Equal(t, start, g.Requests()[0].Time)
+	third := g.Requests()[2]
+	require.Equal(t, "*/*", third.Header.Get("Accept"))
+	third.Header = nil
+	require.Equal(t, oraclemarkettest.Request{
+		Seq: 3, Time: start, Operation: oraclemarkettest.OpList, Method: http.MethodGet, Path: images,
+		Status: http.StatusOK, Processed: true,
+	}, third)
 }

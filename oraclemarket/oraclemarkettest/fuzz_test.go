@@ -37,7 +37,7 @@ func FuzzAssemble(f *testing.F) {
 			chunks[int(number)] = &blob{size: int64(number)}
 		}
 		if first {
-			chunks[FirstChunk] = &blob{size: -1}
+			chunks[unnumbered] = &blob{size: -1}
 		}
 		order, err := assemble(chunks, int(announced), -1)
 		if err != nil {

@@ -8,54 +8,29 @@ import (
 	"io"
 	"maps"
 	"time"
-
-	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// Request is one entry of the request log: what came in and what became of it.
-//
-// Seq numbers the requests in the order of their arrival. Operation is one of the Op constants, or empty for a path or
-// method that the service does not have. Method, Path, RawQuery, Header, ContentLength (-1 if the client announced none)
-// and TransferEncoding are the request's. BodyBytes is how much of its body was read, Parts are the parts of its form.
-// Status is the status that was answered, 0 if none was or not yet. Processed says that the request took effect, whether
-// or not the client was told; Faulted says that an injected [Fault] was used on it. Maps and slices are to be read only.
-type Request = emulator.Request
-
-// Part is one part of a multipart form in the request log: its Name, FileName and Size.
-type Part = emulator.Part
-
-// Requests returns the request log, oldest first, including requests that are still being answered. It holds the newest
-// 100,000, but see [WithRequestLogLimit].
-func (s *Server) Requests() []Request { return s.core.Requests() }
-
-// RequestsDropped says how many requests are no longer in the log because it was full.
-func (s *Server) RequestsDropped() int { return s.core.Dropped() }
-
-// Count says how many requests of an operation have arrived, whatever became of them.
-func (s *Server) Count(operation string) int { return s.core.Count(operation) }
-
-// Processed says how many requests of an operation took effect, whether or not the client was told.
-func (s *Server) Processed(operation string) int { return s.core.Processed(operation) }
-
-// Upload is an upload request as the server has it at one moment.
+// Upload is a snapshot of an upload request.
 type Upload struct {
-	ID      int64
-	User    string // the X-Oracle-UserId it was made with
-	Created time.Time
-	Status  Status
+	ID      int64     // the upload request's id
+	User    string    // the X-Oracle-UserId that made it
+	Created time.Time // when it was made
+	Status  Status    // of the snapshot's time
 
-	Application          string
-	Version              string
-	OperatingSystem      string
-	OverwriteStorageFile bool
-	FileName             string
+	Application          string // from the json field of the form
+	Version              string // from the same
+	OperatingSystem      string // from the same
+	OverwriteStorageFile bool   // from the same
+	FileName             string // from X-File-Name, decoded
 
-	// NumberOfChunks is how many chunks were announced, 0 for a whole-file upload.
+	// NumberOfChunks is how many chunks were announced, 0 for a whole file.
 	NumberOfChunks int
-	// Chunks are the chunks that the server has, by number; but see [FirstChunk].
+	// Chunks are the chunks that the server has, by number. One that came with
+	// the initiate call without a number is under -1.
 	Chunks map[int]Chunk
-	// Receipts says how often each chunk was received completely and kept, by number. More than 1 means that a chunk was
-	// sent again although the server had it, which is right if the answer was lost and wrong if it was not.
+	// Receipts is how often each chunk was received to its end and kept, by
+	// number. More than 1 means that a chunk was sent again although the server
+	// had it: right if the response was lost, wrong otherwise.
 	Receipts map[int]int
 	// Bytes is the size of the image so far.
 	Bytes int64
@@ -65,11 +40,12 @@ type Upload struct {
 
 // Chunk is a chunk that the server has.
 type Chunk struct {
-	Size int64
+	Size int64  // in bytes
 	MD5  string // in hex
 }
 
-// Uploads returns all upload requests that were made to this server or added to it, by id.
+// Uploads returns all upload requests that were made or added, in the order of
+// their ids.
 func (s *Server) Uploads() []Upload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +58,7 @@ func (s *Server) Uploads() []Upload {
 	return all
 }
 
-// Upload returns an upload request and whether there is one with that id.
+// Upload returns an upload request and whether it exists.
 func (s *Server) Upload(id int64) (Upload, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +69,7 @@ func (s *Server) Upload(id int64) (Upload, bool) {
 	return s.inspect(u), true
 }
 
-// inspect makes the copy of an upload request that may be handed out. The caller holds s.mu.
+// inspect returns a snapshot of an upload request. The caller holds s.mu.
 func (s *Server) inspect(u *upload) Upload {
 	copied := Upload{
 		ID:                   u.id,
@@ -117,12 +93,14 @@ func (s *Server) inspect(u *upload) Upload {
 	return copied
 }
 
-// MD5 is the MD5 of the image in hex: of its chunks put together in order, or of the whole file. It is an error before
-// the merge, after a delete, and for an image in chunks with [WithDiscard]. The first call for an image in several chunks
-// reads all of it.
+// MD5 returns the MD5 of the image in hex: of its chunks joined in order, or of
+// the whole file. It returns an error before the merge, after a delete, and
+// with [WithDiscard] for an image in several chunks. The first call for such an
+// image reads all of it.
 func (u Upload) MD5() (string, error) { return u.server.sum(u.ID) }
 
-// Open reads the image. It is an error before the merge, after a delete and with [WithDiscard].
+// Open returns a reader of the image. It returns an error before the merge,
+// after a delete and with [WithDiscard].
 func (u Upload) Open() (io.ReadCloser, error) {
 	blobs, _, err := u.server.image(u.ID)
 	if err != nil {
@@ -136,9 +114,9 @@ func (u Upload) Open() (io.ReadCloser, error) {
 	return &blobReader{rest: blobs}, nil
 }
 
-var errNotKept = errors.New("oraclemarkettest: the server has not kept the bytes")
+var errNotKept = errors.New("oraclemarkettest: the server did not keep the bytes")
 
-// image returns what an image consists of, and its MD5 if that is known already.
+// image returns the blobs of an image, and its MD5 if that is known.
 func (s *Server) image(id int64) ([]*blob, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +136,8 @@ func (s *Server) image(id int64) ([]*blob, string, error) {
 	return u.order, u.sum, nil
 }
 
-// sum computes the MD5 of an image once. The lock is not held meanwhile; after the merge the bytes do not change.
+// sum computes the MD5 of an image once. The lock is not held meanwhile: after
+// the merge the bytes do not change.
 func (s *Server) sum(id int64) (string, error) {
 	_, known, err := s.image(id)
 	if err != nil || known != "" {

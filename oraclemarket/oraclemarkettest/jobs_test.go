@@ -1,6 +1,8 @@
 package oraclemarkettest_test
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -11,7 +13,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// course is the states that an upload request goes through, and its progress, second by second.
+// course returns the states of an upload request and its progress, second by
+// second.
 func course(g *rig, id int64, seconds int) (all []string) {
 	for range seconds + 1 {
 		record := g.record(id)
@@ -48,18 +51,13 @@ func TestOutcomeControl(t *testing.T) {
 	g := newRig(t)
 	g.SetNextOutcome(oraclemarkettest.Fails)
 	g.SetNextOutcome(oraclemarkettest.IsRejected)
-	g.SetApplicationOutcome("My_Machine_Image_chunk", oraclemarkettest.GetsStuck)
-	ids := []int64{g.create("x"), g.upload("x"), g.create("x"), g.create("x")}
+	ids := []int64{g.create("x"), g.upload("x"), g.create("x")}
 	g.clock.Advance(time.Hour)
 	var got []oraclemarkettest.Status
 	for _, id := range ids {
 		got = append(got, g.uploaded(id).Status)
 	}
-	require.Equal(t, []oraclemarkettest.Status{oraclemarkettest.Failed, oraclemarkettest.InProgress, oraclemarkettest.Rejected, oraclemarkettest.Completed}, got)
-
-	require.True(t, g.SetOutcome(ids[1], oraclemarkettest.Completes))
-	require.Equal(t, oraclemarkettest.Completed, g.uploaded(ids[1]).Status)
-	require.False(t, g.SetOutcome(1, oraclemarkettest.Completes))
+	require.Equal(t, []oraclemarkettest.Status{oraclemarkettest.Failed, oraclemarkettest.Rejected, oraclemarkettest.Completed}, got)
 }
 
 func TestSpeedAndDates(t *testing.T) {
@@ -81,7 +79,7 @@ func TestJobTimeZero(t *testing.T) {
 }
 
 func TestPrintedStatuses(t *testing.T) {
-	g := newRig(t, oraclemarkettest.WithPrintedStatuses(), oraclemarkettest.WithOutcome(oraclemarkettest.CannotBeDeleted))
+	g := newRig(t, oraclemarkettest.WithDialect(oraclemarkettest.Dialect{PrintedStatuses: true}), oraclemarkettest.WithOutcome(oraclemarkettest.CannotBeDeleted))
 	id := g.upload("x")
 	require.Equal(t, "PENDING", g.record(id)["statusName"])
 	g.clock.Advance(time.Second)
@@ -105,17 +103,18 @@ func TestDataCenters(t *testing.T) {
 }
 
 func TestCheckSum(t *testing.T) {
-	g := newRig(t, oraclemarkettest.WithCheckSum())
+	g := newRig(t, oraclemarkettest.WithDialect(oraclemarkettest.Dialect{CheckSum: true}))
 	id := g.upload("a", "b")
 	require.NotContains(t, g.record(id), "checkSum")
 	g.clock.Advance(time.Minute)
 	require.Equal(t, md5Of("ab"), g.record(id)["checkSum"])
-	require.NotContains(t, g.record(oraclemarkettest.SampleID), "checkSum", "nobody knows it")
+	require.NotContains(t, g.record(oraclemarkettest.SampleID), "checkSum", "it is unknown")
 }
 
 func TestHead(t *testing.T) {
 	g := newRig(t)
-	id := g.entityID(g.postForm(images, []field{{name: "json", value: chunkJSON}}, "X-Number-Of-Chunks", "1", "X-File-Name", "gr%C3%B6%C3%9Fe.img"))
+	id := g.entityID(g.postForm(images, []field{{name: "json", value: chunkJSON}, {name: "uploadType", value: "Chunk"}},
+		"X-Number-Of-Chunks", "1", "X-File-Name", "gr%C3%B6%C3%9Fe.img"))
 	g.clock.Advance(time.Second)
 	g.chunk(id, 1, "x")
 	g.merge(id)
@@ -137,6 +136,19 @@ func TestHead(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, g.do(http.MethodHead, at(5), nil).status)
 	require.Equal(t, 2, g.Count(oraclemarkettest.OpHead))
 	require.Zero(t, g.Count(oraclemarkettest.OpGet))
+}
+
+func TestAddImage(t *testing.T) {
+	g := newRig(t)
+	for status, progress := range map[oraclemarkettest.Status]string{
+		"": "100%", oraclemarkettest.Rejected: "0%", oraclemarkettest.InProgress: "0%",
+	} {
+		id := g.AddImage(oraclemarkettest.Image{Application: "app", Status: status})
+		g.clock.Advance(time.Hour)
+		record := g.record(id)
+		require.Equal(t, string(cmp.Or(status, oraclemarkettest.Completed)), record["statusName"])
+		require.Contains(t, fmt.Sprint(record["dataCenterImageUploadRequests"]), "uploadProgress:"+progress)
+	}
 }
 
 func TestGetRefusals(t *testing.T) {

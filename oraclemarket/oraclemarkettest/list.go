@@ -12,13 +12,13 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// The bounds of a page.
+// The limits of a page.
 const (
 	defaultLimit = 30
 	maxLimit     = 100
 )
 
-// list answers with a page of the upload requests that match.
+// list returns a page of the upload requests that match.
 func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	window, err := parseWindow(query)
@@ -38,7 +38,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	defer s.mu.Unlock()
 	var matches []*upload
 	for _, u := range s.inOrder() {
-		if u.hidden || !u.matches(query.Get("keyword")) {
+		if !s.listed(u) || !u.matches(query.Get("keyword")) {
 			continue
 		}
 		if len(wanted) > 0 && !slices.Contains(wanted, s.stateOf(u).status) {
@@ -46,13 +46,14 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 		}
 		matches = append(matches, u)
 	}
-	// Stable, and from the order of the ids: what is equal has the same place on every page.
+	// A stable sort by id first: equal items keep their place on every page.
 	slices.SortStableFunc(matches, compare)
 	s.writePage(w, r, window, matches)
 	return nil
 }
 
-// matches says whether the keyword is part of the name, the version, the operating system or the file's name.
+// matches reports whether the keyword is part of the name, the version, the
+// operating system or the file name.
 func (u *upload) matches(keyword string) bool {
 	keyword = strings.ToLower(keyword)
 	for _, text := range []string{u.spec.Application, u.spec.Version, u.spec.OperatingSystem, u.fileName} {
@@ -70,14 +71,15 @@ func parseStatuses(text string) (wanted []Status, err error) {
 	for name := range strings.SplitSeq(text, ",") {
 		status, ok := parseStatus(name)
 		if !ok {
-			return nil, badRequest("machineimagestatus %q is not one", name)
+			return nil, badRequest("machineimagestatus %q is unknown", name)
 		}
 		wanted = append(wanted, status)
 	}
 	return wanted, nil
 }
 
-// parseOrder returns how to sort. Without an orderby the order is that of the ids. The function it returns needs s.mu.
+// parseOrder returns how to sort, by id without an orderby. The returned
+// function needs s.mu.
 func (s *Server) parseOrder(orderBy, sortOrder string) (func(a, b *upload) int, error) {
 	var compare func(a, b *upload) int
 	switch strings.ToUpper(orderBy) {
@@ -99,7 +101,7 @@ func (s *Server) parseOrder(orderBy, sortOrder string) (func(a, b *upload) int, 
 	return nil, badRequest("sortorder %q is neither ASC nor DESC", sortOrder)
 }
 
-// window is the part of a list that was asked for.
+// window is the requested part of a list.
 type window struct{ offset, limit int }
 
 func parseWindow(query url.Values) (window, error) {
@@ -118,7 +120,7 @@ func parseWindow(query url.Values) (window, error) {
 	return page, nil
 }
 
-// writePage answers with the part of a list that was asked for. The caller holds s.mu.
+// writePage writes the requested part of a list. The caller holds s.mu.
 func (s *Server) writePage(w http.ResponseWriter, r *http.Request, page window, all []*upload) {
 	start := min(page.offset, len(all))
 	end := min(start+page.limit, len(all))
@@ -129,7 +131,7 @@ func (s *Server) writePage(w http.ResponseWriter, r *http.Request, page window, 
 		TotalResults: len(all),
 	}
 	for _, u := range all[start:end] {
-		if s.config.bareItems {
+		if s.config.dialect.BareItems {
 			list.Items = append(list.Items, s.record(u))
 		} else {
 			list.Items = append(list.Items, wrappedMachineImage{s.record(u)})

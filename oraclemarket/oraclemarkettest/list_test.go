@@ -36,7 +36,7 @@ func (g *rig) list(path string) page {
 	return p
 }
 
-// names are the applications of a list's items, in order.
+// names returns the applications of a list's items, in order.
 func (p page) names() string {
 	var names []string
 	for _, item := range p.Items {
@@ -48,8 +48,8 @@ func (p page) names() string {
 
 func TestListEnvelope(t *testing.T) {
 	g := newRig(t)
-	g.want(200, fmt.Sprintf(`{"items":[],"hasMore":false,"count":0,"totalResults":0,"links":[{"rel":"CANONICAL","href":"%[1]s"},{"rel":"SELF","href":"%[1]s"}]}`, g.URL+images),
-		http.MethodGet, images, nil)
+	g.want(200, fmt.Sprintf(`{"items":[],"hasMore":false,"count":0,"totalResults":0,"links":[`+
+		`{"rel":"CANONICAL","href":"%[1]s"},{"rel":"SELF","href":"%[1]s"}]}`, g.URL+images), http.MethodGet, images, nil)
 	for i := range 3 {
 		g.AddImage(oraclemarkettest.Image{Application: fmt.Sprint("app", i), Version: "2016"})
 	}
@@ -66,7 +66,7 @@ func TestListEnvelope(t *testing.T) {
 	require.Equal(t, base+"?offset=2&limit=1&keyword=2016", p.Links[2].Href)
 	require.Equal(t, "app2", g.list(strings.TrimPrefix(p.Links[2].Href, g.URL)).names())
 
-	// An item is what the detail call answers.
+	// An item is what the detail call returns.
 	one := g.do(http.MethodGet, at(7934471), nil).body
 	require.Equal(t, one, func() string {
 		body := g.do(http.MethodGet, images+"?keyword=2016&limit=1&offset=1", nil).body
@@ -79,7 +79,7 @@ func TestListEnvelope(t *testing.T) {
 }
 
 func TestListBareItems(t *testing.T) {
-	g := newRig(t, oraclemarkettest.WithBareItems())
+	g := newRig(t, oraclemarkettest.WithDialect(oraclemarkettest.Dialect{BareItems: true}))
 	g.AddImage(oraclemarkettest.Image{Application: "app"})
 	var p struct {
 		Items []map[string]any `json:"items"`

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const images = "/appstore/publisher/v1/machineimages"
 
-// rig is a server, a clock that only moves when told to, and the plainest of clients.
+// rig is a server with a manual clock, and a plain HTTP client.
 type rig struct {
 	*oraclemarkettest.Server
 	t     *testing.T
@@ -52,8 +52,8 @@ type reply struct {
 	body   string
 }
 
-// send makes one request, with the usual credentials unless the headers (name, value, name, value...) say otherwise. An
-// empty value removes a header.
+// send makes one request with the usual credentials. Headers (name, value,
+// name, value...) replace them; an empty value removes a header.
 func (g *rig) send(method, path string, body io.Reader, headers ...string) (reply, error) {
 	g.t.Helper()
 	req, err := http.NewRequestWithContext(g.t.Context(), method, g.URL+path, body)
@@ -83,7 +83,7 @@ func (g *rig) do(method, path string, body io.Reader, headers ...string) reply {
 	return got
 }
 
-// want makes one request and checks the answer.
+// want makes one request and checks the response.
 func (g *rig) want(status int, body string, method, path string, content io.Reader, headers ...string) {
 	g.t.Helper()
 	got := g.do(method, path, content, headers...)
@@ -91,7 +91,7 @@ func (g *rig) want(status int, body string, method, path string, content io.Read
 	require.Equal(g.t, body, got.body)
 }
 
-// wantError makes one request and checks that it is refused for the right reason.
+// wantError makes one request and checks that it is refused for this reason.
 func (g *rig) wantError(status int, reason string, method, path string, content io.Reader, headers ...string) {
 	g.t.Helper()
 	got := g.do(method, path, content, headers...)
@@ -132,13 +132,15 @@ const (
 func (g *rig) postForm(path string, fields []field, headers ...string) reply {
 	g.t.Helper()
 	body, contentType := form(fields...)
-	return g.do(http.MethodPost, path, body, append([]string{"Content-Type", contentType, "X-File-Name", "machineImage.tar.gz"}, headers...)...)
+	headers = append([]string{"Content-Type", contentType, "X-File-Name", "machineImage.tar.gz"}, headers...)
+	return g.do(http.MethodPost, path, body, headers...)
 }
 
 func (g *rig) wantFormError(status int, reason, path string, fields []field, headers ...string) {
 	g.t.Helper()
 	body, contentType := form(fields...)
-	g.wantError(status, reason, http.MethodPost, path, body, append([]string{"Content-Type", contentType, "X-File-Name", "machineImage.tar.gz"}, headers...)...)
+	headers = append([]string{"Content-Type", contentType, "X-File-Name", "machineImage.tar.gz"}, headers...)
+	g.wantError(status, reason, http.MethodPost, path, body, headers...)
 }
 
 // entityID takes the id from an acknowledgement.

@@ -8,18 +8,17 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// Option changes how a [Server] behaves.
+// Option configures a [Server].
 type Option func(*config)
 
 type config struct {
-	server   emulator.Config
-	now      func() time.Time
-	speed    float64
-	jobTime  time.Duration
-	outcome  Outcome
-	dir      string
-	discard  bool
-	noHashes bool
+	server  emulator.Config
+	now     func() time.Time
+	speed   float64
+	jobTime time.Duration
+	outcome Outcome
+	dir     string
+	discard bool
 
 	clientID      string
 	clientSecret  string
@@ -29,10 +28,9 @@ type config struct {
 
 	dataCenters []DataCenter
 	firstChunk  int // -1: any
-	created201  bool
-	bareItems   bool
-	misspelt    bool
-	checkSum    bool
+	dialect     Dialect
+
+	listLag, getLag, countLag time.Duration
 }
 
 func newConfig(opts []Option) config {
@@ -52,51 +50,49 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// WithListener serves on a listener of the caller's, in memory for example, instead of a loopback port. The server
-// closes it. If it is not a TCP listener, URL is http://localhost, and it takes a client with a dialer of its own to
-// connect.
+// WithListener sets the listener to serve on, in memory for example, in place
+// of a loopback port. The server closes it. If it is not a TCP listener, URL is
+// http://localhost and clients need a dialer that reaches the listener.
 func WithListener(listener net.Listener) Option {
 	return func(c *config) { c.server.Listener = listener }
 }
 
-// WithClock has the server take the time from now, which must be safe for concurrent use. Without it, it is [time.Now].
+// WithClock sets the server's clock, [time.Now] by default. The function must
+// be safe for concurrent use.
 func WithClock(now func() time.Time) Option {
 	return func(c *config) { c.now = now }
 }
 
-// WithSpeed makes jobs run factor times as fast. It bears neither on dates nor on the life of tokens.
+// WithSpeed makes jobs run factor times as fast. Dates, lags and the lifetime
+// of tokens are not affected.
 func WithSpeed(factor float64) Option {
 	return func(c *config) { c.speed = factor }
 }
 
-// WithJobTime sets how long an upload takes from Pending to Completed at speed 1: 3 seconds unless set. With 0 it is
-// Completed at once.
+// WithJobTime sets how long an upload takes from Pending to Completed at speed
+// 1, 3 seconds by default. With 0 it is Completed at once.
 func WithJobTime(d time.Duration) Option {
 	return func(c *config) { c.jobTime = max(d, 0) }
 }
 
-// WithOutcome sets how uploads end unless [Server.SetOutcome] and its like say otherwise.
+// WithOutcome sets how uploads end unless [Server.SetNextOutcome] is used.
 func WithOutcome(outcome Outcome) Option {
 	return func(c *config) { c.outcome = outcome }
 }
 
-// WithDir keeps the uploaded bytes in a folder of the caller's, which is made if need be: a file for each chunk, named after
-// the upload request's id and the chunk's number. Close leaves them there. Without it they are in a new folder of
-// [os.TempDir], which Close removes.
+// WithDir sets the folder of the uploaded bytes, which is made if missing: one
+// file per chunk, named after the upload request's id and the chunk's number.
+// Close leaves them there. By default they are in a new folder of [os.TempDir],
+// which Close removes.
 func WithDir(dir string) Option {
 	return func(c *config) { c.dir = dir }
 }
 
-// WithDiscard throws uploaded bytes away once they are received and verified, for uploads larger than the disk. The MD5
-// of an image that came in several chunks is then unknown; those of the chunks are not.
+// WithDiscard discards uploaded bytes once they are received and verified, for
+// uploads larger than the disk. The MD5s of chunks are known, that of an image
+// in several chunks is not.
 func WithDiscard() Option {
 	return func(c *config) { c.discard = true }
-}
-
-// WithoutChecksums computes no MD5s on receipt, which is what takes the time of a large upload: X-MD5-Checksum is not
-// verified, and chunk answers have no checksum.
-func WithoutChecksums() Option {
-	return func(c *config) { c.noHashes = true }
 }
 
 // WithClientCredentials sets the only client id and secret that get a token.
@@ -104,57 +100,62 @@ func WithClientCredentials(id, secret string) Option {
 	return func(c *config) { c.clientID, c.clientSecret = id, secret }
 }
 
-// WithUsers accepts only these values of X-Oracle-UserId. Without it any is accepted that is not empty.
+// WithUsers sets the accepted values of X-Oracle-UserId. By default any value
+// that is not empty is accepted.
 func WithUsers(users ...string) Option {
 	return func(c *config) { c.users = slices.Clone(users) }
 }
 
-// WithStaticTokens sets the bearer tokens that are accepted besides issued ones and never expire: "Access-token", as
-// the documentation's curl commands have it, unless set. Without arguments there are none.
+// WithStaticTokens sets bearer tokens that are accepted besides issued ones and
+// never expire, by default "Access-token" as in the documentation's commands.
+// Without arguments there are none.
 func WithStaticTokens(tokens ...string) Option {
 	return func(c *config) { c.staticTokens = slices.Clone(tokens) }
 }
 
-// WithTokenLifetime sets how long issued tokens are valid: 7 days unless set, as documented.
+// WithTokenLifetime sets how long issued tokens are valid, 7 days by default.
 func WithTokenLifetime(d time.Duration) Option {
 	return func(c *config) { c.tokenLifetime = d }
 }
 
-// WithDataCenters sets the data centers that uploads go to: the one of the documentation's sample unless set.
+// WithDataCenters sets the data centers that uploads go to, by default that of
+// the documentation's sample.
 func WithDataCenters(dataCenters ...DataCenter) Option {
 	return func(c *config) { c.dataCenters = slices.Clone(dataCenters) }
 }
 
-// WithFirstChunkNumber has the merge insist on chunks numbered from first. Without it, chunks from 0 and chunks from 1
-// are both accepted, since the documentation does not say which it is.
+// WithFirstChunkNumber makes the merge require chunks numbered from first. By
+// default both 0 and 1 are accepted, as the documentation does not say which.
 func WithFirstChunkNumber(first int) Option {
 	return func(c *config) { c.firstChunk = first }
 }
 
-// WithCreated201 answers a create or initiate call as the documentation's guide has it: 201, a Location header and the
-// JSON that was sent. Without it the answer is that of the reference: 200 and an acknowledgement.
-func WithCreated201() Option {
-	return func(c *config) { c.created201 = true }
+// WithListLag makes a new upload request appear in lists only d after its
+// creation.
+func WithListLag(d time.Duration) Option {
+	return func(c *config) { c.listLag = d }
 }
 
-// WithBareItems sends the items of a list as they are. Without it each is an object with the one member "machineimage".
-func WithBareItems() Option {
-	return func(c *config) { c.bareItems = true }
+// WithGetLag makes Get and Head return 404 for a new upload request until d
+// after its creation. Chunks and the merge are accepted at once.
+func WithGetLag(d time.Duration) Option {
+	return func(c *config) { c.getLag = d }
 }
 
-// WithPrintedStatuses sends states as the documentation's list of filter values prints them: in upper case and with its
-// misspellings, IN PROGESS and DELECTION FAILED. Without it they are in title case and spelt right.
-func WithPrintedStatuses() Option {
-	return func(c *config) { c.misspelt = true }
+// WithChunkCountLag makes Get and List count a chunk only d after its arrival.
+func WithChunkCountLag(d time.Duration) Option {
+	return func(c *config) { c.countLag = d }
 }
 
-// WithCheckSum adds the member checkSum, which the schema has and the sample has not, to upload requests that are
-// Completed. The first such answer for an image in chunks has to read them all.
-func WithCheckSum() Option {
-	return func(c *config) { c.checkSum = true }
+// WithRateLimit refuses requests above perSecond with status 429 and a
+// Retry-After header, as a proxy in front of the service does. Up to burst
+// requests more are accepted at once. Refused requests do not count.
+func WithRateLimit(perSecond float64, burst int) Option {
+	return func(c *config) { c.server.Limits.Rate, c.server.Limits.Burst = perSecond, burst }
 }
 
-// WithRequestLogLimit sets how many requests the log holds: 100,000 unless set.
-func WithRequestLogLimit(n int) Option {
-	return func(c *config) { c.server.LogLimit = n }
+// WithBodyLimit refuses request bodies above size bytes with status 413, before
+// they are read.
+func WithBodyLimit(size int64) Option {
+	return func(c *config) { c.server.Limits.BodySize = size }
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// The commands and the answer as the documentation prints them.
+// The commands and the response as the documentation prints them.
 const (
 	printedHost = "https://ocm-apis.cloud.oracle.com"
 
@@ -69,7 +69,7 @@ func TestCurl(t *testing.T) {
 	}
 	g := newRig(t)
 	file := filepath.Join(t.TempDir(), "machineImage.tar.gz")
-	content := strings.Repeat("image", 1<<20) // enough for curl to ask first whether it may send
+	content := strings.Repeat("image", 1<<20) // large enough for curl to wait for 100 Continue
 	require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
 	curl := func(command string, replace ...string) string {
 		t.Helper()

@@ -8,16 +8,16 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// Server is the service. It is safe for concurrent use.
+// Server is the service as a local HTTP server. It is safe for concurrent use.
 type Server struct {
-	// URL is the server's base URL, without a slash at its end.
+	// URL is the server's base URL, without a trailing slash.
 	URL string
 	// ClientID and ClientSecret are the client credentials that get a token.
 	ClientID, ClientSecret string
-	// User is a value for X-Oracle-UserId that is accepted.
+	// User is an accepted value of X-Oracle-UserId.
 	User string
-	// Token is a bearer token that is accepted without being asked for and never expires; empty if
-	// [WithStaticTokens] says that there is none.
+	// Token is a bearer token that is valid without a log-in and never expires;
+	// empty if [WithStaticTokens] set none.
 	Token string
 
 	config config
@@ -31,10 +31,11 @@ type Server struct {
 	outcomes outcomes
 }
 
-// firstID is the id that the documentation's sample of a new upload request has.
+// firstID is the id in the documentation's sample of a new upload request.
 const firstID = 7934470
 
-// NewServer starts a server on a free loopback port. Like [net/http/httptest.NewServer] it panics if it cannot.
+// NewServer starts a server on a free loopback port. Like
+// [net/http/httptest.NewServer] it panics if it cannot.
 func NewServer(opts ...Option) *Server {
 	s, err := Start("", opts...)
 	if err != nil {
@@ -43,8 +44,8 @@ func NewServer(opts ...Option) *Server {
 	return s
 }
 
-// Start starts a server on the address "host:port"; an empty one means a free loopback port. An address that is in use
-// is an error.
+// Start starts a server on the address "host:port"; empty means a free loopback
+// port. It returns an error if the address is in use.
 func Start(addr string, opts ...Option) (*Server, error) {
 	config := newConfig(opts)
 	config.server.Addr = addr
@@ -64,7 +65,7 @@ func Start(addr string, opts ...Option) (*Server, error) {
 		store:        store,
 		uploads:      map[int64]*upload{},
 		lastID:       firstID - 1,
-		outcomes:     outcomes{usual: config.outcome, byApplication: map[string]Outcome{}},
+		outcomes:     outcomes{usual: config.outcome},
 	}
 	if len(config.users) > 0 {
 		s.User = config.users[0]
@@ -82,21 +83,23 @@ func Start(addr string, opts ...Option) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the server: it closes all connections, ends stalled requests, waits for them and removes the uploaded bytes
-// (but see [WithDir]). It may be called more than once.
+// Close stops the server: it closes all connections, ends stalled requests and
+// waits for them. It removes the uploaded bytes unless [WithDir] is used. It
+// may be called more than once.
 func (s *Server) Close() {
 	s.core.Close()
-	// What is left behind is in the folder for temporary files, where the system finds it.
+	// What is left behind is in the system's folder for temporary files.
 	_ = s.store.close()
 }
 
-// The names of the operations, for [Fault].Operation, [Server.Count] and [Server.Processed].
+// The names of the operations, for [Fault.Operation], [Server.Count] and
+// [Server.Processed].
 const (
-	OpAuthenticate = "Authenticate"
-	OpOAMToken     = "OAMToken"
+	OpAuthenticate = "Authenticate" // a log-in at the API's host
+	OpOAMToken     = "OAMToken"     // a log-in at the older token endpoint
 
 	OpCreate      = "MachineImages.Create"
-	OpInitiate    = "MachineImages.Initiate" // a create call with an X-Number-Of-Chunks header
+	OpInitiate    = "MachineImages.Initiate" // a create with X-Number-Of-Chunks
 	OpUploadChunk = "MachineImages.UploadChunk"
 	OpMerge       = "MachineImages.Merge"
 	OpGet         = "MachineImages.Get"
@@ -128,7 +131,7 @@ func (s *Server) routes() {
 	s.guarded(OpStorageCopy, "POST "+prefix+"/storageimages/{path...}", s.storageCopy)
 }
 
-// refine tells the two operations apart that share a path and a method.
+// refine distinguishes the two operations that share a path and a method.
 func refine(operation string, r *http.Request) string {
 	if operation == OpCreate && r.Header.Get("X-Number-Of-Chunks") != "" {
 		return OpInitiate
@@ -136,7 +139,7 @@ func refine(operation string, r *http.Request) string {
 	return operation
 }
 
-// handler is a handler that may leave it to its caller to tell the client what went wrong.
+// handler handles a request, or returns the error to respond with.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
 // open registers an operation that needs no token.
@@ -148,7 +151,7 @@ func (s *Server) open(operation, pattern string, h handler) {
 	})
 }
 
-// guarded registers an operation that needs one.
+// guarded registers an operation that needs a token.
 func (s *Server) guarded(operation, pattern string, h handler) {
 	s.open(operation, pattern, func(w http.ResponseWriter, r *http.Request) error {
 		if err := s.admit(r); err != nil {
@@ -158,7 +161,8 @@ func (s *Server) guarded(operation, pattern string, h handler) {
 	})
 }
 
-// Env returns the environment variables, as NAME=value, with which the examples of this module use the server.
+// Env returns the environment variables, as NAME=value, that make the examples
+// of this module use the server.
 func (s *Server) Env() []string {
 	return []string{
 		"ORACLE_MARKETPLACE_ENDPOINT=" + s.URL,
@@ -168,8 +172,9 @@ func (s *Server) Env() []string {
 	}
 }
 
-// Curl returns the documentation's shell commands for this server: the status of its sample, a whole upload of the file
-// image.tar.gz, and the start of one in chunks.
+// Curl returns the documentation's shell commands for this server: the status
+// of its sample, an upload of the file image.tar.gz in one piece, and the start
+// of one in chunks.
 func (s *Server) Curl() []string {
 	images := s.URL + prefix + "/machineimages"
 	auth := fmt.Sprintf(`-H "X-Oracle-UserId: %s" -H "Authorization: Bearer %s"`, s.User, s.Token)

@@ -7,7 +7,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// Status is the state of an upload request, spelt as the service's answers spell the only one the documentation shows.
+// Status is the state of an upload request, spelled like the only one that the
+// documentation shows in a response.
 type Status string
 
 // The states of an upload request.
@@ -15,7 +16,7 @@ const (
 	Initiated           Status = "Initiated"              // chunks are being uploaded
 	Pending             Status = "Pending"                // merged, or received as a whole file
 	InProgress          Status = "In Progress"            // on its way to the data centers
-	VirusScanInProgress Status = "Virus Scan In Progress" //
+	VirusScanInProgress Status = "Virus Scan In Progress" // the last step
 	Completed           Status = "Completed"              // terminal
 	Failed              Status = "Failed"                 // terminal
 	Rejected            Status = "Rejected"               // terminal
@@ -27,26 +28,27 @@ var statuses = []Status{
 	Initiated, Pending, InProgress, VirusScanInProgress, Completed, Failed, Rejected, Deleted, DeletionFailed,
 }
 
-// misspelt are the two names that the documentation's list of filter values has wrong.
-var misspelt = map[Status]string{InProgress: "IN PROGESS", DeletionFailed: "DELECTION FAILED"}
+// misprinted are the two names that the documentation's list of filter values
+// misspells.
+var misprinted = map[Status]string{InProgress: "IN PROGESS", DeletionFailed: "DELECTION FAILED"}
 
 // parseStatus reads a filter value in any case and either spelling.
 func parseStatus(text string) (Status, bool) {
 	text = strings.Join(strings.Fields(text), " ")
 	for _, status := range statuses {
-		if strings.EqualFold(text, string(status)) || strings.EqualFold(text, misspelt[status]) {
+		if strings.EqualFold(text, string(status)) || strings.EqualFold(text, misprinted[status]) {
 			return status, true
 		}
 	}
 	return "", false
 }
 
-// spell is the status as answers have it.
+// spell returns the status as responses have it.
 func (s *Server) spell(status Status) string {
-	if !s.config.misspelt {
+	if !s.config.dialect.PrintedStatuses {
 		return string(status)
 	}
-	if wrong, ok := misspelt[status]; ok {
+	if wrong, ok := misprinted[status]; ok {
 		return wrong
 	}
 	return strings.ToUpper(string(status))
@@ -57,19 +59,22 @@ type Outcome int
 
 // The ways for an upload request to end.
 const (
-	// Completes is the usual way: Pending, In Progress, Virus Scan In Progress, Completed.
+	// Completes passes through Pending, In Progress and Virus Scan In Progress
+	// to Completed.
 	Completes Outcome = iota
-	// Fails ends as Failed when half of the bytes are in the data centers.
+	// Fails ends as Failed once half of the bytes are in the data centers.
 	Fails
 	// IsRejected ends as Rejected after the virus scan.
 	IsRejected
-	// GetsStuck stays In Progress at half of the way for ever.
+	// GetsStuck stays In Progress, half done, forever.
 	GetsStuck
-	// CannotBeDeleted completes, but a delete that is acknowledged leaves it Deletion Failed.
+	// CannotBeDeleted completes, but an acknowledged delete leaves it Deletion
+	// Failed.
 	CannotBeDeleted
 )
 
-// timeline is the way of an upload request after its bytes are there. total is the time that [Completes] takes.
+// timeline returns the states of an upload request once its bytes are received.
+// total is the time that [Completes] takes.
 func (o Outcome) timeline(total time.Duration) emulator.Timeline[Status] {
 	pending := emulator.In(Pending, total/10)
 	transfer := emulator.In(InProgress, total*6/10)
@@ -87,7 +92,8 @@ func (o Outcome) timeline(total time.Duration) emulator.Timeline[Status] {
 	return emulator.Timeline[Status]{pending, transfer, scan, emulator.In(Completed, 0)}
 }
 
-// percent is how much of an upload is in the data centers after the job has run for ran.
+// percent returns how much of an upload is in the data centers once the job has
+// run for ran.
 func (o Outcome) percent(ran, total time.Duration) int {
 	done := emulator.Percent(ran-total/10, total*6/10)
 	if o == Fails || o == GetsStuck {
@@ -96,14 +102,15 @@ func (o Outcome) percent(ran, total time.Duration) int {
 	return done
 }
 
-// copyTimeline is the way of a stored image to another data center, which takes as long as an upload.
+// copyTimeline returns the states of a copy to another data center, which takes
+// as long as an upload.
 func copyTimeline(total time.Duration) emulator.Timeline[Status] {
 	return emulator.Timeline[Status]{
 		emulator.In(Pending, total/10), emulator.In(InProgress, total*9/10), emulator.In(Completed, 0),
 	}
 }
 
-// copyPercent is how much of a copy has been made.
+// copyPercent returns how much of a copy is done.
 func copyPercent(ran, total time.Duration) int {
 	return emulator.Percent(ran-total/10, total*9/10)
 }

@@ -9,9 +9,11 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// The storage images are no records of their own: they are what completed upload requests have left in data centers.
+// Storage images have no records of their own: they are what Completed upload
+// requests have left in data centers.
 
-// storageList answers with a page of the images in some data centers, the first one unless the query says otherwise.
+// storageList returns a page of the images in the data centers that the query
+// names, by default the first one.
 func (s *Server) storageList(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	window, err := parseWindow(query)
@@ -32,7 +34,7 @@ func (s *Server) storageList(w http.ResponseWriter, r *http.Request) error {
 	defer s.mu.Unlock()
 	var matches []*upload
 	for _, u := range s.inOrder() {
-		if u.hidden || !u.matches(query.Get("keyword")) || s.stored(u.imagePath()) != u {
+		if !s.listed(u) || !u.matches(query.Get("keyword")) || s.stored(u.imagePath()) != u {
 			continue
 		}
 		there := slices.ContainsFunc(u.sites, func(at site) bool {
@@ -46,8 +48,8 @@ func (s *Server) storageList(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// stored returns the upload request whose image has a path: the newest, since it has overwritten the others. The caller
-// holds s.mu.
+// stored returns the upload request whose image has a path: the newest, as it
+// has overwritten the others. The caller holds s.mu.
 func (s *Server) stored(path string) (newest *upload) {
 	for _, u := range s.uploads {
 		if u.imagePath() != path || newest != nil && u.id < newest.id {
@@ -60,7 +62,7 @@ func (s *Server) stored(path string) (newest *upload) {
 	return newest
 }
 
-// storageGet tells in which data centers an image is available.
+// storageGet returns which data centers have an image.
 func (s *Server) storageGet(w http.ResponseWriter, r *http.Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +81,8 @@ func (s *Server) storageGet(w http.ResponseWriter, r *http.Request) error {
 	for i := range u.sites {
 		at := &u.sites[i]
 		status := storageImageStatus{DataCenterName: at.Name, Region: at.Region}
-		// As in the sample: what is there has a size and a date, what is not there has the other member.
+		// As in the sample: an image that is there has a size and a date, one
+		// that is not has the other member.
 		if s.available(u, at) {
 			status.IsAvailable = true
 			status.Size = strconv.FormatInt(u.size(), 10)
@@ -93,7 +96,8 @@ func (s *Server) storageGet(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// findStored returns the upload request whose image a path names. The caller holds s.mu.
+// findStored returns the upload request whose image the path names. The caller
+// holds s.mu.
 func (s *Server) findStored(r *http.Request) (*upload, error) {
 	path := r.PathValue("path")
 	u := s.stored(path)
@@ -103,8 +107,8 @@ func (s *Server) findStored(r *http.Request) (*upload, error) {
 	return u, nil
 }
 
-// storageCopy starts copying an image to other data centers. The copies are seen in the upload request, whose id the
-// answer has.
+// storageCopy starts copying an image to other data centers. The copies appear
+// in the upload request, whose id is in the response.
 func (s *Server) storageCopy(w http.ResponseWriter, r *http.Request) error {
 	var source string
 	var copyTo, overwrite []string
@@ -141,8 +145,8 @@ func (s *Server) storageCopy(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// startCopy starts copying to one data center, which need not be known yet. One that has the image, or is getting it, is
-// left alone unless it is to be overwritten.
+// startCopy starts copying to one data center, which need not be known yet. One
+// that has the image, or is getting it, is left alone unless overwritten.
 func (s *Server) startCopy(u *upload, name string, overwrite bool) {
 	at := u.site(name)
 	has := at != nil && s.available(u, at)
@@ -157,7 +161,7 @@ func (s *Server) startCopy(u *upload, name string, overwrite bool) {
 	u.touched = now
 }
 
-// site returns the image's part in a data center, nil if it has none there.
+// site returns the image in one data center, nil if it was never there.
 func (u *upload) site(name string) *site {
 	for i := range u.sites {
 		if u.sites[i].is(name) {

@@ -17,7 +17,7 @@ const (
 	ruby    = storage + "/mi/sun/sun/sun/ruby-2.4.1.tar.gz"
 )
 
-// addRuby sets up what the documentation's sample shows.
+// addRuby adds the image of the documentation's sample.
 func addRuby(t *testing.T) (*rig, int64) {
 	t.Helper()
 	g := newRig(t, oraclemarkettest.WithDataCenters(
@@ -40,7 +40,7 @@ func TestStorageImage(t *testing.T) {
 	require.Equal(t, "partner@example.com", g.record(id)["createdBy"])
 	g.wantError(404, "there is no image mi/sun", http.MethodGet, storage+"/mi/sun", nil)
 
-	// An upload is there when it is completed, and takes the place of an older one.
+	// An upload is there once it is Completed, and replaces an older one.
 	image := storage + "/mi/My_Machine_Image/1.0/linux/machineImage.tar.gz"
 	g.create("12345")
 	g.wantError(404, "there is no image", http.MethodGet, image, nil)
@@ -118,5 +118,5 @@ func TestStorageCopyRefusals(t *testing.T) {
 	}
 	body := `{"sourceDataCenter":"TEAK","copyToDataCenters":["a"]}`
 	g.wantError(404, "there is no image mi/x", http.MethodPost, storage+"/mi/x", strings.NewReader(body), "Content-Type", "application/json")
-	g.wantError(415, "only takes application/json", http.MethodPost, ruby, strings.NewReader("<StorageImageCopyRequest/>"), "Content-Type", "application/xml")
+	g.wantError(415, "accepts only application/json", http.MethodPost, ruby, strings.NewReader("<StorageImageCopyRequest/>"), "Content-Type", "application/xml")
 }

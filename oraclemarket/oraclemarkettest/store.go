@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"os"
@@ -14,21 +13,20 @@ import (
 
 // store keeps uploaded bytes on disk.
 type store struct {
-	dir      string
-	keep     bool // the folder is the caller's
-	discard  bool
-	noHashes bool
+	dir     string
+	keep    bool // the folder is the caller's
+	discard bool
 }
 
 // blob is the content of one chunk, or of a whole file.
 type blob struct {
 	size int64
-	md5  string // in hex; empty if not computed
+	md5  string // in hex
 	path string // empty if discarded
 }
 
 func newStore(c config) (*store, error) {
-	st := &store{dir: c.dir, keep: c.dir != "", discard: c.discard, noHashes: c.noHashes}
+	st := &store{dir: c.dir, keep: c.dir != "", discard: c.discard}
 	var err error
 	switch {
 	case st.discard:
@@ -50,7 +48,8 @@ func (st *store) close() error {
 // receiveBuffer is how much is hashed and written at a time.
 const receiveBuffer = 256 << 10
 
-// receive reads a blob to its end. The file has a passing name until it is adopted.
+// receive reads a blob to its end. The file has a temporary name until it is
+// adopted.
 func (st *store) receive(r io.Reader) (_ *blob, err error) {
 	b := &blob{}
 	var file *os.File
@@ -66,17 +65,12 @@ func (st *store) receive(r io.Reader) (_ *blob, err error) {
 			}
 		}()
 	}
-	var sum hash.Hash
-	if !st.noHashes {
-		sum = md5.New() //nolint:gosec // the service's checksum
-	}
+	sum := md5.New() //nolint:gosec // the service's checksum
 	buf := make([]byte, receiveBuffer)
 	for {
 		n, readErr := fill(r, buf)
 		b.size += int64(n)
-		if sum != nil {
-			sum.Write(buf[:n])
-		}
+		sum.Write(buf[:n])
 		if file != nil {
 			if _, err := file.Write(buf[:n]); err != nil {
 				return nil, fail(http.StatusInternalServerError, "storing the upload: %v", err)
@@ -84,18 +78,17 @@ func (st *store) receive(r io.Reader) (_ *blob, err error) {
 		}
 		switch {
 		case readErr == io.EOF: //nolint:errorlint // as io.Reader has it
-			if sum != nil {
-				b.md5 = hex.EncodeToString(sum.Sum(nil))
-			}
+			b.md5 = hex.EncodeToString(sum.Sum(nil))
 			return b, nil
 		case readErr != nil:
-			return nil, badRequest("the upload broke off: %v", readErr)
+			return nil, badRequest("the upload ended early: %v", readErr)
 		}
 	}
 }
 
-// fill is io.ReadFull, except that it passes on the reader's own error: to tell an upload that ends from one that breaks
-// off. A form's part comes in pieces of 4 KiB, too small to hash and write one by one.
+// fill is io.ReadFull, except that it returns the reader's own error, which
+// distinguishes an upload that ends from one that is cut off. A form's part
+// comes in pieces of 4 KiB, too small to hash and write one by one.
 func fill(r io.Reader, buf []byte) (n int, err error) {
 	for n < len(buf) && err == nil {
 		var read int
@@ -105,7 +98,8 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 	return n, err
 }
 
-// adopt gives a received blob its lasting name, in place of an earlier one of that name.
+// adopt gives a received blob its final name, replacing an earlier one of that
+// name.
 func (st *store) adopt(b *blob, name string) error {
 	if b.path == "" {
 		return nil

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// container is where the service keeps a partner's images: the first segment of imageFilePath.
+// container is the first segment of imageFilePath: where the service keeps a
+// partner's images.
 const container = "oracle_pdc2"
 
 // upload is one upload request. All fields but id are guarded by Server.mu.
@@ -24,22 +25,32 @@ type upload struct {
 
 	announced int           // X-Number-Of-Chunks; 0 for a whole file
 	chunks    map[int]*blob // by number
-	receipts  map[int]int   // by number, how often it came
+	receipts  map[int]int   // by number, how often it was received
+	arrivals  []time.Time   // of chunks that were new
 	order     []*blob       // the image: its chunks in order, or the whole file; nil until complete
-	started   time.Time     // when it became complete, with which its job starts
+	started   time.Time     // when it was complete and its job started
 	sum       string        // MD5 of the image once computed
 
 	sites   []site
 	deleted time.Time
 
-	preset *preset // what stands in for bytes that were never uploaded
+	preset *preset // in place of bytes that were never uploaded
 	hidden bool    // not in lists
 }
 
-// preset is the state of an upload request that was complete before the server started.
+// preset is the state of an upload request that no client made.
 type preset struct {
-	size      int64
-	completed time.Time
+	status Status
+	since  time.Time
+	size   int64
+}
+
+func (p *preset) state() state {
+	percent := 0
+	if p.status == Completed {
+		percent = 100
+	}
+	return state{p.status, p.since, percent}
 }
 
 // spec is the JSON that comes with a create or initiate call.
@@ -50,11 +61,11 @@ type spec struct {
 	OverwriteStorageFile bool
 }
 
-// DataCenter is a data center that uploads go to.
+// DataCenter is a data center that uploads go to; see [WithDataCenters].
 type DataCenter struct {
-	Name    string
-	Region  string
-	Replica bool
+	Name    string // as delete and copy calls name it
+	Region  string // as shown
+	Replica bool   // as shown
 }
 
 // site is an image in one data center.
@@ -66,12 +77,12 @@ type site struct {
 	deleted     time.Time
 }
 
-// imagePath is what the storage calls know an image by.
+// imagePath returns the path by which storage calls name an image.
 func (u *upload) imagePath() string {
 	return strings.Join([]string{"mi", u.spec.Application, u.spec.Version, u.spec.OperatingSystem, u.fileName}, "/")
 }
 
-// uploadedChunks counts the chunks that were received; a whole file counts as one.
+// uploadedChunks counts the received chunks; a whole file counts as one.
 func (u *upload) uploadedChunks() int {
 	switch {
 	case u.announced == 0:
@@ -82,8 +93,30 @@ func (u *upload) uploadedChunks() int {
 	return len(u.chunks)
 }
 
-func (u *upload) pendingChunks() int {
-	return max(u.announced-u.uploadedChunks(), 0)
+// counts returns the chunk counts as the server shows them, given how many
+// chunks have been counted.
+func (s *Server) counts(u *upload, uploaded int) *chunkCounts {
+	if s.config.dialect.NoChunkCounts {
+		return nil
+	}
+	return &chunkCounts{UploadedChunks: uploaded, PendingChunks: max(u.announced-uploaded, 0)}
+}
+
+// countedChunks returns how many chunks Get and List count, which lags behind.
+func (s *Server) countedChunks(u *upload) int {
+	uploaded := u.uploadedChunks()
+	now := s.core.Clock().Now()
+	for _, arrived := range u.arrivals {
+		if now.Before(arrived.Add(s.config.countLag)) {
+			uploaded--
+		}
+	}
+	return uploaded
+}
+
+// listed reports whether lists show an upload request yet.
+func (s *Server) listed(u *upload) bool {
+	return !u.hidden && !s.core.Clock().Now().Before(u.created.Add(s.config.listLag))
 }
 
 func (u *upload) size() (n int64) {
@@ -96,7 +129,7 @@ func (u *upload) size() (n int64) {
 	return n
 }
 
-// blobs are all blobs that the upload request holds.
+// blobs returns all blobs that the upload request holds.
 func (u *upload) blobs() []*blob {
 	if u.order != nil {
 		return u.order
@@ -108,14 +141,15 @@ func (u *upload) blobs() []*blob {
 	return blobs
 }
 
-// state is what has become of an upload request, or of its part in one data center.
+// state is the state of an upload request, or of its image in one data center.
 type state struct {
 	status  Status
 	since   time.Time
 	percent int
 }
 
-// stateOf follows from the time alone. The caller holds s.mu.
+// stateOf returns the state, which follows from the time alone. The caller
+// holds s.mu.
 func (s *Server) stateOf(u *upload) state {
 	switch {
 	case !u.deleted.IsZero() && u.outcome == CannotBeDeleted:
@@ -123,7 +157,7 @@ func (s *Server) stateOf(u *upload) state {
 	case !u.deleted.IsZero():
 		return state{Deleted, u.deleted, 0}
 	case u.preset != nil:
-		return state{Completed, u.preset.completed, 100}
+		return u.preset.state()
 	case u.started.IsZero():
 		return state{Initiated, u.created, 0}
 	}
@@ -133,7 +167,8 @@ func (s *Server) stateOf(u *upload) state {
 	return state{status, clock.At(u.started, since), u.outcome.percent(ran, s.config.jobTime)}
 }
 
-// siteState is the state of an upload request's image in one data center. The caller holds s.mu.
+// siteState returns the state of an upload request's image in one data center.
+// The caller holds s.mu.
 func (s *Server) siteState(u *upload, at *site) state {
 	whole := s.stateOf(u)
 	switch {
@@ -150,7 +185,8 @@ func (s *Server) siteState(u *upload, at *site) state {
 	return state{status, clock.At(at.started, since), copyPercent(ran, s.config.jobTime)}
 }
 
-// available says whether a data center has the image. One that is being overwritten goes on having it.
+// available reports whether a data center has the image. While it is being
+// overwritten, the old one is still there.
 func (s *Server) available(u *upload, at *site) bool {
 	switch status := s.siteState(u, at).status; status {
 	case Completed, DeletionFailed:
@@ -162,7 +198,8 @@ func (s *Server) available(u *upload, at *site) bool {
 	}
 }
 
-// record is the upload request as the answers have it. The caller holds s.mu.
+// record returns the upload request as responses show it. The caller holds
+// s.mu.
 func (s *Server) record(u *upload) machineImage {
 	now := s.stateOf(u)
 	record := machineImage{
@@ -173,8 +210,7 @@ func (s *Server) record(u *upload) machineImage {
 		FileName:                      u.fileName,
 		ImageFilePath:                 container + "/" + u.imagePath(),
 		StatusName:                    s.spell(now.status),
-		UploadedChunks:                u.uploadedChunks(),
-		PendingChunks:                 u.pendingChunks(),
+		chunkCounts:                   s.counts(u, s.countedChunks(u)),
 		CreatedBy:                     u.user,
 		CreatedDate:                   jsonDate(u.created),
 		LastModifiedBy:                u.modifiedBy(),
@@ -202,7 +238,7 @@ func (s *Server) record(u *upload) machineImage {
 	return record
 }
 
-// modified is when an upload request last changed.
+// modified returns when an upload request last changed.
 func (s *Server) modified(u *upload) time.Time {
 	if since := s.stateOf(u).since; since.After(u.touched) {
 		return since
@@ -210,7 +246,8 @@ func (s *Server) modified(u *upload) time.Time {
 	return u.touched
 }
 
-// modifiedBy is the user while chunks come in, and from then on whom the samples name.
+// modifiedBy returns the user while chunks are uploaded, and then the name that
+// the samples show.
 func (u *upload) modifiedBy() string {
 	if u.started.IsZero() && u.preset == nil {
 		return u.user
@@ -218,7 +255,7 @@ func (u *upload) modifiedBy() string {
 	return "anonymous"
 }
 
-// newUpload files an upload request. The caller holds s.mu.
+// newUpload adds an upload request. The caller holds s.mu.
 func (s *Server) newUpload(u *upload) *upload {
 	s.lastID++
 	u.id = s.lastID
@@ -231,7 +268,7 @@ func (s *Server) newUpload(u *upload) *upload {
 	return u
 }
 
-// find returns the upload request that a path names. The caller holds s.mu.
+// find returns the upload request that the path names. The caller holds s.mu.
 func (s *Server) find(r *http.Request) (*upload, error) {
 	text := r.PathValue("id")
 	id, err := strconv.ParseInt(text, 10, 64)
@@ -245,7 +282,7 @@ func (s *Server) find(r *http.Request) (*upload, error) {
 	return u, nil
 }
 
-// inOrder returns all upload requests, by id.
+// inOrder returns all upload requests in the order of their ids.
 func (s *Server) inOrder() []*upload {
 	all := make([]*upload, 0, len(s.uploads))
 	for _, u := range s.uploads {

@@ -8,7 +8,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// The types of this file are the JSON of the service's answers, members in the order of the documentation's samples.
+// The types of this file are the JSON of the service's responses, members in
+// the order of the documentation's samples.
 
 type acknowledgement struct {
 	Message  string `json:"message"`
@@ -21,21 +22,25 @@ func acknowledge(w http.ResponseWriter, id int64, message string) {
 
 type chunkAcknowledgement struct {
 	UploadRequestID string `json:"uploadRequestId"` // a number everywhere else
-	Checksum        string `json:"checksum,omitempty"`
-	UploadedChunks  int    `json:"uploadedChunks"`
-	PendingChunks   int    `json:"pendingChunks"`
+	Checksum        string `json:"checksum"`
+	*chunkCounts
+}
+
+// chunkCounts are left out where they are nil.
+type chunkCounts struct {
+	UploadedChunks int `json:"uploadedChunks"`
+	PendingChunks  int `json:"pendingChunks"`
 }
 
 type machineImage struct {
-	UploadRequestID               int64             `json:"uploadRequestId"`
-	Application                   string            `json:"application"`
-	Version                       string            `json:"version"`
-	OperatingSystem               string            `json:"operatingSystem"`
-	FileName                      string            `json:"fileName"`
-	ImageFilePath                 string            `json:"imageFilePath"`
-	StatusName                    string            `json:"statusName"`
-	UploadedChunks                int               `json:"uploadedChunks"`
-	PendingChunks                 int               `json:"pendingChunks"`
+	UploadRequestID int64  `json:"uploadRequestId"`
+	Application     string `json:"application"`
+	Version         string `json:"version"`
+	OperatingSystem string `json:"operatingSystem"`
+	FileName        string `json:"fileName"`
+	ImageFilePath   string `json:"imageFilePath"`
+	StatusName      string `json:"statusName"`
+	*chunkCounts
 	CreatedBy                     string            `json:"createdBy"`
 	CreatedDate                   string            `json:"createdDate"`
 	LastModifiedBy                string            `json:"lastModifiedBy"`
@@ -91,8 +96,8 @@ type link struct {
 	Href string `json:"href"`
 }
 
-// jsonDate is a date as the JSON answers have it.
+// jsonDate formats a date as the JSON responses do.
 func jsonDate(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// headerDate is a date as the headers of the HEAD answer have it.
+// headerDate formats a date as the headers of the HEAD response do.
 func headerDate(t time.Time) string { return t.UTC().Format(http.TimeFormat) }

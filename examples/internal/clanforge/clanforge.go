@@ -33,7 +33,7 @@ type Service struct {
 func Open(out cli.Output) (*Service, error) {
 	endpoint := os.Getenv("MULTIPLAY_ENDPOINT")
 	if endpoint == "" {
-		server := multiplaytest.NewServer()
+		server := multiplaytest.NewServer(multiplaytest.WithDialect(multiplaytest.Dialect{StartInstalls: true}))
 		out.Line("no endpoint given: using the built-in service at %s", server.URL)
 		return &Service{Client: server.Client(), BuiltIn: server}, nil
 	}

@@ -1,0 +1,6 @@
+package emulator
+
+import "errors"
+
+// errRefused is the cause of a refused connection.
+var errRefused = errors.New("connection refused")

@@ -1,0 +1,154 @@
+package multiplaytest
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/multiplay"
+)
+
+// install is the job that installs a version on one machine.
+type install struct {
+	job
+	machine int
+	version *version
+}
+
+// installStart is when installs start.
+type installStart struct {
+	byHand bool
+	at     time.Time // zero for at once
+}
+
+// installStart reads the parameter install_at.
+func (s *Server) installStart(r *request, text string) installStart {
+	if text == "" {
+		return installStart{byHand: !s.config.dialect.StartInstalls}
+	}
+	if text == "NOW()" {
+		return installStart{}
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || seconds <= 0 {
+		r.fail("install_at must be a Unix time or NOW()")
+	}
+	return installStart{at: time.Unix(seconds, 0)}
+}
+
+// install adds the installs of a version that completes at that moment. Each
+// machine takes a little longer than the one before.
+func (s *Server) install(v, before *version, at time.Time, start installStart) {
+	if before != nil {
+		for _, i := range before.installs {
+			i.squashed = at
+		}
+	}
+	for n := range s.config.gameMachines {
+		i := &install{job: s.newJob(Install), machine: n + 1, version: v}
+		i.created, i.started, i.held = at, at, start.byHand
+		if start.at.After(at) {
+			i.started = start.at
+		}
+		i.took = s.config.jobTime/2 + s.config.jobTime*time.Duration(n)/8
+		v.installs = append(v.installs, i)
+	}
+}
+
+// incomplete returns the installs that exist and have not ended.
+func (s *Server) incomplete() []*install {
+	var all []*install
+	now := s.core.Clock().Now()
+	for _, v := range s.versions {
+		for _, i := range v.installs {
+			if !now.Before(i.created) && !s.ended(&i.job) {
+				all = append(all, i)
+			}
+		}
+	}
+	return all
+}
+
+func (s *Server) listInstalls(*request) (object, *refusal) {
+	list := []object{}
+	for _, i := range s.incomplete() {
+		response := s.encode(&i.job, "jobid")
+		delete(response, "success") // not shown
+		response["mirroring"] = false
+		response["restart"] = i.version.Restart
+		response["location"] = "Amsterdam"
+		response["machine"] = "machine-" + strconv.Itoa(i.machine)
+		response["imagepath"] = "/images/" + strconv.FormatInt(i.version.ImageID, 10)
+		response["install_at"] = nil
+		if i.version.InstallAt != "" {
+			response["install_at"] = i.started.Unix()
+		}
+		response["mirror"] = nil
+		response["target_imageversionid"] = i.version.id
+		list = append(list, response)
+	}
+	return object{"installs": list}, nil
+}
+
+func (s *Server) queueInstall(r *request) (object, *refusal) {
+	id := r.id("jobid")
+	r.text("mirroring")
+	mirroring := r.word("mirroring")
+	if r.bad != nil {
+		return nil, r.bad
+	}
+	i, refused := find(s.incomplete(), id)
+	if refused != nil {
+		return nil, refused
+	}
+	i.started, i.held = s.core.Clock().Now(), false
+	if mirroring {
+		response := s.encode(&i.job, "versionmirrorid")
+		delete(response, "success") // not in the example
+		return response, nil
+	}
+	response := s.encode(&i.job, "machinejobid")
+	response["installs_squashed"] = []int64{}
+	return response, nil
+}
+
+func (s *Server) rolloutStatus(r *request) (object, *refusal) {
+	detail := r.word("detail")
+	image, refused := s.image(r.id("imageid"))
+	if refused != nil {
+		return nil, refused
+	}
+	counts := s.counts(image.ID)
+	if !detail {
+		return counts, nil
+	}
+	region := object{"name": "Europe"}
+	fleet := object{"regions": object{"55a7d5b3-4a8c-4f5b-9a55-1e3f0c2b7d10": region}}
+	for name, count := range counts {
+		region[name], fleet[name] = count, count
+	}
+	counts["fleets"] = object{"0d9b5c9e-63f1-4f0e-8f7c-2f5a1d3c9b42": fleet}
+	return counts, nil
+}
+
+// counts returns how many machines have, lack or failed to install the latest
+// completed version of an image. Before the first version all have it.
+func (s *Server) counts(imageID int64) object {
+	pending, failed, completed := 0, 0, s.config.gameMachines
+	for _, v := range s.versions {
+		if state, _ := s.state(&v.job); v.ImageID != imageID || state != multiplay.JobCompleted {
+			continue
+		}
+		pending, failed, completed = 0, 0, 0
+		for _, i := range v.installs {
+			switch state, _ := s.state(&i.job); state {
+			case multiplay.JobCompleted:
+				completed++
+			case multiplay.JobFailed:
+				failed++
+			default:
+				pending++
+			}
+		}
+	}
+	return object{"pending_machines": pending, "failed_machines": failed, "completed_machines": completed}
+}
