@@ -58,6 +58,7 @@ type MachineImagesService struct {
 	firstChunk  int
 	outageLimit time.Duration
 	lag         time.Duration // how late a list or a record may show what exists
+	gate        *outage.Gate  // of the chunks of all uploads
 }
 
 // StorageImagesService lists and copies the image files in the data centers.
@@ -123,6 +124,7 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 	return &Client{
 		MachineImages: &MachineImagesService{
 			client: t, user: user, firstChunk: config.firstChunk, outageLimit: config.outageLimit, lag: config.lag,
+			gate: outage.NewGate(config.outageLimit),
 		},
 		StorageImages: &StorageImagesService{client: t},
 	}, nil

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -123,7 +124,7 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, sum)
 		}
 		chunk.MD5 = sum
-		ack, err := u.service.UploadChunk(ctx, u.state.UploadRequestID, chunk)
+		ack, err := u.sendPaced(ctx, chunk)
 		switch {
 		case err == nil && (sum == "" || ack.Checksum == "" || strings.EqualFold(sum, ack.Checksum)):
 			if sent != nil {
@@ -141,6 +142,16 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 			return u.chunkError(ctx, chunk, err)
 		}
 	}
+}
+
+// sendPaced sends a chunk until it is acknowledged, refused or given up for an
+// outage, at the pace that the service lets all chunks of the client through.
+func (u *upload) sendPaced(ctx context.Context, chunk *Chunk) (ack *ChunkAcknowledgement, err error) {
+	err = u.service.gate.Do(ctx, func(ctx context.Context) (retryAfter time.Duration, err error) {
+		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk, true)
+		return retryAfter, err
+	})
+	return ack, err
 }
 
 // chunkError says that the file changed where that is why a chunk failed.
