@@ -74,7 +74,7 @@ func TestUploadFaults(t *testing.T) {
 					requireImage(t, u, data)
 					r.requireReceipts(t, u)
 					store.empty(t)
-					if operation != oraclemarkettest.OpInitiate || !lostOnProcessing(&fault) {
+					if operation != oraclemarkettest.OpInitiate && operation != oraclemarkettest.OpMerge || !lostOnProcessing(&fault) {
 						require.Zero(t, r.FaultsLeft())
 					}
 				})
@@ -130,6 +130,13 @@ func TestUploadFaultsWithoutEnd(t *testing.T) {
 					case operation == oraclemarkettest.OpAuthenticate && fault.Stall != 0:
 						require.Equal(t, 2*time.Minute, time.Since(began), "no token is waited for longer")
 					case operation == oraclemarkettest.OpInitiate, operation == oraclemarkettest.OpAuthenticate:
+						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 31)
+						require.LessOrEqual(t, r.Count(operation), 110)
+					case operation == oraclemarkettest.OpMerge && fault.Status != http.StatusTooManyRequests:
+						require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+						require.InDelta(t, 6.5*60, time.Since(began).Seconds(), 120) // 90 s before the first failure
+						require.LessOrEqual(t, r.Count(operation), 11, "looked at in between")
+					case operation == oraclemarkettest.OpMerge:
 						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 31)
 						require.LessOrEqual(t, r.Count(operation), 110)
 					case operation == oraclemarkettest.OpList:
@@ -383,12 +390,14 @@ func TestUploadLostInitiateSeenTwice(t *testing.T) {
 func TestUploadInitiateRefused(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, nil, nil)
-	refuse := oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusBadRequest}
+	// Also with the first chunk, on which some services may insist.
+	refuse := oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusBadRequest, Times: 2}
 	r.Inject(refuse)
 	store := &memStore{}
 	_, err := r.images.Upload(t.Context(), imageOf(randomBytes(9), store))
 	require.ErrorIs(t, err, oraclemarket.ErrBadRequest)
-	require.Len(t, store.saved, 1)
+	require.Len(t, store.saved, 2)
+	require.Equal(t, 2, r.Count(oraclemarkettest.OpInitiate))
 	store.empty(t)
 }
 
