@@ -235,6 +235,8 @@ type upload struct {
 	proven         bool // the acknowledged chunks are of this file
 	changed        bool // they are not: nothing more is acknowledged
 	tainted        bool // an earlier call may have sent chunks of another file
+	adopted        bool // the upload request was found by List
+	begun          int  // chunks that may have been sent
 	conflicts      []conflict
 	abandoned      int64 // the upload request before this one, whose chunks were too large
 	mayExist       bool  // an upload request whose id is not known

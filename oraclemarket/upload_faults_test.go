@@ -541,6 +541,174 @@ func TestUploadInitiateWithAWrongClock(t *testing.T) {
 	})
 }
 
+// A list that is late is no list without the upload request, whatever the
+// failure, and also when the calls end.
+func TestUploadLostInitiateListLags(t *testing.T) {
+	t.Parallel()
+	for name, fault := range uploadFaults {
+		if !lostOnProcessing(&fault) {
+			continue
+		}
+		for _, lag := range []time.Duration{500 * time.Millisecond, 3 * time.Second, 25 * time.Second} {
+			t.Run(fmt.Sprint(name, ", ", lag), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					r := inMemory(t, serverOptions{oraclemarkettest.WithListLag(lag)}, nil)
+					fault.Operation, fault.Times = oraclemarkettest.OpInitiate, -1
+					r.Inject(fault)
+					data := randomBytes(3 * testChunk)
+					_, err := r.images.Upload(t.Context(), imageOf(data, nil))
+					require.NoError(t, err)
+					requireImage(t, r.only(t), data)
+					require.Equal(t, 1, r.Count(oraclemarkettest.OpInitiate))
+				})
+			})
+		}
+	}
+}
+
+// The service may keep names without blanks at their ends.
+func TestUploadLostInitiateBlanks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+		r.Inject(oraclemarkettest.Fault{
+			Operation: oraclemarkettest.OpList, Times: -1,
+			Body: `{"items":[{"uploadRequestId":7934470,"application":"wordpress","version":"OL67","operatingSystem":"Linux",` +
+				`"fileName":"wordpress.tar.gz","statusName":"Initiated"}],"hasMore":false}`,
+		})
+		data := randomBytes(3 * testChunk)
+		req := imageOf(data, nil)
+		req.Application, req.Version, req.OperatingSystem, req.FileName = " wordpress ", "OL67\t", " Linux", "wordpress.tar.gz "
+		_, err := r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		requireImage(t, r.only(t), data)
+	})
+}
+
+// Ctrl-C in the first call: the next one finds the request, on a machine whose
+// clock is ten minutes off.
+func TestUploadInterruptedInitiateOtherClock(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-10 * time.Minute, 0, 10 * time.Minute} {
+		for _, later := range []time.Duration{0, 11 * time.Minute, 24 * time.Hour} {
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, serverOptions{oraclemarkettest.WithListLag(3 * time.Second)}, nil)
+				data, store := randomBytes(3*testChunk), &memStore{}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Stall: oraclemarkettest.StallResponse, Process: true})
+				time.AfterFunc(time.Second, cancel)
+				_, err := r.images.Upload(ctx, imageOf(data, store))
+				require.ErrorIs(t, err, context.Canceled)
+				require.ErrorContains(t, err, "there may be an upload request")
+				for key, state := range store.states {
+					store.states[key] = resealed(t, state, func(fields map[string]any) {
+						for _, name := range []string{"initiatedAt", "lastInitiateAt"} {
+							at, err := time.Parse(time.RFC3339Nano, fields[name].(string)) //nolint:errcheck,forcetypeassert // it is
+							require.NoError(t, err)
+							fields[name] = at.Add(off)
+						}
+					})
+				}
+				<-time.After(later)
+				_, err = r.images.Upload(t.Context(), imageOf(data, store))
+				require.NoError(t, err)
+				requireImage(t, r.only(t), data)
+			})
+		}
+	}
+}
+
+// Two accounts with one folder for checkpoints do not meet.
+func TestUploadTwoAccounts(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	store := &memStore{}
+	data := r.interrupted(t, store, 4)
+	other, err := oraclemarket.New("other@example.com", oraclemarket.StaticToken(r.Token), oraclemarket.WithBaseURL(r.URL))
+	require.NoError(t, err)
+	done, err := other.MachineImages.Upload(t.Context(), imageOf(data, store))
+	require.NoError(t, err)
+	u, _ := r.Upload(done.UploadRequestID)
+	require.Equal(t, "other@example.com", u.User)
+	_, err = r.images.Upload(t.Context(), imageOf(data, store))
+	require.NoError(t, err)
+	require.Len(t, r.Uploads(), 2)
+	store.empty(t)
+}
+
+// Another process begins the same image in the same moment: what tells the two
+// apart is used, and what does not is said.
+func TestUploadLostInitiateOfTwo(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		other string // members of the other's record
+		found bool
+	}{
+		"its creator":       {`"createdBy":"other@example.com"`, true},
+		"its chunks":        {`"uploadedChunks":1,"pendingChunks":2`, true},
+		"its size":          {`"uploadedChunks":0,"pendingChunks":7`, true},
+		"it is a day older": {`"createdDate":"1999-12-31T00:00:00.000Z"`, true},
+		"it is made later":  {`"createdDate":"2000-01-01T01:00:00.000Z"`, true},
+		"nothing":           {`"createdBy":"John Doe"`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, nil, nil)
+				r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+				const record = `"application":"wordpress","version":"OL67","operatingSystem":"Linux","fileName":"wordpress.tar.gz","statusName":"Initiated"`
+				r.Inject(oraclemarkettest.Fault{
+					Operation: oraclemarkettest.OpList, Times: -1,
+					Header: http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}},
+					Body: `{"items":[{"uploadRequestId":1,` + record + `,` + test.other + `},{"uploadRequestId":7934470,` + record +
+						`,"createdDate":"2000-01-01T00:00:00.000Z","createdBy":"Partner@Example.com"}],"hasMore":false}`,
+				})
+				data, store := randomBytes(3*testChunk), &memStore{}
+				start := time.Now()
+				_, err := r.images.Upload(t.Context(), imageOf(data, store))
+				if test.found {
+					require.NoError(t, err)
+					requireImage(t, r.only(t), data)
+					return
+				}
+				require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+				require.ErrorContains(t, err, "upload requests [1 7934470] all fit")
+				require.GreaterOrEqual(t, time.Since(start), 30*time.Second, "one of them may have shown what it is")
+				require.Equal(t, 1, r.Count(oraclemarkettest.OpInitiate))
+				require.Equal(t, "initiating", store.only(t).Phase)
+			})
+		})
+	}
+}
+
+// Ours never arrived, and the one that was taken for it is somebody else's: that
+// shows when chunks come that nobody here has sent.
+func TestUploadAdoptedFromSomebodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		theirs := r.other(t, 9, func(*oraclemarket.InitiateUploadRequest) {})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropDuring})
+		req := imageOf(randomBytes(9*testChunk), nil)
+		req.Concurrency = 1
+		req.Progress = func(p oraclemarket.UploadProgress) {
+			if p.Chunks == 1 {
+				_, err := r.images.UploadChunk(t.Context(), theirs, &oraclemarket.Chunk{
+					Number: 9, FileName: "wordpress.tar.gz", File: strings.NewReader("9"), Size: 1,
+				})
+				require.NoError(t, err)
+			}
+		}
+		_, err := r.images.Upload(t.Context(), req)
+		require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+		require.ErrorContains(t, err, "counts 3 chunks, of which this upload has sent 2: another upload uses it")
+		require.Zero(t, r.Count(oraclemarkettest.OpMerge))
+	})
+}
+
 // A whole file is sent once, whatever became of the answer.
 func TestCreateLost(t *testing.T) {
 	t.Parallel()

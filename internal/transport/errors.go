@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/wire"
@@ -171,7 +170,7 @@ func temporary(err error) bool {
 		return true
 	}
 	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial" && !isPermanent(err) || errors.Is(err, syscall.ECONNREFUSED)
+	return ok && op.Op == "dial" && !isPermanent(err) || errors.Is(err, errRefused)
 }
 
 // transientStatus reports whether a status is one that passes. The 52x are of
