@@ -324,9 +324,7 @@ func TestFileCheckpointsFailedSave(t *testing.T) {
 	require.NoError(t, os.WriteFile(below, nil, 0o600))
 	store = FileCheckpoints(filepath.Join(below, "dir"))
 	require.Error(t, store.Save(ctx, "key", nil))
-	locker, ok := store.(CheckpointLocker)
-	require.True(t, ok)
-	_, err := locker.Lock(ctx, "key")
+	_, err := store.Lock(ctx, "key")
 	require.Error(t, err)
 	require.NotErrorIs(t, err, ErrCheckpointLocked)
 }

@@ -141,19 +141,26 @@ func (s *MachineImagesService) Initiate(ctx context.Context, req *InitiateUpload
 //
 // [Upload Chunkfile]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-machineimages-uploadrequestid-chunk-post.html
 func (s *MachineImagesService) UploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk) (*ChunkAcknowledgement, error) {
+	ack, _, err := s.uploadChunk(ctx, uploadRequestID, chunk, false)
+	return ack, err
+}
+
+// uploadChunk also returns how long the service asks to wait. With once it makes
+// one attempt.
+func (s *MachineImagesService) uploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk, once bool) (*ChunkAcknowledgement, time.Duration, error) {
 	if err := checkID(uploadRequestID); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := chunk.check(s.firstChunk); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	body, err := formBody(formdata.New().File("file", chunk.FileName, chunk.File, chunk.Size))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	header := fileHeader(chunk.FileName, chunk.MD5)
 	header.Set("X-Chunk-Number", strconv.Itoa(chunk.Number))
-	ack, _, err := transport.Do(ctx, s.client, &transport.Call{
+	ack, resp, err := transport.Do(ctx, s.client, &transport.Call{
 		Operation: "MachineImages.UploadChunk",
 		Method:    http.MethodPost,
 		Path:      machineImagesPath(strconv.FormatInt(uploadRequestID, 10), "chunk"),
@@ -161,6 +168,7 @@ func (s *MachineImagesService) UploadChunk(ctx context.Context, uploadRequestID 
 		Body:      body,
 		Repeat:    transport.Repeatable,
 		Upload:    true,
+		NoRetry:   once,
 	}, func(r *transport.Response) (*ChunkAcknowledgement, error) {
 		var ack struct {
 			ChunkAcknowledgement
@@ -177,7 +185,7 @@ func (s *MachineImagesService) UploadChunk(ctx context.Context, uploadRequestID 
 		}
 		return &ack.ChunkAcknowledgement, nil
 	})
-	return ack, err
+	return ack, resp.RetryAfter(), err
 }
 
 // Merge requests that the service joins the chunks. The service goes on after

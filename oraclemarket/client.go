@@ -59,6 +59,7 @@ type MachineImagesService struct {
 	firstChunk  int
 	outageLimit time.Duration
 	lag         time.Duration // how late a list or a record may show what exists
+	gate        *outage.Gate  // of the chunks of all uploads
 	// wantsFirst reports whether the service was found to insist on the first
 	// chunk in the initiate call.
 	wantsFirst *atomic.Bool
@@ -127,6 +128,7 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 	return &Client{
 		MachineImages: &MachineImagesService{
 			client: t, user: user, firstChunk: config.firstChunk, outageLimit: config.outageLimit, lag: config.lag,
+			gate:       outage.NewGate(config.outageLimit),
 			wantsFirst: new(atomic.Bool),
 		},
 		StorageImages: &StorageImagesService{client: t},

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -130,7 +131,7 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, sum)
 		}
 		chunk.MD5 = sum
-		ack, err := u.service.UploadChunk(ctx, u.state.UploadRequestID, chunk)
+		ack, sends, err := u.sendPaced(ctx, chunk)
 		if sent != nil {
 			sum = sent.sum(size)
 		}
@@ -142,7 +143,7 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 			return u.acknowledge(ctx, i, sum)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)
-		case errors.Is(err, ErrConflict) && u.wasSentBefore(i, attempts(err), attempt) && !u.tainted:
+		case errors.Is(err, ErrConflict) && u.wasSentBefore(i, sends, attempt) && !u.tainted:
 			u.addConflict(conflict{i, sum, u.chunkError(ctx, chunk, err)})
 			return nil
 		case chunk.MD5 == "" || !errors.Is(err, ErrBadRequest):
@@ -156,10 +157,22 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 	}
 }
 
-// wasSentBefore reports whether the service may have a chunk from an attempt before
-// the last.
-func (u *upload) wasSentBefore(i, attempts, calls int) bool {
-	return attempts > 1 || calls > 1 || u.resumed || i == 0 && u.state.First != ""
+// sendPaced sends a chunk until it is acknowledged, refused or given up for an
+// outage, at the pace that the service lets all chunks of the client through. It
+// also returns how often it sent the chunk.
+func (u *upload) sendPaced(ctx context.Context, chunk *Chunk) (ack *ChunkAcknowledgement, sends int, err error) {
+	err = u.service.gate.Do(ctx, func(ctx context.Context) (retryAfter time.Duration, err error) {
+		sends++
+		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk, true)
+		return retryAfter, err
+	})
+	return ack, sends, err
+}
+
+// wasSentBefore reports whether the service may have a chunk from an attempt
+// before the last.
+func (u *upload) wasSentBefore(i, sends, calls int) bool {
+	return sends > 1 || calls > 1 || u.resumed || i == 0 && u.state.First != ""
 }
 
 // chunkError says that the file changed where that is why a chunk failed.

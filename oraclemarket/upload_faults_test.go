@@ -142,6 +142,11 @@ func TestUploadFaultsWithoutEnd(t *testing.T) {
 					case operation == oraclemarkettest.OpList:
 						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 200) // 5 attempts of 30 s
 						require.LessOrEqual(t, r.Count(operation), 110)
+					case operation == oraclemarkettest.OpUploadChunk:
+						// Not the attempts end it but the outage limit; one chunk asks for all.
+						require.ErrorContains(t, err, "given up after 5m0s without a success")
+						require.InDelta(t, 5*60, time.Since(began).Seconds(), 125) // and a stalled attempt
+						require.LessOrEqual(t, r.Count(operation), 4+3+30)
 					default:
 						require.Equal(t, 5, failed.Attempts)
 						require.ErrorContains(t, err, "(5 attempts")
