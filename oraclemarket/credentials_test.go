@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +22,8 @@ const (
 	tokenURL    = DefaultBaseURL + "/appstore/publisher/v1/authenticate"
 	oamURL      = "https://login.us2.oraclecloud.com:443/oam/oauth2/tokens"
 )
+
+var errUnreachable = errors.New("no route to host")
 
 func tokenClient(t *testing.T, mock *httpmock.MockTransport, tokens TokenSource, opts ...Option) (*Client, error) {
 	t.Helper()
@@ -96,7 +97,7 @@ func TestLoginFails(t *testing.T) {
 	}{
 		"refused":       {401, `{"message":"bad key"}`, ErrUnauthorized, 1},
 		"down":          {503, ``, ErrServer, 2},
-		"out of reach":  {0, ``, syscall.ECONNREFUSED, 2},
+		"out of reach":  {0, ``, errUnreachable, 2},
 		"not a token":   {200, `{"access_token":""}`, nil, 2},
 		"not JSON":      {200, `eyJ0aGUtdG9rZW4iOiJpbiBwbGFpbiJ9`, nil, 2},
 		"maintenance":   {200, `{"status":"maintenance"}`, nil, 2},

@@ -34,6 +34,10 @@ var uploadFaults = map[string]oraclemarkettest.Fault{
 	"stalled body":   {Stall: oraclemarkettest.StallResponseBody},
 	"truncated":      {Truncate: true},
 	"half the JSON":  {CutJSON: true},
+	"early 200":      {Early: true},
+	"empty object":   {Body: `{}`},
+	"busy":           {Body: `{"message":"busy"}`},
+	"maintenance":    {Body: `{"status":"maintenance"}`},
 	"page of a proxy": {
 		Body:        "<html><head><title>Sign in</title></head><body>Please sign in to the network.</body></html>",
 		ContentType: "text/html; charset=utf-8",
@@ -86,6 +90,9 @@ func TestUploadFaults(t *testing.T) {
 // lostOnProcessing tells whether the first such fault gets the request through
 // all the same, so that a call that is not repeated meets no second one.
 func lostOnProcessing(f *oraclemarkettest.Fault) bool {
+	if f.Early {
+		return false
+	}
 	return f.Process || f.Drop == oraclemarkettest.DropAfter || f.Stall == oraclemarkettest.StallResponseBody ||
 		f.Truncate || f.CutJSON || f.Body != ""
 }
@@ -712,6 +719,45 @@ func TestUploadAdoptedFromSomebodyElse(t *testing.T) {
 		require.ErrorContains(t, err, "counts 3 chunks, of which this upload has sent 2: another upload uses it")
 		require.Zero(t, r.Count(oraclemarkettest.OpMerge))
 	})
+}
+
+// A response is believed only if the whole body was sent: a service or a proxy
+// that acknowledges after the header has not seen the chunk.
+func TestUploadEarlyAcknowledgement(t *testing.T) {
+	t.Parallel()
+	const chunk = 24 * mib // more than the kernel holds
+	r := overTCP(t, serverOptions{oraclemarkettest.WithDiscard()}, nil)
+	r.Inject(oraclemarkettest.Fault{
+		Operation: oraclemarkettest.OpUploadChunk, Early: true, Times: 3,
+		Body: `{"uploadRequestId":"7934470","uploadedChunks":1,"pendingChunks":0}`,
+	})
+	req := imageOf(randomBytes(chunk), &memStore{})
+	req.ChunkSize = chunk
+	_, err := r.images.Upload(t.Context(), req)
+	require.NoError(t, err)
+	require.Zero(t, r.FaultsLeft())
+	u := r.only(t)
+	require.EqualValues(t, chunk, u.Bytes)
+	require.Equal(t, map[int]int{1: 1}, u.Receipts)
+}
+
+// The response to a chunk is that of another upload request: it goes again.
+func TestUploadAnotherId(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{oraclemarkettest.OpUploadChunk, oraclemarkettest.OpMerge, oraclemarkettest.OpGet} {
+		synctest.Test(t, func(t *testing.T) {
+			r := inMemory(t, nil, nil)
+			r.Inject(oraclemarkettest.Fault{
+				Operation: operation, Times: 3,
+				Body: `{"uploadRequestId":4711,"entityId":"4711","statusName":"Completed","uploadedChunks":3,"pendingChunks":0}`,
+			})
+			data := randomBytes(3 * testChunk)
+			done, err := r.images.Upload(t.Context(), imageOf(data, nil))
+			require.NoError(t, err)
+			require.Equal(t, r.only(t).ID, done.UploadRequestID)
+			requireImage(t, r.only(t), data)
+		})
+	}
 }
 
 // A whole file is sent once, whatever became of the answer.
