@@ -172,7 +172,8 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // List is searched for half a minute for its upload request before there is
 // another. If several fit, the error matches [ErrAmbiguous] and names them. If
 // one fits that another process made of the same image in the same minutes, and
-// neither its dates nor its creator nor chunks in it tell, it is taken for ours.
+// neither its dates nor its creator nor its chunks differ, it is taken over; if
+// that process sends chunks, the error matches [ErrAmbiguous].
 //
 // A panic of File, Checkpoints, NewMD5 or a callback ends the upload with an
 // error, as does runtime.Goexit. No chunk is held in memory. When ctx ends,

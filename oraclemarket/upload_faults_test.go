@@ -19,25 +19,25 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// uploadFaults are the passing kinds of trouble, by name.
+// uploadFaults are transient failures, by name.
 var uploadFaults = map[string]oraclemarkettest.Fault{
-	"500":            {Status: http.StatusInternalServerError},
-	"500 processed":  {Status: http.StatusInternalServerError, Process: true},
-	"503 after 0 s":  {Status: http.StatusServiceUnavailable, RetryAfter: "0"},
-	"503 after 1 s":  {Status: http.StatusServiceUnavailable, RetryAfter: "1"},
-	"429":            {Status: http.StatusTooManyRequests},
-	"429 unread":     {Status: http.StatusTooManyRequests, Early: true},
-	"drop before":    {Drop: oraclemarkettest.DropBefore},
-	"drop during":    {Drop: oraclemarkettest.DropDuring},
-	"drop after":     {Drop: oraclemarkettest.DropAfter},
-	"stalled answer": {Stall: oraclemarkettest.StallResponse},
-	"stalled body":   {Stall: oraclemarkettest.StallResponseBody},
-	"truncated":      {Truncate: true},
-	"half the JSON":  {CutJSON: true},
-	"early 200":      {Early: true},
-	"empty object":   {Body: `{}`},
-	"busy":           {Body: `{"message":"busy"}`},
-	"maintenance":    {Body: `{"status":"maintenance"}`},
+	"500":              {Status: http.StatusInternalServerError},
+	"500 processed":    {Status: http.StatusInternalServerError, Process: true},
+	"503 after 0 s":    {Status: http.StatusServiceUnavailable, RetryAfter: "0"},
+	"503 after 1 s":    {Status: http.StatusServiceUnavailable, RetryAfter: "1"},
+	"429":              {Status: http.StatusTooManyRequests},
+	"429 unread":       {Status: http.StatusTooManyRequests, Early: true},
+	"drop before":      {Drop: oraclemarkettest.DropBefore},
+	"drop during":      {Drop: oraclemarkettest.DropDuring},
+	"drop after":       {Drop: oraclemarkettest.DropAfter},
+	"stalled response": {Stall: oraclemarkettest.StallResponse},
+	"stalled body":     {Stall: oraclemarkettest.StallResponseBody},
+	"truncated":        {Truncate: true},
+	"half the JSON":    {CutJSON: true},
+	"early 200":        {Early: true},
+	"empty object":     {Body: `{}`},
+	"busy":             {Body: `{"message":"busy"}`},
+	"maintenance":      {Body: `{"status":"maintenance"}`},
 	"page of a proxy": {
 		Body:        "<html><head><title>Sign in</title></head><body>Please sign in to the network.</body></html>",
 		ContentType: "text/html; charset=utf-8",
@@ -57,7 +57,7 @@ func loseInitiate(r *uploadRig, operation string) {
 	}
 }
 
-// Up to three faults of a passing kind in a row, in any call: the upload still
+// Up to three transient failures in a row, in any call: the upload still
 // ends well, with one upload request.
 func TestUploadFaults(t *testing.T) {
 	t.Parallel()
@@ -87,7 +87,7 @@ func TestUploadFaults(t *testing.T) {
 	}
 }
 
-// lostOnProcessing tells whether the first such fault gets the request through
+// lostOnProcessing reports whether the first such fault gets the request through
 // all the same, so that a call that is not repeated meets no second one.
 func lostOnProcessing(f *oraclemarkettest.Fault) bool {
 	if f.Early {
@@ -142,7 +142,7 @@ func TestUploadFaultsWithoutEnd(t *testing.T) {
 					case operation == oraclemarkettest.OpMerge && fault.Status != http.StatusTooManyRequests:
 						require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
 						require.InDelta(t, 6.5*60, time.Since(began).Seconds(), 120) // 90 s before the first failure
-						require.LessOrEqual(t, r.Count(operation), 11, "looked at in between")
+						require.LessOrEqual(t, r.Count(operation), 11, "with polls in between")
 					case operation == oraclemarkettest.OpMerge:
 						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 31)
 						require.LessOrEqual(t, r.Count(operation), 110)
@@ -246,7 +246,7 @@ func TestUploadTokenExpires(t *testing.T) {
 	})
 }
 
-// The answer to the first request of an upload never comes, in all the ways in
+// The response to the first request of an upload never comes, in all the ways in
 // which the service may have got it.
 func TestUploadLostInitiate(t *testing.T) {
 	t.Parallel()
@@ -263,7 +263,7 @@ func TestUploadLostInitiate(t *testing.T) {
 					lost := fault
 					lost.Operation = oraclemarkettest.OpInitiate
 					r.Inject(lost)
-					// As the emulator's answers have the date of the real clock:
+					// As the emulator's responses have the date of the real clock:
 					r.Inject(oraclemarkettest.Fault{
 						Operation: oraclemarkettest.OpList, Times: -1,
 						Header: http.Header{"Date": {now().UTC().Format(http.TimeFormat)}},
@@ -393,7 +393,7 @@ func TestUploadLostInitiateSeenTwice(t *testing.T) {
 	})
 }
 
-// A refusal ends the first try of an upload for good, so nothing is left of it.
+// A refusal ends the first attempt of an upload for good, so nothing is left of it.
 func TestUploadInitiateRefused(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, nil, nil)
@@ -408,7 +408,7 @@ func TestUploadInitiateRefused(t *testing.T) {
 	store.empty(t)
 }
 
-// The service says when to try again, which the outage limit bounds.
+// The service says when to retry, which the outage limit bounds.
 func TestUploadInitiateRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -432,9 +432,9 @@ func TestUploadInitiateRetryAfter(t *testing.T) {
 	})
 }
 
-// After a lost answer a refusal does not prove that there is no upload request:
+// After a lost response a refusal does not prove that there is no upload request:
 // the list may have been behind.
-func TestUploadInitiateRefusedAfterLostAnswer(t *testing.T) {
+func TestUploadInitiateRefusedAfterLostResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := inMemory(t, nil, nil)
@@ -454,7 +454,7 @@ func TestUploadInitiateRefusedAfterLostAnswer(t *testing.T) {
 	})
 }
 
-// However long the tries take, the first one's upload request is not too old.
+// However long the attempts take, the first one's upload request is not too old.
 func TestUploadLostInitiateLongAgo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -478,7 +478,7 @@ func TestUploadLostInitiateLongAgo(t *testing.T) {
 }
 
 // lateInitiate has the service carry out the first initiate call only after a
-// while, when nobody waits for the answer any more.
+// while, when nobody waits for the response any more.
 type lateInitiate struct {
 	next  http.RoundTripper
 	after time.Duration
@@ -506,13 +506,13 @@ func (l *lateInitiate) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, context.Cause(r.Context())
 }
 
-// A service that is slow to carry out the first call is looked at for as long
+// A service that is slow to carry out the first call is polled for as long
 // as a call may take before there is another.
 func TestUploadInitiateCarriedOutLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		late := &lateInitiate{after: 45 * time.Second, done: make(chan struct{})}
-		// Without pauses between tries there are some between looks.
+		// Without pauses between attempts there are some between polls.
 		r := inMemoryThrough(t, clientOptions{oraclemarket.WithRetry(5, 0, 0)}, func(next http.RoundTripper) http.RoundTripper {
 			late.next = next
 			return late
@@ -651,7 +651,7 @@ func TestUploadTwoAccounts(t *testing.T) {
 	store.empty(t)
 }
 
-// Another process begins the same image in the same moment: what tells the two
+// Another process begins the same image in the same moment: what sets the two
 // apart is used, and what does not is said.
 func TestUploadLostInitiateOfTwo(t *testing.T) {
 	t.Parallel()
@@ -760,7 +760,7 @@ func TestUploadAnotherId(t *testing.T) {
 	}
 }
 
-// A whole file is sent once, whatever became of the answer.
+// A whole file is sent once, whatever became of the response.
 func TestCreateLost(t *testing.T) {
 	t.Parallel()
 	for name, fault := range uploadFaults {

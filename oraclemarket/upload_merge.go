@@ -13,8 +13,8 @@ import (
 // may take: the service may join the chunks before it responds.
 const mergeTimeouts = 3
 
-// merge requests the merge. After a failure it looks whether the service has
-// merged before it requests it again. repeated says that an earlier call
+// merge requests the merge. After a failure it polls for a merge that came
+// through before it requests it again. repeated says that an earlier call
 // requested it.
 func (u *upload) merge(ctx context.Context, repeated bool) error {
 	timeout := mergeTimeouts * u.service.client.AttemptTimeout()
