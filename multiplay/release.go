@@ -59,8 +59,8 @@ type ReleaseRequest struct {
 	GameBuild string
 	// Install chooses when the machines install the version; InstallNow if empty.
 	// With InstallManual, Release itself queues each install. With InstallNow, it
-	// queues those that still wait after a minute: whatever the service means by
-	// install_at, the machines get the version.
+	// queues those that still wait after five minutes: whatever the service makes
+	// of install_at, the machines get the version.
 	Install InstallMode
 	// InstallAt is that time, in seconds, for InstallScheduled, which it implies.
 	InstallAt time.Time

@@ -24,7 +24,7 @@ func (r *release) locksBefore(ctx context.Context) (before *ImageOptions, err er
 	if r.req.GameID == 0 {
 		return nil, nil //nolint:nilnil // it is optional
 	}
-	_, err = r.repeat(ctx, 0, func(ctx context.Context) (id int64, err error) {
+	_, err = r.repeat(ctx, 0, false, func(ctx context.Context) (id int64, err error) {
 		before, err = r.locks(ctx)
 		return 1, err
 	})
@@ -36,7 +36,7 @@ func (r *release) findUpdate(ctx context.Context, before *ImageOptions, lost err
 	if before == nil {
 		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release looks for it", lost)
 	}
-	id, err := r.repeat(ctx, outage.Lag, func(ctx context.Context) (int64, error) {
+	id, err := r.repeat(ctx, outage.Lag, false, func(ctx context.Context) (int64, error) {
 		now, err := r.locks(ctx)
 		if err != nil || now.UpdateID == before.UpdateID {
 			return 0, err
@@ -58,7 +58,7 @@ func (r *release) findDiff(
 		if id != 0 || err != nil {
 			return id, notFound(id, err, lost, "")
 		}
-		id, err = r.repeat(ctx, 0, func(ctx context.Context) (int64, error) {
+		id, err = r.repeat(ctx, 0, false, func(ctx context.Context) (int64, error) {
 			id, _, err := send(ctx)
 			return id, err
 		})
@@ -80,7 +80,7 @@ func (r *release) shownDiff(ctx context.Context, before *ImageOptions) (int64, e
 	if before == nil {
 		return 0, sleep(ctx, cmp.Or(r.options.Initial, poll.DefaultInitial))
 	}
-	return r.repeat(ctx, outage.Lag, func(ctx context.Context) (int64, error) {
+	return r.repeat(ctx, outage.Lag, false, func(ctx context.Context) (int64, error) {
 		now, err := r.locks(ctx)
 		if err != nil || now.DiffID == before.DiffID {
 			return 0, err
@@ -99,7 +99,7 @@ func (r *release) lockingDiff(ctx context.Context, before *ImageOptions, locked 
 		return locked.DiffID, nil
 	}
 	var diff *ImageDiffStatus
-	_, err := r.repeat(ctx, 0, func(ctx context.Context) (id int64, err error) {
+	_, err := r.repeat(ctx, 0, true, func(ctx context.Context) (id int64, err error) {
 		diff, err = r.client.ImageDiffs.Status(ctx, locked.DiffID, nil)
 		return 1, err
 	})
@@ -131,7 +131,7 @@ func (r *release) installedBefore(ctx context.Context) (before map[int64]bool, e
 	if r.req.GameID == 0 {
 		return nil, nil //nolint:nilnil // it is optional
 	}
-	_, err = r.repeat(ctx, 0, func(ctx context.Context) (id int64, err error) {
+	_, err = r.repeat(ctx, 0, false, func(ctx context.Context) (id int64, err error) {
 		before, err = r.installed(ctx)
 		return 1, err
 	})
@@ -145,7 +145,7 @@ func (r *release) findVersion(ctx context.Context, before map[int64]bool, lost e
 		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release looks for it", lost)
 	}
 	limit := cmp.Or(r.client.Images.client.outageLimit, outage.DefaultLimit)
-	id, err := r.repeat(ctx, limit, func(ctx context.Context) (int64, error) {
+	id, err := r.repeat(ctx, limit, false, func(ctx context.Context) (int64, error) {
 		locks, err := r.locks(ctx)
 		if err != nil || locks.DiffID == r.result.DiffID {
 			return 0, err
@@ -199,8 +199,8 @@ func notFound(id int64, err, lost error, text string) error {
 
 // repeat calls get until it returns an id, but no longer than limit after it
 // first worked, and rides out outages. A limit of 0 is for a get that always
-// returns an id.
-func (r *release) repeat(ctx context.Context, limit time.Duration, get func(context.Context) (int64, error)) (int64, error) {
+// returns an id. exists says that get is about something that exists.
+func (r *release) repeat(ctx context.Context, limit time.Duration, exists bool, get func(context.Context) (int64, error)) (int64, error) {
 	var until time.Time
 	rule := outage.Rule{Limit: r.client.Images.client.outageLimit}
 	longest := cmp.Or(r.options.Max, poll.DefaultMax)
@@ -218,7 +218,7 @@ func (r *release) repeat(ctx context.Context, limit time.Duration, get func(cont
 			}
 			pause = min(pause, left)
 		} else {
-			left, goOn := rule.Left(ctx, err, false)
+			left, goOn := rule.Left(ctx, err, exists && outage.Lagging(err, true))
 			if !goOn {
 				return 0, err
 			}

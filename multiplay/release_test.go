@@ -230,12 +230,12 @@ func TestReleaseIsResumed(t *testing.T) {
 	}
 }
 
-// An answer that got lost stops the release: what was made is found out by
-// looking, and goes into Resume.
+// A response that got lost stops a release that cannot find the job: what was
+// created is found out by other means, and goes into Resume.
 func TestReleaseStopsWhenAmbiguous(t *testing.T) {
 	s := newReleasing(t)
 	s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateCreate, Drop: multiplaytest.DropAfter})
-	s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffCreate, Status: http.StatusBadGateway, Process: true})
+	s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpVersionCreate, Status: http.StatusBadGateway, Process: true})
 	req := s.request()
 	_, err := s.release(t.Context(), req)
 	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
@@ -244,20 +244,19 @@ func TestReleaseStopsWhenAmbiguous(t *testing.T) {
 	require.Zero(t, stopped.ReleaseIDs)
 	require.Len(t, s.Updates(), 1)
 
-	look := &multiplay.ImageOptionsRequest{GameID: multiplaytest.GameID, ImageID: multiplaytest.ImageID}
-	options, err := s.client.Images.Options(t.Context(), look)
+	options, err := s.client.Images.Options(t.Context(), &multiplay.ImageOptionsRequest{
+		GameID: multiplaytest.GameID, ImageID: multiplaytest.ImageID,
+	})
 	require.NoError(t, err)
 	req.Resume.UpdateID = options.UpdateID
 	_, err = s.release(t.Context(), req)
 	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
 	stopped = requireAs[*multiplay.ReleaseError](t, err)
-	require.Equal(t, multiplay.StepDiff, stopped.Step)
-	require.Equal(t, multiplay.ReleaseIDs{UpdateID: options.UpdateID}, stopped.ReleaseIDs)
-	require.ErrorContains(t, err, fmt.Sprintf("multiplay: release stopped at step diff, after update %d: ", options.UpdateID))
+	require.Equal(t, multiplay.StepVersion, stopped.Step)
+	require.ErrorContains(t, err, fmt.Sprintf("multiplay: release stopped at step version, after update %d, diff %d: ", options.UpdateID, stopped.DiffID))
 
-	options, err = s.client.Images.Options(t.Context(), look)
-	require.NoError(t, err)
-	req.Resume.DiffID = options.DiffID
+	req.Resume = stopped.ReleaseIDs
+	req.Resume.ImageVersionID = s.Versions()[0].ID
 	_, err = s.release(t.Context(), req)
 	require.NoError(t, err)
 	require.Equal(t, [3]int{1, 1, 1}, s.counts())
