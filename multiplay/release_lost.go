@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/outage"
@@ -206,7 +205,7 @@ func (r *release) repeat(ctx context.Context, limit time.Duration, exists bool, 
 	longest := cmp.Or(r.options.Max, poll.DefaultMax)
 	for interval := cmp.Or(r.options.Initial, poll.DefaultInitial); ; interval = min(interval*3/2, longest) {
 		id, err := get(ctx)
-		pause := interval/2 + rand.N(interval/2+1)
+		pause := interval
 		if err == nil {
 			rule.Success()
 			if until.IsZero() {

@@ -128,7 +128,7 @@ func TestRolloutThatNeverStarts(t *testing.T) {
 			// Nor does it for those who only wait.
 			start = time.Now()
 			_, err = v.client.Images.WaitRollout(t.Context(), req.ImageID, stopped.ImageVersionID)
-			requireAs[*multiplay.RolloutNotStartedError](t, err)
+			require.Len(t, requireAs[*multiplay.RolloutNotStartedError](t, err).Waiting, 3)
 			require.InDelta(t, 15*time.Minute, time.Since(start), float64(time.Minute))
 
 			// What it says helps.
