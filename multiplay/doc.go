@@ -8,9 +8,9 @@
 //
 // # Authentication
 //
-// [New] takes the account service id and a pair of keys that has access to it.
-// They go to the base URL's origin alone, as does a [Source], whose credentials
-// the service takes in the query of a call.
+// [New] takes an [AccessKey] of Clanforge or a [BearerToken] of its successor,
+// [FromEnv] either from the environment. They go to the base URL's origin alone,
+// as does a [Source], whose credentials the service takes in the query of a call.
 //
 // # Retries
 //
@@ -22,10 +22,11 @@
 //
 // # Waiting
 //
-//   - Wait and Watch run until the job or ctx ends.
+//   - Wait, Watch and Release run until the job or ctx ends.
 //   - Transient failures are ridden out for the outage limit, five minutes by
 //     default; an unknown job for half a minute.
-//   - A job that failed or was squashed is a [*StateError].
+//   - A job that failed or was squashed is a [*StateError]. A rollout that never
+//     starts is a [*RolloutNotStartedError].
 //
 // # Errors
 //
