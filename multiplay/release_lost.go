@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/outage"
@@ -143,20 +144,24 @@ func (r *release) findVersion(ctx context.Context, before map[int64]bool, lost e
 	if before == nil {
 		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release looks for it", lost)
 	}
-	limit := cmp.Or(r.client.Images.client.outageLimit, outage.DefaultLimit)
-	id, err := r.repeat(ctx, limit, false, func(ctx context.Context) (int64, error) {
+	accepted, err := r.repeat(ctx, r.client.outageLimit(), false, func(ctx context.Context) (int64, error) {
 		locks, err := r.locks(ctx)
 		if err != nil || locks.DiffID == r.result.DiffID {
 			return 0, err
 		}
+		return r.result.DiffID, nil
+	})
+	if err := notFound(accepted, err, lost, fmt.Sprintf("diff %d still locks the image", r.result.DiffID)); err != nil {
+		return 0, err
+	}
+	id, err := r.repeat(ctx, r.options.startLimit, false, func(ctx context.Context) (int64, error) {
 		now, err := r.installed(ctx)
 		if err != nil {
 			return 0, err
 		}
 		return r.newVersion(ctx, before, now)
 	})
-	return id, notFound(id, err, lost,
-		"no install of a new version showed up: if the diff still locks the image, there is none")
+	return id, notFound(id, err, lost, fmt.Sprintf("diff %d no longer locks the image, but ImageInstalls.List shows no new version", r.result.DiffID))
 }
 
 // newVersion returns the version in now that was not before, 0 if there is none.
@@ -170,7 +175,7 @@ func (r *release) newVersion(ctx context.Context, before, now map[int64]bool) (i
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return 0, err
 		}
-		if err == nil && !version.Created.Before(r.before) {
+		if err == nil && (version.Created.IsZero() || !version.Created.Before(r.before)) {
 			found = append(found, id)
 		}
 	}
@@ -180,6 +185,7 @@ func (r *release) newVersion(ctx context.Context, before, now map[int64]bool) (i
 	case 1:
 		return found[0], nil
 	default:
+		slices.Sort(found)
 		return 0, fmt.Errorf("the versions %v are all new: only a person can say which it is", found)
 	}
 }
@@ -199,9 +205,11 @@ func notFound(id int64, err, lost error, text string) error {
 // repeat calls get until it returns an id, but no longer than limit after it
 // first worked, and rides out outages. A limit of 0 is for a get that always
 // returns an id. exists says that get is about something that exists.
-func (r *release) repeat(ctx context.Context, limit time.Duration, exists bool, get func(context.Context) (int64, error)) (int64, error) {
+func (r *release) repeat(
+	ctx context.Context, limit time.Duration, exists bool, get func(context.Context) (int64, error),
+) (int64, error) {
 	var until time.Time
-	rule := outage.Rule{Limit: r.client.Images.client.outageLimit}
+	rule := outage.Rule{Limit: r.client.outageLimit()}
 	longest := cmp.Or(r.options.Max, poll.DefaultMax)
 	for interval := cmp.Or(r.options.Initial, poll.DefaultInitial); ; interval = min(interval*3/2, longest) {
 		id, err := get(ctx)
@@ -230,6 +238,10 @@ func (r *release) repeat(ctx context.Context, limit time.Duration, exists bool, 
 			return 0, err
 		}
 	}
+}
+
+func (c *Client) outageLimit() time.Duration {
+	return cmp.Or(c.Images.client.outageLimit, outage.DefaultLimit)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

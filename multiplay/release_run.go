@@ -61,7 +61,8 @@ func (r *release) update(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return followStep(ctx, r, StepUpdate, job, func(j Job) *ImageUpdateStatus { return &ImageUpdateStatus{Job: j} }, func(ctx context.Context) error {
+	status := func(j Job) *ImageUpdateStatus { return &ImageUpdateStatus{Job: j} }
+	return followStep(ctx, r, StepUpdate, job, status, func(ctx context.Context) error {
 		_, err := updates.Retry(ctx, r.result.UpdateID)
 		return err
 	})
@@ -91,7 +92,8 @@ func (r *release) diff(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return followStep(ctx, r, StepDiff, job, func(j Job) *ImageDiffStatus { return &ImageDiffStatus{Job: j} }, func(ctx context.Context) error {
+	status := func(j Job) *ImageDiffStatus { return &ImageDiffStatus{Job: j} }
+	return followStep(ctx, r, StepDiff, job, status, func(ctx context.Context) error {
 		_, err := diffs.Retry(ctx, r.result.DiffID)
 		return err
 	})

@@ -116,6 +116,9 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 // Wait returns the last state seen, and an error unless the job ended well.
 func Wait[T any](ctx context.Context, j *Job[T]) (T, error) {
 	var last T
+	if j.Last != nil {
+		last = *j.Last
+	}
 	for state, err := range Watch(ctx, j) {
 		last = state
 		if err != nil {
