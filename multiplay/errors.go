@@ -14,7 +14,8 @@ import (
 var (
 	// ErrBadRequest matches status 400.
 	ErrBadRequest = transport.ErrBadRequest
-	// ErrUnauthorized matches status 401.
+	// ErrUnauthorized matches status 401: wrong keys, or a token that is expired
+	// or wrong, after a new one was requested.
 	ErrUnauthorized = transport.ErrUnauthorized
 	// ErrForbidden matches status 403, and the message "Forbidden" in a 200:
 	// wrong keys, or no access to the account service or the thing asked for.
@@ -31,7 +32,8 @@ var (
 	// unknown: it may have been carried out. [Error.Hint] says where to look
 	// before repeating it.
 	ErrAmbiguous = transport.ErrAmbiguous
-	// ErrTransient matches what [IsTransient] reports.
+	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
+	// it to have its own failures ridden out.
 	ErrTransient = transport.ErrTransient
 	// ErrResponseTooLarge matches a response of more than 8 MiB.
 	ErrResponseTooLarge = transport.ErrResponseTooLarge
