@@ -15,10 +15,12 @@ import (
 
 // Operations, as errors and the log name them.
 const (
-	opCreate = "Jobs.Create"
-	opGet    = "Jobs.Get"
-	opList   = "Jobs.List"
-	opCancel = "Jobs.Cancel"
+	opCreate   = "Jobs.Create"
+	opGet      = "Jobs.Get"
+	opList     = "Jobs.List"
+	opCancel   = "Jobs.Cancel"
+	opWaitAll  = "Jobs.WaitAll"
+	opWatchAll = "Jobs.WatchAll"
 )
 
 // Status is the state of a job. A state that the service spells with capitals or
@@ -215,7 +217,12 @@ func (s *JobsService) get(ctx context.Context, jobID string) (*Job, time.Duratio
 //
 // [List image copy jobs]: https://sdpf.ntt.com/services/docs/image-storage/api-references/rsts/APIList/Image_Data_Storage/List_image_copy_jobs.html
 func (s *JobsService) List(ctx context.Context) ([]*Job, error) {
-	jobs, _, err := transport.Do(ctx, s.client, &transport.Call{
+	jobs, _, err := s.list(ctx)
+	return jobs, err
+}
+
+func (s *JobsService) list(ctx context.Context) ([]*Job, time.Duration, error) {
+	jobs, resp, err := transport.Do(ctx, s.client, &transport.Call{
 		Operation: opList,
 		Method:    http.MethodGet,
 		Path:      jobsPath(),
@@ -233,7 +240,7 @@ func (s *JobsService) List(ctx context.Context) ([]*Job, error) {
 		}
 		return jobs, nil
 	})
-	return jobs, err
+	return jobs, resp.RetryAfter(), err
 }
 
 // Cancel requests the cancellation of a job. It returns once the service has
