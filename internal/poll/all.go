@@ -47,8 +47,12 @@ type Jobs[K comparable, T any] struct {
 // with a zero T.
 func WatchAll[K comparable, T any](ctx context.Context, j *Jobs[K, T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		err := j.follow().run(ctx, func(job *followed[K, T]) bool { return yield(job.state, job.err) })
-		if err != nil && !errors.Is(err, errStopped) {
+		stopped := false
+		err := Follow(ctx, j, func(_ K, state T, err error) bool {
+			stopped = !yield(state, err)
+			return !stopped
+		})
+		if err != nil && !stopped {
 			var none T
 			yield(none, err)
 		}
@@ -59,7 +63,7 @@ func WatchAll[K comparable, T any](ctx context.Context, j *Jobs[K, T]) iter.Seq2
 // of all jobs, joined in the same order.
 func WaitAll[K comparable, T any](ctx context.Context, j *Jobs[K, T]) ([]T, error) {
 	f := j.follow()
-	ended := f.run(ctx, func(*followed[K, T]) bool { return true })
+	ended := f.run(ctx, func(K, T, error) bool { return true })
 	var errs []error
 	for _, job := range f.order {
 		errs = append(errs, job.err)
@@ -71,7 +75,17 @@ func WaitAll[K comparable, T any](ctx context.Context, j *Jobs[K, T]) ([]T, erro
 	return states, errors.Join(append(errs, ended)...)
 }
 
-// errStopped is that the caller wants no more.
+// Follow calls emit for each change and each error of one job, as WatchAll
+// yields them, until all have ended or emit returns false. Its error is the one
+// that ended it.
+func Follow[K comparable, T any](ctx context.Context, j *Jobs[K, T], emit func(id K, state T, err error) bool) error {
+	if err := j.follow().run(ctx, emit); !errors.Is(err, errStopped) {
+		return err
+	}
+	return nil
+}
+
+// errStopped is that emit returned false.
 var errStopped = errors.New("stopped")
 
 // followed is one of the jobs.
@@ -93,7 +107,7 @@ type follower[K comparable, T any] struct {
 	order   []*followed[K, T]
 	pending int
 	next    int // of order, for Gets
-	emit    func(*followed[K, T]) bool
+	emit    func(K, T, error) bool
 }
 
 func (j *Jobs[K, T]) follow() *follower[K, T] {
@@ -108,9 +122,7 @@ func (j *Jobs[K, T]) follow() *follower[K, T] {
 	return f
 }
 
-// run polls until all jobs have ended. emit is called for each change and for
-// each error of one job.
-func (f *follower[K, T]) run(ctx context.Context, emit func(*followed[K, T]) bool) error {
+func (f *follower[K, T]) run(ctx context.Context, emit func(K, T, error) bool) error {
 	f.emit = emit
 	o, rule := f.withDefaults(), outage.Rule{Limit: f.Outage}
 	seen := false
@@ -154,7 +166,7 @@ func (f *follower[K, T]) change(job *followed[K, T], state T) error {
 	job.rule.Success()
 	changed := !job.seen || !f.Same(job.state, state)
 	job.state, job.seen = state, true
-	if changed && !f.emit(job) {
+	if changed && !f.emit(job.id, state, nil) {
 		return errStopped
 	}
 	if !f.Done(state) {
@@ -166,7 +178,7 @@ func (f *follower[K, T]) change(job *followed[K, T], state T) error {
 func (f *follower[K, T]) end(job *followed[K, T], err error) error {
 	job.ended, job.err = true, err
 	f.pending--
-	if err != nil && !f.emit(job) {
+	if err != nil && !f.emit(job.id, job.state, err) {
 		return errStopped
 	}
 	return nil

@@ -471,5 +471,23 @@ func TestWatchAllEndsWithAnError(t *testing.T) {
 	}
 	require.Equal(t, 1, n)
 	require.EqualError(t, last, "tasks: waiting for 1 of 1 tasks: the job is gone")
-	require.False(t, errors.Is(last, errStopped))
+}
+
+func TestFollowNamesTheJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(2)
+		s.end([]int{1}, "failed", time.Minute)
+		got := map[int]int{}
+		err := Follow(t.Context(), s.jobs(1, 99), func(id int, task *task, err error) bool {
+			got[id]++
+			require.Equal(t, id == 99, task == nil)
+			require.Equal(t, id == 99, errors.Is(err, errNotFound))
+			return true
+		})
+		require.NoError(t, err)
+		require.Equal(t, map[int]int{1: 3, 99: 1}, got)
+
+		err = Follow(t.Context(), s.jobs(1), func(int, *task, error) bool { return false })
+		require.NoError(t, err, "the caller knows")
+	})
 }
