@@ -29,6 +29,7 @@ type Client struct {
 type JobsService struct {
 	client      *transport.Client
 	outageLimit time.Duration
+	recent      recent
 }
 
 // New returns a client for the image storage endpoint of the source region, as

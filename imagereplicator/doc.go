@@ -2,10 +2,10 @@
 // Enterprise Cloud 2.0. It is a client of the [image replicator], an extension
 // of the image storage API.
 //
-// [Client.Jobs] creates, lists and cancels copy jobs and waits for them. A
+// [JobsService.CopyToTenants] copies an image to any number of tenants;
+// [Client.Jobs] also creates, lists and cancels single jobs and waits for them. A
 // [Client] calls the region that images are copied from; where they go follows
-// from the destination tenant. All methods return promptly when their context
-// is done.
+// from the destination tenant.
 //
 // # Authentication
 //
@@ -18,12 +18,13 @@
 //
 //   - Get, List and Cancel are retried after transient failures, see
 //     [IsTransient] and [WithRetry].
-//   - Create is resent only if the request certainly never took effect;
-//     otherwise it fails with [ErrAmbiguous].
+//   - Create is repeated only if no job of a lost request appears in List. If
+//     several do, it fails with [ErrAmbiguous].
 //
 // # Waiting
 //
-//   - [JobsService.Wait] and [JobsService.Watch] run until the job or ctx ends.
+//   - [JobsService.Wait] and [JobsService.WaitAll] run until the jobs or ctx end,
+//     as do their Watch forms.
 //   - Transient failures are ridden out for the outage limit, five minutes by
 //     default; an unknown job for half a minute.
 //   - A job that ended canceled or in error is a [*StateError].

@@ -45,6 +45,11 @@ func mockedWith(t *testing.T, tokens imagereplicator.TokenSource, opts ...imager
 	return client, mock
 }
 
+// noJobs lists none, for what lists first.
+func noJobs(mock *httpmock.MockTransport) {
+	mock.RegisterResponder(http.MethodGet, jobsURL, httpmock.NewStringResponder(http.StatusOK, `[]`))
+}
+
 func fixture(tb testing.TB, name string) string {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))

@@ -21,12 +21,9 @@ import (
 func TestWaitAll(t *testing.T) {
 	const jobs = 1000
 	synctest.Test(t, func(t *testing.T) {
-		server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(10*time.Minute), imagereplicatortest.WithTokenLifetime(5*time.Minute))
-		client := server.Client(overPipe)
-		ids := make([]string, jobs)
-		for i := range ids {
-			ids[i] = create(t, client)
-		}
+		server, transport := overPipe(t, imagereplicatortest.WithJobTime(10*time.Minute), imagereplicatortest.WithTokenLifetime(5*time.Minute))
+		client := server.Client(imagereplicator.WithHTTPClient(&http.Client{Transport: transport}))
+		ids := createMany(t, server, transport, jobs)
 		require.True(t, server.SetStatus(ids[3], imagereplicator.StatusError))
 		require.NoError(t, client.Jobs.Cancel(t.Context(), ids[5]))
 		lists := server.Count(imagereplicatortest.OpList)
