@@ -2,7 +2,6 @@ package imagereplicator_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -209,9 +208,9 @@ func TestLostCreateContextEnds(t *testing.T) {
 			fault.Operation = imagereplicatortest.OpCreate
 			server.Inject(fault)
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			defer cancel()
 			start := time.Now()
 			_, err := client.Jobs.Create(ctx, toDestination())
+			cancel()
 			require.Equal(t, 5*time.Second, time.Since(start), name)
 			require.ErrorIs(t, err, imagereplicator.ErrAmbiguous, name)
 			require.ErrorIs(t, err, context.DeadlineExceeded, name)
@@ -238,5 +237,5 @@ func TestCreateListsFirst(t *testing.T) {
 	mock.RegisterResponder(http.MethodPost, jobsURL, httpmock.NewErrorResponder(io.ErrUnexpectedEOF))
 	_, err = client.Jobs.Create(t.Context(), toDestination())
 	require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
-	require.True(t, errors.Is(err, io.ErrUnexpectedEOF))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }

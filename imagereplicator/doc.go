@@ -23,17 +23,16 @@
 //
 // # Waiting
 //
-//   - [JobsService.Wait] and [JobsService.WaitAll] run until the jobs or ctx end,
-//     as do their Watch forms.
-//   - Transient failures are ridden out for the outage limit, five minutes by
-//     default; an unknown job for half a minute.
+//   - [JobsService.Wait] and [JobsService.WaitAll] run until the jobs or ctx end.
+//   - Transient failures are ridden out for five minutes by default, an unknown
+//     job for half a minute.
 //   - A job that ended canceled or in error is a [*StateError].
 //
 // # Errors
 //
 //   - A wrong argument is an [*ArgumentError], found before any request.
-//   - A failed call is an [*Error] with a hint at what to do next. Compare it
-//     with sentinels such as [ErrConflict].
+//   - A failed call is an [*Error]. Compare it with sentinels such as
+//     [ErrConflict].
 //   - No error, log record or printed value holds a token.
 //
 // # Testing

@@ -21,18 +21,21 @@ func Example() {
 	client, err := imagereplicator.New("https://glance-jp1-ecl.api.ntt.com",
 		imagereplicator.StaticToken(os.Getenv("OS_TOKEN"))) // or log in, see package keystone
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	id, err := client.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
 		ImageID:             os.Getenv("IMAGE_ID"),
 		DestinationTenantID: os.Getenv("DESTINATION_TENANT_ID"),
 	})
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	job, err := client.Jobs.Wait(ctx, id)
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	fmt.Println("copied to image", job.DestinationImageID, "in", job.DestinationRegionID)
 }

@@ -120,7 +120,7 @@ func TestStatus(t *testing.T) {
 func TestStatusSpellings(t *testing.T) {
 	for text, want := range map[string]imagereplicator.Status{
 		"ERROR": "error", "Replicated": "replicated", "REPLICATE_REQUESTED": "replicate_requested", "Cancel_Requested": "cancel_requested",
-		"cancelled": "canceled", "Cancelled": "canceled", "CANCELLING": "canceling", " canceled\n": "canceled",
+		"cancelled": "canceled", "Cancelled": "canceled", "CANCELLING": "canceling", "canceled\n": "canceled",
 		"Waiting_For_Tape": "Waiting_For_Tape", "errors": "errors",
 	} {
 		data, err := json.Marshal(map[string]string{"job_id": "j", "status": text})

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,14 @@ func respond(tb testing.TB, status int, name string) httpmock.Responder {
 // quickly polls at short intervals, where the clock does not matter.
 func quickly() imagereplicator.WaitOption {
 	return imagereplicator.WithPollInterval(time.Millisecond, time.Millisecond)
+}
+
+// memory returns what is in use, stacks included.
+func memory() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 func TestClientDoesNotCompileGophercloudIn(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -343,12 +342,4 @@ func TestWaitForAThousand(t *testing.T) {
 			require.Equal(t, imagereplicator.StatusReplicated, ended[i].Status)
 		}
 	})
-}
-
-// memory returns what is in use, stacks included.
-func memory() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
 }

@@ -142,7 +142,7 @@ func TestWaitAllArguments(t *testing.T) {
 func TestWaitAllContextEnds(t *testing.T) {
 	client, mock := mocked(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	mock.RegisterResponder(http.MethodGet, jobsURL, func(r *http.Request) (*http.Response, error) {
+	mock.RegisterResponder(http.MethodGet, jobsURL, func(*http.Request) (*http.Response, error) {
 		time.AfterFunc(time.Millisecond, func() { cancel(errors.New("the operator went home")) })
 		return httpmock.NewStringResponse(http.StatusOK, "["+fixture(t, "job_execution_example.json")+"]"), nil
 	})

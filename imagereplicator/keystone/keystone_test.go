@@ -546,7 +546,7 @@ func TestOptionsAreNotPrinted(t *testing.T) {
 
 	session, err := keystone.New(t.Context(), options(mock))
 	require.NoError(t, err)
-	data, err := json.Marshal(session)
+	data, err := json.Marshal(map[string]any{"session": session})
 	require.NoError(t, err)
 	text = fmt.Sprintf("%v %+v %#v %s", session, session, session, data)
 	require.NotContains(t, text, secret)

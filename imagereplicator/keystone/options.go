@@ -93,9 +93,9 @@ func invalid(field, format string, args ...any) error {
 	return &imagereplicator.ArgumentError{Field: pkg + "." + field, Problem: fmt.Sprintf(format, args...)}
 }
 
-// auth returns what gophercloud needs: Auth with the other fields put over it,
-// found to be enough to log in.
-func (o *Options) auth() (gophercloud.AuthOptions, error) {
+// authOptions returns what gophercloud needs: Auth with the other fields put over
+// it, found to be enough to log in.
+func authOptions(o *Options) (gophercloud.AuthOptions, error) {
 	auth := o.Auth
 	for field, value := range map[*string]string{
 		&auth.IdentityEndpoint:            o.AuthURL,
@@ -160,7 +160,7 @@ func checkCredentials(auth *gophercloud.AuthOptions) error {
 // checkAuthType finds an auth type that is left over from other credentials.
 func checkAuthType(field, authType string, auth *gophercloud.AuthOptions) error {
 	const application, token, password = "v3applicationcredential", "token", "password"
-	given, have := "", password
+	var given string
 	switch strings.ToLower(strings.TrimSpace(authType)) {
 	case "":
 		return nil
@@ -173,6 +173,7 @@ func checkAuthType(field, authType string, auth *gophercloud.AuthOptions) error 
 	default:
 		return invalid(field, "must be %s, %s or %s, not %q", password, token, application, authType)
 	}
+	have := password
 	switch {
 	case auth.ApplicationCredentialID != "" || auth.ApplicationCredentialName != "":
 		have = application

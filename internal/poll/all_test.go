@@ -171,7 +171,8 @@ func TestWaitAllForTenThousand(t *testing.T) {
 		changes := 0
 		for _, err := range WatchAll(t.Context(), s.jobs(numbers(0, jobs)...)) {
 			require.NoError(t, err)
-			if changes++; changes == jobs+1 {
+			changes++
+			if changes == jobs+1 {
 				during = memory()
 				require.Equal(t, goroutines, runtime.NumGoroutine())
 			}
@@ -449,10 +450,12 @@ func TestWatchAllYieldsChanges(t *testing.T) {
 		// It may be left at any time, and begun again.
 		for _, stop := range []int{1, 2, 3} {
 			lists, n := s.lists, 0
-			for range WatchAll(t.Context(), s.jobs(1, 2)) {
-				if n++; n == stop {
+			for _, err := range WatchAll(t.Context(), s.jobs(1, 2)) {
+				n++
+				if n == stop {
 					break
 				}
+				require.True(t, err == nil || errors.Is(err, errFailed))
 			}
 			require.Equal(t, lists+1, s.lists)
 		}
