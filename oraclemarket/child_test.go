@@ -22,14 +22,15 @@ type childTask struct {
 	Checkpoints           string
 	ChunkSize             int64
 	Concurrency           int
+	NoChecksum            bool
 	// Wait, if set, is the longest back-off.
 	Wait time.Duration
 }
 
-func (c *childTask) request() *oraclemarket.UploadRequest {
-	req := &oraclemarket.UploadRequest{
+func (c *childTask) request() *oraclemarket.ImageUpload {
+	req := &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux",
-		ChunkSize: c.ChunkSize, Concurrency: c.Concurrency,
+		ChunkSize: c.ChunkSize, Concurrency: c.Concurrency, DisableChecksum: c.NoChecksum,
 		WaitOptions: []oraclemarket.WaitOption{oraclemarket.WithPollInterval(time.Millisecond, 20*time.Millisecond)},
 	}
 	if c.Checkpoints != "" {
@@ -46,9 +47,9 @@ func child() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	opts := []oraclemarket.Option{oraclemarket.WithBaseURL(task.URL)}
+	opts := []oraclemarket.Option{oraclemarket.WithBaseURL(task.URL), oraclemarket.WithLag(lag)}
 	if task.Wait > 0 {
-		opts = append(opts, oraclemarket.WithRetry(5, 0, task.Wait), oraclemarket.WithTimeouts(2*time.Second, 2*time.Second))
+		opts = append(opts, oraclemarket.WithRetry(5, 0, task.Wait), oraclemarket.WithAttemptTimeout(2*time.Second), oraclemarket.WithStallTimeout(2*time.Second))
 	}
 	c, err := oraclemarket.New(task.User, oraclemarket.ClientCredentials(task.ID, task.Secret), opts...)
 	if err != nil {

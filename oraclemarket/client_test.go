@@ -16,7 +16,9 @@ import (
 func (c *Client) config(mock *httpmock.MockTransport) transport.Config {
 	return transport.Config{
 		Package: pkg, BaseURL: c.MachineImages.client.BaseURL(), HTTPClient: &http.Client{Transport: mock},
+		Decoder:   decoder,
 		WrapError: func(e *transport.Error) error { return (*Error)(e) },
+		Invalid:   func(field, problem string) error { return invalid(field, "%s", problem) },
 	}
 }
 
@@ -31,7 +33,9 @@ func TestNewRefuses(t *testing.T) {
 		"WithRetry: maxAttempts must be at least 1":         {WithRetry(0, 0, 0)},
 		"WithRetry: maxWait must not be below minWait":      {WithRetry(1, time.Second, 0)},
 		"WithRetry: minWait must not be negative":           {WithRetry(1, -1, 0)},
-		"WithTimeouts: must not be negative":                {WithTimeouts(-1, 0)},
+		"WithAttemptTimeout: must not be negative":          {WithAttemptTimeout(-1)},
+		"WithStallTimeout: must not be negative":            {WithStallTimeout(-1)},
+		"WithOutageLimit: must not be negative":             {WithOutageLimit(-1)},
 		"WithUserAgent: must not contain control":           {WithUserAgent("a\nb")},
 		"WithFirstChunkNumber: must be 0 or 1":              {WithFirstChunkNumber(2)},
 	} {
@@ -48,10 +52,10 @@ func TestNewRefuses(t *testing.T) {
 func TestNewAccepts(t *testing.T) {
 	for _, opts := range [][]Option{
 		nil,
-		{WithBaseURL(DottedBaseURL)},
+		{WithBaseURL(DocumentedBaseURL)},
 		{WithBaseURL("http://127.0.0.1:8080"), WithBaseURL("http://localhost:1"), WithBaseURL("http://[::1]:1/prefix/")},
 		{WithBaseURL("http://intranet"), WithInsecureHTTP()},
-		{WithRetry(1, 0, 0), WithTimeouts(time.Second, time.Minute), WithUserAgent("x/1"), WithLogger(slog.Default()), WithHTTPClient(nil)},
+		{WithRetry(1, 0, 0), nil, WithAttemptTimeout(time.Second), WithStallTimeout(time.Minute), WithOutageLimit(time.Hour), WithUserAgent("x/1"), WithLogger(slog.Default()), WithHTTPClient(nil)},
 	} {
 		_, err := New("user@example.com", StaticToken("t"), opts...)
 		require.NoError(t, err)
@@ -60,17 +64,60 @@ func TestNewAccepts(t *testing.T) {
 
 func TestUserAgentAndBaseURL(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodGet, "https://gateway.example.com/oracle/appstore/publisher/v1/machineimages/1", answer(t, seen, 200, "status.json"))
+	mock.RegisterResponder(http.MethodGet, "https://gateway.example.com/oracle/appstore/publisher/v1/machineimages/2797087", answer(t, seen, 200, "status.json"))
 	client := mockClient(t, mock, WithBaseURL("https://gateway.example.com/oracle/"), WithUserAgent("release-bot/2.1"))
-	_, err := client.MachineImages.Get(t.Context(), 1)
+	_, err := client.MachineImages.Get(t.Context(), 2797087)
 	require.NoError(t, err)
 	require.Regexp(t, `^release-bot/2\.1 imagejobs-go/\S+$`, seen.Header.Get("User-Agent"))
 }
 
 func TestStateErrorText(t *testing.T) {
 	err := stateError(7, &MachineImageUploadRequest{StatusName: StatusRejected, DataCenterImageUploadRequests: []DataCenterImageUploadRequest{
-		{DataCenterName: "TEAK", StatusName: StatusCompleted, UploadProgress: 100},
-		{DataCenterName: "Cherry", StatusName: StatusFailed, UploadProgress: 40},
+		{DataCenterName: "TEAK", StatusName: StatusCompleted, UploadProgress: "100%"},
+		{DataCenterName: "Cherry", StatusName: StatusFailed, UploadProgress: "40%"},
 	}})
 	require.EqualError(t, err, `oraclemarket: upload request 7 ended with status "Rejected": Cherry: Failed at 40%`)
+}
+
+func TestFromEnv(t *testing.T) {
+	unset := func() {
+		for _, name := range []string{envEndpoint, envUser, envToken, envID, envSecret} {
+			t.Setenv(name, "")
+		}
+	}
+	unset()
+	_, err := FromEnv()
+	require.EqualError(t, err, "oraclemarket: FromEnv: ORACLE_MARKETPLACE_USER: must be set")
+	t.Setenv(envUser, "partner@example.com\n")
+	t.Setenv(envID, "id")
+	_, err = FromEnv()
+	require.EqualError(t, err, "oraclemarket: FromEnv: ORACLE_MARKETPLACE_TOKEN: must be set, or ORACLE_MARKETPLACE_CLIENT_ID and ORACLE_MARKETPLACE_CLIENT_SECRET")
+	require.ErrorIs(t, err, ErrInvalidArgument)
+	t.Setenv(envSecret, "secret")
+
+	client, err := FromEnv(nil)
+	require.NoError(t, err)
+	require.Equal(t, DefaultBaseURL, client.MachineImages.client.BaseURL())
+	require.Equal(t, "partner@example.com", client.MachineImages.user)
+	t.Setenv(envEndpoint, "https://gateway.example.com")
+	client, err = FromEnv()
+	require.NoError(t, err)
+	require.Equal(t, "https://gateway.example.com", client.MachineImages.client.BaseURL())
+	client, err = FromEnv(WithBaseURL(DocumentedBaseURL))
+	require.NoError(t, err)
+	require.Equal(t, DocumentedBaseURL, client.MachineImages.client.BaseURL())
+	t.Setenv(envEndpoint, "http://gateway.example.com")
+	_, err = FromEnv()
+	require.ErrorContains(t, err, "oraclemarket: FromEnv: ORACLE_MARKETPLACE_ENDPOINT: plain http")
+
+	unset()
+	t.Setenv(envUser, "fname.lname@oracle.com")
+	t.Setenv(envToken, " Access-token\r\n")
+	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
+	mock.RegisterResponder(http.MethodGet, imageURL, answer(t, seen, 200, "status.json"))
+	client, err = FromEnv(WithHTTPClient(&http.Client{Transport: mock}))
+	require.NoError(t, err)
+	_, err = client.MachineImages.Get(t.Context(), 2797087)
+	require.NoError(t, err)
+	seen.requireCredentials(t)
 }

@@ -2,63 +2,60 @@ package oraclemarket
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
-	"github.com/imagejobs/imagejobs-go/internal/lenient"
+	"github.com/imagejobs/imagejobs-go/internal/redact"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Token is an access token. It prints as REDACTED, whatever the verb.
+// Token is an access token. Create it with [NewToken]. Nothing that formats or
+// encodes it shows its value.
 type Token struct {
-	// Value goes out as "Authorization: Bearer <Value>".
-	Value string
-	// Expiry is when the token ends; zero when that is not known.
-	Expiry time.Time
+	value  redact.Secret
+	expiry time.Time
 }
 
-// Format implements fmt.Formatter, so that no verb shows the value.
-func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, auth.Redacted) }
+// NewToken returns a token that goes out as "Authorization: Bearer value",
+// without line ends or blanks around it. A zero expiry means that it is not
+// known when the token ends.
+func NewToken(value string, expiry time.Time) Token {
+	return Token{redact.NewSecret(value), expiry}
+}
 
-// LogValue implements slog.LogValuer.
-func (t Token) LogValue() slog.Value { return slog.StringValue(auth.Redacted) }
-
-// MarshalJSON keeps the value out of JSON logs.
-func (t Token) MarshalJSON() ([]byte, error) { return json.Marshal(auth.Redacted) }
-
-// TokenSource gives a new token each time it is asked. The client caches what
-// it gets: it asks again shortly before the expiry, one request at a time
-// however many calls wait, and once when the service answers 401.
+// TokenSource returns a new token each time it is called. The client caches the
+// token. It requests the next one shortly before the expiry, one at a time
+// however many calls wait, and once when the service responds with status 401.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
 
-// TokenSourceFunc makes a TokenSource of a function.
+// TokenSourceFunc is a function that implements [TokenSource].
 type TokenSourceFunc func(ctx context.Context) (Token, error)
 
-// Token implements TokenSource.
+// Token implements [TokenSource].
 func (f TokenSourceFunc) Token(ctx context.Context) (Token, error) { return f(ctx) }
 
-// StaticToken is a token that was got elsewhere and does not change.
+// StaticToken returns a [TokenSource] that always yields value.
 func StaticToken(value string) TokenSource {
-	return TokenSourceFunc(func(context.Context) (Token, error) { return Token{Value: value}, nil })
+	token := NewToken(value, time.Time{})
+	return TokenSourceFunc(func(context.Context) (Token, error) { return token, nil })
 }
 
-func source(tokens TokenSource) auth.Source {
+func authSource(tokens TokenSource) auth.Source {
 	return func(ctx context.Context) (string, time.Time, error) {
 		t, err := tokens.Token(ctx)
-		return t.Value, t.Expiry, err
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		return t.value.Reveal(), t.expiry, nil
 	}
 }
 
-// binder is a TokenSource that asks the service itself and so needs the
+// binder is a TokenSource that calls the service itself and so needs the
 // client's options: New binds it to them.
 type binder interface {
 	bind(transport.Config) (TokenSource, error)
@@ -70,17 +67,21 @@ type tokenRequest func(transport.Config) (TokenSource, error)
 
 func (r tokenRequest) bind(c transport.Config) (TokenSource, error) { return r(c) }
 
-// Token implements TokenSource.
+// Token implements [TokenSource].
 func (r tokenRequest) Token(context.Context) (Token, error) {
-	return Token{}, transport.Invalid(pkg, "ClientCredentials", "give it to New, which knows where the service is")
+	return Token{}, invalid("ClientCredentials", "give it to New, which knows where the service is")
 }
 
-// ClientCredentials gets tokens with a client id and secret key from
-// GET /appstore/publisher/v1/authenticate of the API host itself. A token
-// lives 7 days in the documented sample. Id and key come from the Marketplace
-// administrator. Source: Oracle's cookbook for publishing Resource Manager
-// listings.
+// ClientCredentials returns a [TokenSource] that exchanges a client id and
+// secret key for tokens at the API host itself: GET
+// /appstore/publisher/v1/authenticate. A token lives 7 days in the documented
+// sample. Id and key come from the Marketplace administrator.
+//
+// Source: [Cookbook for Publishing OCI Resource Manager Listings].
+//
+// [Cookbook for Publishing OCI Resource Manager Listings]: https://docs.oracle.com/en-us/iaas/Content/Marketplace/api-cookbook-oci-resource-manager-listings.htm
 func ClientCredentials(id, secret string) TokenSource {
+	id, secret = strings.TrimSpace(id), strings.TrimSpace(secret)
 	return tokenRequest(func(config transport.Config) (TokenSource, error) {
 		if err := checkKeyPair("ClientCredentials", id, secret); err != nil {
 			return nil, err
@@ -89,41 +90,52 @@ func ClientCredentials(id, secret string) TokenSource {
 			Operation: "Authenticate",
 			Method:    http.MethodGet,
 			Path:      []string{"appstore", "publisher", "v1", "authenticate"},
-			Header:    http.Header{"Cache-Control": {"no-cache"}},
 			Repeat:    transport.Safe,
 		})
 	})
 }
 
-// OAMClientCredentials gets tokens from the older endpoint of Oracle Access
-// Manager, as in https://login.us2.oraclecloud.com/oam/oauth2/tokens, where
-// identityDomain is that of the Marketplace tenant (usoracle30650 in the
-// documentation). The key pair goes to that host alone. Source: the publisher
-// API's quick start.
+// OAMClientCredentials returns a [TokenSource] that exchanges the same pair for
+// tokens at the older endpoint of Oracle Access Manager, as in
+// https://login.us2.oraclecloud.com/oam/oauth2/tokens. The identity domain is
+// that of the Marketplace tenant, usoracle30650 in the documentation. The pair
+// is sent to the origin of tokenURL alone.
+//
+// Source: [Quick Start].
+//
+// [Quick Start]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/QuickStart.html
 func OAMClientCredentials(tokenURL, identityDomain, id, secret string) TokenSource {
+	id, secret = strings.TrimSpace(id), strings.TrimSpace(secret)
 	return tokenRequest(func(config transport.Config) (TokenSource, error) {
 		const fn = "OAMClientCredentials"
 		if err := checkKeyPair(fn, id, secret); err != nil {
 			return nil, err
 		}
 		if identityDomain == "" {
-			return nil, transport.Invalid(pkg, fn+": identityDomain", "must not be empty")
+			return nil, invalid(fn+": identityDomain", "must not be empty")
 		}
-		if err := transport.CheckHeader(pkg, fn+": identityDomain", identityDomain); err != nil {
-			return nil, err
+		if problem := transport.HeaderProblem(identityDomain); problem != "" {
+			return nil, invalid(fn+": identityDomain", "%s", problem)
 		}
 		u, err := url.Parse(tokenURL)
 		if err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "" {
-			return nil, transport.Invalid(pkg, fn+": tokenURL", "must be absolute, with a path")
+			return nil, invalid(fn+": tokenURL", "must be absolute, with a path")
 		}
-		path := strings.Split(strings.Trim(u.Path, "/"), "/")
-		u.Path, u.RawPath = "", ""
+		path := strings.Split(strings.TrimSuffix(strings.TrimPrefix(u.Path, "/"), "/"), "/")
+		for _, segment := range path {
+			if problem := transport.IDProblem(segment); problem != "" {
+				return nil, invalid(fn+": tokenURL", "each segment of its path %s", problem)
+			}
+		}
+		if strings.Contains(strings.ToLower(u.RawPath), "%2f") {
+			return nil, invalid(fn+": tokenURL", "must not have an encoded slash in its path")
+		}
 		query := u.Query()
-		u.RawQuery = ""
 		if query.Get("grant_type") == "" {
 			// Left out of the documented curl, sent by every known program.
 			query.Set("grant_type", "client_credentials")
 		}
+		u.Path, u.RawPath, u.RawQuery = "", "", ""
 		config.BaseURL, config.BaseURLName = u.String(), fn+": tokenURL"
 		return newTokenClient(config, auth.Basic(id, secret), &transport.Call{
 			Operation: "OAMToken",
@@ -140,11 +152,11 @@ func OAMClientCredentials(tokenURL, identityDomain, id, secret string) TokenSour
 func checkKeyPair(fn, id, secret string) error {
 	switch {
 	case id == "":
-		return transport.Invalid(pkg, fn+": id", "must not be empty")
+		return invalid(fn+": id", "must not be empty")
 	case strings.Contains(id, ":"):
-		return transport.Invalid(pkg, fn+": id", "must not contain a colon, which ends it in Basic authentication")
+		return invalid(fn+": id", "must not contain a colon, which ends it in Basic authentication")
 	case secret == "":
-		return transport.Invalid(pkg, fn+": secret", "must not be empty")
+		return invalid(fn+": secret", "must not be empty")
 	}
 	return nil
 }
@@ -157,21 +169,27 @@ func newTokenClient(config transport.Config, credentials auth.Credentials, call 
 		return nil, err
 	}
 	return TokenSourceFunc(func(ctx context.Context) (Token, error) {
-		answer, _, err := transport.Do[tokenAnswer](ctx, client, call)
-		if err != nil {
-			return Token{}, err
-		}
-		token := Token{Value: answer.AccessToken}
-		const forever = 1 << 32 // so that it fits a Duration
-		if answer.ExpiresIn > 0 {
-			token.Expiry = time.Now().Add(time.Duration(min(answer.ExpiresIn, forever)) * time.Second)
-		}
-		return token, nil
+		token, _, err := transport.Do(ctx, client, call, decodeToken)
+		return token, err
 	}), nil
 }
 
-// tokenAnswer is what both token endpoints send; there is no refresh token.
-type tokenAnswer struct {
-	AccessToken string      `json:"access_token"`
-	ExpiresIn   lenient.Int `json:"expires_in"` // seconds
+// decodeToken reads what both token endpoints send. There is no refresh token.
+func decodeToken(r *transport.Response) (Token, error) {
+	var granted struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int64  `json:"expires_in"` // seconds
+	}
+	if err := r.JSON(&granted); err != nil {
+		return Token{}, err
+	}
+	if strings.TrimSpace(granted.AccessToken) == "" {
+		return Token{}, r.Malformed("it has no access_token")
+	}
+	var expiry time.Time
+	const forever = 1 << 32 // so that it fits a Duration
+	if granted.ExpiresIn > 0 {
+		expiry = time.Now().Add(time.Duration(min(granted.ExpiresIn, forever)) * time.Second)
+	}
+	return NewToken(granted.AccessToken, expiry), nil
 }

@@ -2,97 +2,135 @@ package oraclemarket
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/transport"
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
-// Errors that errors.Is finds in what the calls of this package return.
+// Sentinels that errors.Is finds in the errors of this package.
 var (
-	// ErrBadRequest is status 400, Invalid Parameter Value.
+	// ErrBadRequest matches status 400, Invalid Parameter Value.
 	ErrBadRequest = transport.ErrBadRequest
-	// ErrUnauthorized is status 401, Not Authorized: credentials that are
-	// missing, expired or wrong, after the token was asked for anew.
+	// ErrUnauthorized matches status 401: credentials that are missing, expired
+	// or wrong, after a new token was requested.
 	ErrUnauthorized = transport.ErrUnauthorized
-	// ErrForbidden is status 403.
+	// ErrForbidden matches status 403.
 	ErrForbidden = transport.ErrForbidden
-	// ErrNotFound is status 404, Entity Not Found.
+	// ErrNotFound matches status 404, Entity Not Found.
 	ErrNotFound = transport.ErrNotFound
-	// ErrConflict is status 409.
+	// ErrConflict matches status 409.
 	ErrConflict = transport.ErrConflict
-	// ErrTooManyRequests is status 429.
+	// ErrTooManyRequests matches status 429.
 	ErrTooManyRequests = transport.ErrTooManyRequests
-	// ErrServer is any status from 500 on.
+	// ErrServer matches any 5xx response.
 	ErrServer = transport.ErrServer
-	// ErrAmbiguous is a create or initiate that may have been carried out
-	// although no good answer came. It is never repeated by itself: look with
-	// List before doing so.
+	// ErrAmbiguous matches a [MachineImagesService.Create],
+	// [MachineImagesService.Initiate] or [StorageImagesService.Copy] whose
+	// outcome is unknown, and an Upload that cannot tell which upload request is
+	// its own. Check [MachineImagesService.List] before repeating it.
 	ErrAmbiguous = transport.ErrAmbiguous
-	// ErrStalled is an upload that was cut because no byte moved for the stall
-	// limit; see WithTimeouts.
-	ErrStalled = transport.ErrStalled
-	// ErrResponseTooLarge is an answer of more than 8 MiB.
+	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
+	// it to have its own failures ridden out.
+	ErrTransient = transport.ErrTransient
+	// ErrStalled matches an upload that made no progress for the time of
+	// [WithStallTimeout].
+	ErrStalled = wire.ErrStalled
+	// ErrResponseTooLarge matches a response of more than 8 MiB.
 	ErrResponseTooLarge = transport.ErrResponseTooLarge
-	// ErrInvalidArgument is bad input, found before any request was sent.
+	// ErrInvalidArgument matches every [*ArgumentError].
 	ErrInvalidArgument = transport.ErrInvalidArgument
 )
 
-// Error is a call that failed: refused by the service, or not answered. Get it
-// with errors.As (or errors.AsType), or compare with errors.Is and the
-// sentinels of this package.
-//
-// No field holds a secret: tokens and keys are replaced by REDACTED where a
-// service repeats them.
+// IsTransient reports whether err is a failure after which the same call may
+// well succeed some time later: a lost connection, a timeout, a status such as
+// 429 or 503, a response that makes no sense. Errors of the caller's own
+// [TokenSource] or http.RoundTripper are transient if they wrap [ErrTransient]
+// or have a method Temporary that returns true. An [ErrAmbiguous] is not: find
+// out first what happened.
+func IsTransient(err error) bool { return transport.IsTransient(err) }
+
+// ArgumentError reports a wrong argument or option, found before any request
+// was sent. It matches [ErrInvalidArgument].
+type ArgumentError struct {
+	// Field is the Go name of what is wrong, as in "ImageUpload.FileName".
+	Field string
+	// Problem says what is wrong with it, as in "must not be empty".
+	Problem string
+}
+
+// Error implements error.
+func (e *ArgumentError) Error() string { return pkg + ": " + e.Field + ": " + e.Problem }
+
+// Is reports whether target is [ErrInvalidArgument].
+func (e *ArgumentError) Is(target error) bool { return target == ErrInvalidArgument }
+
+func invalid(field, format string, args ...any) error {
+	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
+
+// Error reports a failed call: an error response, or none. Compare it with the
+// sentinels of this package, or get it with errors.As to read its fields. No
+// field holds a secret; a text that repeats one is not shown.
 type Error struct {
-	// Operation is the call, as in "oraclemarket.MachineImages.Get".
-	Operation string
-	// Method and URL are what was sent; of the query only harmless values.
+	// Op is the failed operation, as in "oraclemarket.MachineImages.Get".
+	Op string
+	// Method and URL are those of the request.
 	Method string
 	URL    string
-	// StatusCode is the answer's HTTP status, 0 when none arrived.
+	// StatusCode is the status of the response, 0 if there was none.
 	StatusCode int
-	// Code and Message are what the service says; both may be empty. The form
-	// of the service's error bodies is not documented: JSON, XML, HTML and text
-	// are understood.
+	// Code and Message are the service's own, either may be empty. The form of
+	// its error responses is not documented, so JSON, XML, HTML and text are
+	// understood.
 	Code    string
 	Message string
-	// RequestID is the service's or a gateway's id of the request, if it sent one.
+	// RequestID is the request's id at the service or a gateway, if it sent one.
 	RequestID string
-	// Attempts is how many requests were sent for this call.
+	// Attempts is the number of requests that were sent for this call.
 	Attempts int
-	// RetryAfter is how long the service asks to wait, 0 when it does not.
+	// RetryAfter is how long the service asks to wait, 0 if it does not.
 	RetryAfter time.Duration
-	// Ambiguous tells that the service may have carried out the call; see
-	// ErrAmbiguous.
+	// Ambiguous reports whether the service may have carried out the call; see
+	// [ErrAmbiguous].
 	Ambiguous bool
-	// Hint says what to do next, for people.
+	// Hint is what to do next, for people.
 	Hint string
-	// Body is the start of the answer's body, up to 8 KiB.
+	// Body is the start of the response's body, up to 8 KiB.
 	Body string
-	// Err is the cause where there is one beside the status: a failed
-	// connection, an ended context, an unreadable answer.
+	// Err is the cause, where there is one beside the status: a failed
+	// connection, an ended context, a malformed response.
 	Err error
 }
 
-// Error says operation, target, status, message, tries and what to do next.
+// Error implements error.
 func (e *Error) Error() string { return (*transport.Error)(e).Error() }
 
-// Unwrap gives Err.
+// Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is matches the sentinels of this package.
+// Is reports whether target is a sentinel of this package that matches e.
 func (e *Error) Is(target error) bool { return (*transport.Error)(e).Is(target) }
 
-// StateError is an upload request that ended badly: Failed, Rejected, Deleted
-// or Deletion Failed.
+func wrapError(e *transport.Error) error {
+	if e.StatusCode == http.StatusRequestEntityTooLarge {
+		e.Hint = "the service, or a proxy in front of it, limits the size of a request: set a smaller ImageUpload.ChunkSize, or use Upload in place of Create"
+	}
+	return (*Error)(e)
+}
+
+// StateError reports an upload request that ended badly: Failed, Rejected,
+// Deleted or Deletion Failed.
 type StateError struct {
 	UploadRequestID int64
 	Status          Status
-	// Reason says which data centers report what, where the service does.
+	// Reason lists the data centers that report something else than Completed,
+	// if any do.
 	Reason string
 }
 
-// Error says id, status and reason.
+// Error implements error.
 func (e *StateError) Error() string {
 	text := fmt.Sprintf("oraclemarket: upload request %d ended with status %q", e.UploadRequestID, e.Status)
 	if e.Reason != "" {

@@ -6,11 +6,36 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
+
+// An image is uploaded to the service itself. After Ctrl-C or a crash, the same
+// program resumes.
+func Example() {
+	client, err := oraclemarket.New("partner@example.com", oraclemarket.ClientCredentials(
+		os.Getenv("CLIENT_ID"), os.Getenv("SECRET_KEY")))
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	image, err := client.MachineImages.UploadFile(ctx, "wordpress.tar.gz", &oraclemarket.ImageUpload{
+		Application:     "wordpress",
+		Version:         "6.9",
+		OperatingSystem: "Linux",
+		Checkpoints:     oraclemarket.FileCheckpoints("state"),
+	})
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(image.ImageFilePath, image.StatusName)
+}
 
 func ExampleNew() {
 	client, err := oraclemarket.New("partner@example.com",
@@ -18,11 +43,13 @@ func ExampleNew() {
 		oraclemarket.WithUserAgent("release-bot/1.0"),
 		oraclemarket.WithRetry(8, time.Second, time.Minute))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	_ = client
 
-	_, err = oraclemarket.New("partner@example.com", oraclemarket.StaticToken("t"), oraclemarket.WithBaseURL("http://example.com"))
+	_, err = oraclemarket.New("partner@example.com", oraclemarket.StaticToken("t"),
+		oraclemarket.WithBaseURL("http://example.com"))
 	fmt.Println(err)
 	// Output:
 	// oraclemarket: WithBaseURL: plain http would send the credentials unencrypted: use https, or WithInsecureHTTP() in a trusted network
@@ -34,7 +61,7 @@ func ExampleMachineImagesService_Upload() {
 	client := server.Client()
 
 	file := bytes.NewReader(make([]byte, 10<<20))
-	image, err := client.MachineImages.Upload(context.Background(), &oraclemarket.UploadRequest{
+	image, err := client.MachineImages.Upload(context.Background(), &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "6.9", OperatingSystem: "Linux",
 		FileName: "wordpress.tar.gz", File: file, Size: file.Size(),
 		ChunkSize: 4 << 20, Concurrency: 1,
@@ -55,6 +82,49 @@ func ExampleMachineImagesService_Upload() {
 	// wordpress.tar.gz Completed
 }
 
+// An interrupted upload is resumed by the same call, also in another process.
+func ExampleMachineImagesService_UploadFile() {
+	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
+	defer server.Close()
+	client := server.Client()
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "wordpress.tar.gz")
+	if err := os.WriteFile(path, make([]byte, 9<<20), 0o600); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	ctx, interrupt := context.WithCancel(context.Background())
+	upload := &oraclemarket.ImageUpload{
+		Application: "wordpress", Version: "6.9", OperatingSystem: "Linux",
+		ChunkSize: 1 << 20, Concurrency: 1,
+		Checkpoints: oraclemarket.FileCheckpoints(filepath.Join(dir, "state")),
+		Progress: func(p oraclemarket.UploadProgress) {
+			if p.Chunks == 4 {
+				interrupt()
+			}
+		},
+	}
+	_, err = client.MachineImages.UploadFile(ctx, path, upload)
+	fmt.Println("interrupted:", errors.Is(err, context.Canceled))
+
+	upload.Progress = nil
+	image, err := client.MachineImages.UploadFile(context.Background(), path, upload)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(image.StatusName, "with", server.Count(oraclemarkettest.OpUploadChunk), "chunks sent")
+	// Output:
+	// interrupted: true
+	// Completed with 9 chunks sent
+}
+
 func ExampleMachineImagesService_Create() {
 	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
 	defer server.Close()
@@ -62,19 +132,20 @@ func ExampleMachineImagesService_Create() {
 
 	ctx := context.Background()
 	file := bytes.NewReader([]byte("a small image"))
-	ack, err := client.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
+	created, err := client.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
 		Application: "wordpress", Version: "6.9", OperatingSystem: "Linux",
 		FileName: "wordpress.tar.gz", File: file, Size: file.Size(),
+		OverwriteStorageFile: new(true),
 	})
 	if errors.Is(err, oraclemarket.ErrAmbiguous) {
-		fmt.Println("the service may have the image: look with List before trying again:", err)
+		fmt.Println("the service may have the image, check List before trying again:", err)
 		return
 	}
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	image, err := client.MachineImages.Wait(ctx, ack.EntityID)
+	image, err := client.MachineImages.Wait(ctx, created.EntityID)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -88,19 +159,117 @@ func ExampleMachineImagesService_Watch() {
 	defer server.Close()
 	client := server.Client()
 
-	for image, err := range client.MachineImages.Watch(context.Background(), oraclemarkettest.SampleID) {
+	ctx := context.Background()
+	for image, err := range client.MachineImages.Watch(ctx, oraclemarkettest.SampleID) {
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
 		fmt.Println(image.StatusName)
 		for _, dc := range image.DataCenterImageUploadRequests {
-			fmt.Printf("%s: %d%%\n", dc.DataCenterName, dc.UploadProgress)
+			fmt.Println(dc.DataCenterName, dc.UploadProgress)
 		}
 	}
 	// Output:
 	// Completed
-	// US2 COMMERCIAL CHERRY: 100%
+	// US2 COMMERCIAL CHERRY 100%
+}
+
+func ExampleMachineImagesService_All() {
+	server := oraclemarkettest.NewServer()
+	defer server.Close()
+	server.AddImage(oraclemarkettest.Image{
+		Application: "wordpress", Version: "6.9", OperatingSystem: "Linux",
+		FileName: "wordpress.tar.gz", Size: 5 << 20,
+	})
+	client := server.Client()
+
+	newest := &oraclemarket.ListMachineImagesOptions{
+		Statuses:  []oraclemarket.Status{oraclemarket.StatusCompleted},
+		OrderBy:   oraclemarket.OrderByLastUpdateDate,
+		SortOrder: oraclemarket.SortDescending,
+	}
+	for image, err := range client.MachineImages.All(context.Background(), newest) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(image.FileName, image.StatusName)
+	}
+	// Output: wordpress.tar.gz Completed
+}
+
+func ExampleMachineImagesService_List() {
+	server := oraclemarkettest.NewServer()
+	defer server.Close()
+	server.AddImage(oraclemarkettest.Image{
+		Application: "wordpress", Version: "6.9", OperatingSystem: "Linux",
+		FileName: "wordpress.tar.gz", Size: 5 << 20,
+	})
+	client := server.Client()
+
+	page, err := client.MachineImages.List(context.Background(), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(page.Items), "on this page, more:", page.HasMore)
+	// Output: 1 on this page, more: false
+}
+
+func ExampleMachineImagesService_Delete() {
+	server := oraclemarkettest.NewServer()
+	defer server.Close()
+	client := server.Client()
+
+	ctx := context.Background()
+	const id = oraclemarkettest.SampleID
+	deleted, err := client.MachineImages.Delete(ctx, id, "US2 COMMERCIAL CHERRY")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(deleted.Message)
+
+	_, err = client.MachineImages.Delete(ctx, id)
+	fmt.Println(err)
+	// Output:
+	// 2797087 was deleted successfully from US2 COMMERCIAL CHERRY.
+	// oraclemarket: Delete: dataCenters: must not be empty: DeleteEverywhere deletes from all of them
+}
+
+func ExampleStorageImagesService_Get() {
+	server := oraclemarkettest.NewServer()
+	defer server.Close()
+	client := server.Client()
+
+	const path = "mi/APS1826_WWP_061218/OL67/Linux/wordpress.tar.gz"
+	image, err := client.StorageImages.Get(context.Background(), path)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, dc := range image.StorageDataCenterImageStatuses {
+		fmt.Println(dc.DataCenterName, dc.IsAvailable)
+	}
+	// Output: US2 COMMERCIAL CHERRY true
+}
+
+func ExampleStateError() {
+	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(time.Millisecond))
+	defer server.Close()
+	client := server.Client()
+	server.SetNextOutcome(oraclemarkettest.IsRejected)
+
+	file := bytes.NewReader([]byte("not an image"))
+	_, err := client.MachineImages.Upload(context.Background(), &oraclemarket.ImageUpload{
+		Application: "wordpress", Version: "6.9", OperatingSystem: "Linux",
+		FileName: "wordpress.tar.gz", File: file, Size: file.Size(),
+	})
+	if ended, ok := errors.AsType[*oraclemarket.StateError](err); ok {
+		fmt.Println(ended.Status)
+	}
+	// Output: Rejected
 }
 
 func ExampleError() {
@@ -110,7 +279,7 @@ func ExampleError() {
 
 	_, err := client.MachineImages.Get(context.Background(), 1)
 	if e, ok := errors.AsType[*oraclemarket.Error](err); ok {
-		fmt.Println(e.Operation, e.StatusCode, errors.Is(err, oraclemarket.ErrNotFound))
+		fmt.Println(e.Op, e.StatusCode, errors.Is(err, oraclemarket.ErrNotFound))
 	}
 	// Output: oraclemarket.MachineImages.Get 404 true
 }

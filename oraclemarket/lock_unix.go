@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// lockFile holds an exclusive lock on the file of that name until unlock or
-// the end of the process, and removes the file with it.
+// lockFile locks the file of that name until unlock or the end of the process,
+// and removes the file then.
 func lockFile(name string) (unlock func() error, err error) {
 	for {
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
@@ -23,10 +23,14 @@ func lockFile(name string) (unlock func() error, err error) {
 			if errors.Is(err, syscall.EWOULDBLOCK) {
 				return nil, fmt.Errorf("%w (%s)", ErrCheckpointLocked, name)
 			}
+			if errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+				return nil, fmt.Errorf("%s: the file system of %s has no locks (%w): keep the checkpoints on a local disk: %w",
+					pkg, name, err, errors.ErrUnsupported)
+			}
 			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}
-		// The holder before may have removed the file between our open and our
-		// lock: then this is a lock on a file that nobody else will find.
+		// The last holder may have removed the file between our open and our
+		// lock: then this locks a file that nobody else can open.
 		if current, err := os.Stat(name); err == nil {
 			if own, err := f.Stat(); err == nil && os.SameFile(own, current) {
 				return func() error { return unlockFile(f) }, nil
@@ -36,7 +40,7 @@ func lockFile(name string) (unlock func() error, err error) {
 	}
 }
 
-// unlockFile removes the file before the lock on it ends: after that it may be
+// unlockFile removes the file before it unlocks it: after that the file may be
 // somebody else's.
 func unlockFile(f *os.File) error {
 	err := os.Remove(f.Name())
@@ -46,10 +50,10 @@ func unlockFile(f *os.File) error {
 	return errors.Join(err, f.Close())
 }
 
-func syncDir(dir string) error {
+func (s *FileCheckpointStore) syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(s.sync(d), d.Close())
 }

@@ -12,8 +12,8 @@ const (
 	errSharingViolation   = syscall.Errno(32)
 )
 
-// lockFile holds the file of that name open for nobody else until unlock or
-// the end of the process; the system removes it then.
+// lockFile keeps the file of that name open, and shut for others, until unlock
+// or the end of the process. The system removes it then.
 func lockFile(name string) (unlock func() error, err error) {
 	path, err := syscall.UTF16PtrFromString(name)
 	if err != nil {
@@ -32,4 +32,4 @@ func lockFile(name string) (unlock func() error, err error) {
 }
 
 // syncDir does nothing: Windows has no such call, and NTFS logs renames.
-func syncDir(string) error { return nil }
+func (*FileCheckpointStore) syncDir(string) error { return nil }

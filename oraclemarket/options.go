@@ -9,81 +9,115 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Option changes a default of New, which checks it.
+// Option configures a [Client]; [New] validates it.
 type Option func(*config)
 
 type config struct {
 	transport.Config
 
-	firstChunk int
+	firstChunk  int
+	outageLimit time.Duration
+	lag         time.Duration
 }
 
-// WithBaseURL sets where the service is: an absolute https URL without user
-// info, query and fragment. Plain http is accepted for loopback addresses, for
-// others see WithInsecureHTTP. The default is DefaultBaseURL.
+// WithBaseURL sets the service's base URL in place of [DefaultBaseURL]: an
+// absolute https URL without user info, query and fragment. Plain http is
+// accepted for loopback addresses; for others see [WithInsecureHTTP].
 func WithBaseURL(url string) Option {
-	return func(c *config) { c.BaseURL = url }
+	return func(c *config) { c.BaseURL, c.BaseURLName = url, "WithBaseURL" }
 }
 
-// WithHTTPClient sends through client's transport and cookie jar. The client
-// is copied, never changed: redirects are not followed whatever it says, and
-// its Timeout bounds a try of a small call, never an upload. nil keeps the
-// default, a pooled client of our own.
+// WithHTTPClient sends requests through client's Transport and uses its cookie
+// jar. The client is copied, never changed. Redirects are not followed whatever
+// its CheckRedirect, and its Timeout bounds an attempt where it is below that
+// of [WithAttemptTimeout]; it never bounds an upload. nil uses a default pooled
+// client; http.DefaultClient uses http.DefaultTransport with all that
+// instruments it.
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.HTTPClient = client }
 }
 
-// WithUserAgent puts the application's own product token, "name/version",
-// before that of the SDK.
+// WithUserAgent puts the application's own product token, "name/version", in
+// front of the SDK's.
 func WithUserAgent(application string) Option {
 	return func(c *config) { c.UserAgent = application }
 }
 
-// WithLogger writes one debug record for each try of a request: operation,
-// method, host, path, status, duration, try and bytes; never a header, a body
-// or a secret.
+// WithLogger logs each attempt of a request at debug level: operation, method,
+// host, path, status, duration, attempt and bytes. It never logs a header, a
+// body or a secret.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.Logger = logger }
 }
 
-// WithRetry bounds the retries: maxAttempts tries in all, at least 1, and
-// between two of them minWait to maxWait, growing, with jitter. The default is
-// 5 tries, 500 ms and 30 s.
+// WithRetry bounds the retries of a call: at most maxAttempts attempts, at
+// least 1, and a pause between two of them of minWait to maxWait, growing, with
+// jitter. The default is 5 attempts, 500 ms and 30 s.
 func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 	return func(c *config) {
 		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}
 	}
 }
 
-// WithTimeouts bounds one try: a small call as a whole (default 30 s), and an
-// upload by the time in which no byte moves (default 60 s): none is read from the
-// source, and on Linux and macOS none of those that the kernel took arrives.
-// After its last byte it may take as long as all of them took. Zero keeps a
-// default. There is no limit on a whole upload but the context's.
-func WithTimeouts(try, stall time.Duration) Option {
-	return func(c *config) { c.TryTimeout, c.StallTimeout = try, stall }
+// WithAttemptTimeout bounds one attempt of a call, from asking for a connection
+// to the end of the response. The default is 30 s; zero keeps it. An upload has
+// no such limit, see [WithStallTimeout].
+func WithAttemptTimeout(d time.Duration) Option {
+	return func(c *config) { c.AttemptTimeout = d }
 }
 
-// WithInsecureHTTP permits plain http to hosts that are not loopback. The
-// credentials travel unencrypted then.
+// WithStallTimeout bounds the time in which an upload makes no progress: no byte
+// is read from the source and, on Linux and macOS, none is acknowledged by the
+// peer. The default is 60 s; zero keeps it. After the last byte, the response
+// may take as long as sending all of them did, because a proxy may have to pass
+// them on. An upload that stalls fails with [ErrStalled].
+func WithStallTimeout(d time.Duration) Option {
+	return func(c *config) { c.StallTimeout = d }
+}
+
+// WithOutageLimit bounds how long uploads, Wait and Watch ride out transient
+// failures, from the first after a success. The default is 5 minutes; zero
+// keeps it.
+func WithOutageLimit(d time.Duration) Option {
+	return func(c *config) { c.outageLimit = d }
+}
+
+// WithInsecureHTTP permits plain http to hosts that are not loopback addresses.
+// The credentials then travel unencrypted.
 func WithInsecureHTTP() Option {
 	return func(c *config) { c.InsecureHTTP = true }
 }
 
-// WithFirstChunkNumber sets the X-Chunk-Number of an upload's first chunk, 1
-// or 0. The documentation does not say which; its one sample has 1, which is
-// the default.
+// WithFirstChunkNumber sets the X-Chunk-Number of an upload's first chunk: 1,
+// the default, or 0. The documentation does not say which; its one sample has
+// 1.
 func WithFirstChunkNumber(n int) Option {
 	return func(c *config) { c.firstChunk = n }
 }
 
-// WaitOption changes how Wait and Watch poll.
-type WaitOption func(*poll.Options)
+// WaitOption configures how Wait and Watch poll.
+type WaitOption func(*waitConfig)
 
-// WithPollInterval sets the time between the first two looks, default 1 s, and
-// the most it grows to, default 15 s. Each is shortened by up to half, so that
-// many waiters do not ask in step. Zero keeps a default. A Retry-After of the
-// service goes before both, and up to half the longest interval comes on top.
-func WithPollInterval(first, most time.Duration) WaitOption {
-	return func(o *poll.Options) { o.First, o.Max = first, most }
+type waitConfig struct{ poll.Options }
+
+// WithPollInterval sets the time between the first two polls, 1 s by default,
+// and the longest that it grows to, 15 s by default. Zero keeps a default. Up
+// to half of each interval is taken off at random, so that many waiters do not
+// poll in step. A Retry-After of the service takes precedence.
+func WithPollInterval(initial, longest time.Duration) WaitOption {
+	return func(c *waitConfig) { c.Initial, c.Max = initial, longest }
+}
+
+// pollOptions validates what Wait and Watch were given.
+func pollOptions(opts []WaitOption) (poll.Options, error) {
+	var c waitConfig
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&c)
+		}
+	}
+	if problem := c.Problem(); problem != "" {
+		return c.Options, invalid("WithPollInterval", "%s", problem)
+	}
+	return c.Options, nil
 }

@@ -1,84 +1,163 @@
 package oraclemarket
 
 import (
-	"encoding/json"
 	"fmt"
 	"iter"
+	"reflect"
 	"strings"
 
-	"github.com/imagejobs/imagejobs-go/internal/lenient"
+	"github.com/imagejobs/imagejobs-go/internal/decode"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-const maxLimit = 100
-
-// Page is what the service says about a page of a list. Any field may be
-// missing in an answer and is zero then.
+// Page is what the service says about a page of a list. Missing fields are
+// zero.
 type Page struct {
-	// HasMore tells whether records follow this page.
-	HasMore bool
-	// Count is the number of records of this page, TotalResults that of all.
-	Count        int
-	TotalResults int
-	Links        []Link
+	// HasMore reports whether records follow this page.
+	HasMore bool `json:"hasMore"`
+	// Count is the number of records on this page, TotalResults that of all.
+	Count        int `json:"count"`
+	TotalResults int `json:"totalResults"`
+	// Links are addresses of other pages.
+	Links []Link `json:"links,omitempty"`
 
-	// silent is a page without a word about what follows it.
-	silent bool
+	noPagingInfo bool // the page says nothing about what follows it
 }
 
-// Link is an address the service gives with a page. The client never follows
-// one: All counts offsets.
+// Link is an address that the service sends with a page. The client never
+// follows one: All counts offsets.
 type Link struct {
 	// Rel is what the link leads to, as in "SELF" or "NEXT".
-	Rel  string
-	Href string
+	Rel string `json:"rel"`
+	// Href is the address.
+	Href string `json:"href"`
 }
 
-// decodePage reads a collection whose items are records, bare or wrapped.
-func decodePage(data []byte) ([]*MachineImageUploadRequest, Page, error) {
-	var w struct {
-		Items        []*MachineImageUploadRequest `json:"items"`
-		HasMore      *lenient.Bool                `json:"hasMore"`
-		Count        lenient.Int                  `json:"count"`
-		TotalResults lenient.Int                  `json:"totalResults"`
-		Links        []struct {
-			Rel  lenient.String `json:"rel"`
-			Href lenient.String `json:"href"`
-		} `json:"links"`
+// MachineImagePage is one page of upload requests.
+type MachineImagePage struct {
+	Page
+
+	// Items are the records of the page.
+	Items []*MachineImageUploadRequest `json:"items"`
+}
+
+// OrderBy is a field that a list can be sorted by.
+type OrderBy string
+
+// The documented fields to sort by.
+const (
+	OrderByName           OrderBy = "NAME"
+	OrderByLastUpdateDate OrderBy = "LASTUPDATEDATE"
+)
+
+// SortOrder is the direction of a sorted list.
+type SortOrder string
+
+// The documented directions.
+const (
+	SortAscending  SortOrder = "ASC"
+	SortDescending SortOrder = "DESC"
+)
+
+// ListMachineImagesOptions filters and sorts a list. The zero value, like nil,
+// is the service's default.
+type ListMachineImagesOptions struct {
+	// Keyword is searched for; in which fields is not documented.
+	Keyword string
+	// Limit is the largest number of records on a page, 1 to 100. 0 is the
+	// service's default of 30.
+	Limit int
+	// Offset is how many records to skip.
+	Offset int
+	// Statuses lists only requests in one of these states.
+	Statuses []Status
+	// OrderBy and SortOrder sort the list.
+	OrderBy   OrderBy
+	SortOrder SortOrder
+}
+
+func (o *ListMachineImagesOptions) check() error {
+	if o == nil {
+		return nil
 	}
-	if err := json.Unmarshal(data, &w); err != nil {
-		return nil, Page{}, err
+	return checkPaging("ListMachineImagesOptions", o.Limit, o.Offset)
+}
+
+type listQuery struct {
+	Keyword   string   `url:"keyword,omitempty"`
+	Limit     int      `url:"limit,omitempty"`
+	Offset    int      `url:"offset,omitempty"`
+	Statuses  []string `url:"machineimagestatus,omitempty,comma"`
+	OrderBy   string   `url:"orderby,omitempty"`
+	SortOrder string   `url:"sortorder,omitempty"`
+}
+
+func (o *ListMachineImagesOptions) query() listQuery {
+	if o == nil {
+		return listQuery{}
 	}
-	page := Page{Count: int(w.Count), TotalResults: int(w.TotalResults)}
-	for _, l := range w.Links {
-		page.Links = append(page.Links, Link{Rel: string(l.Rel), Href: string(l.Href)})
+	q := listQuery{
+		Keyword: o.Keyword, Limit: o.Limit, Offset: o.Offset,
+		OrderBy: string(o.OrderBy), SortOrder: string(o.SortOrder),
 	}
-	items := make([]*MachineImageUploadRequest, 0, len(w.Items))
-	for _, item := range w.Items {
-		if item != nil {
-			items = append(items, item)
+	for _, s := range o.Statuses {
+		q.Statuses = append(q.Statuses, s.filterValue())
+	}
+	return q
+}
+
+// wrappedRequest is a record, bare or as lists have it, in an object of one
+// member.
+type wrappedRequest struct {
+	MachineImageUploadRequest
+
+	Wrapped *MachineImageUploadRequest `json:"machineimage"`
+}
+
+func (w *wrappedRequest) unwrap() *MachineImageUploadRequest {
+	if w.Wrapped != nil {
+		return w.Wrapped
+	}
+	return &w.MachineImageUploadRequest
+}
+
+// decodePage accepts a collection in which identified reports of each record
+// that it is one.
+func decodePage(r *transport.Response, identified func(*MachineImageUploadRequest) bool) (*MachineImagePage, error) {
+	var collection struct {
+		Page
+
+		HasMore decode.Flag       `json:"hasMore"`
+		Items   []*wrappedRequest `json:"items"`
+	}
+	if err := r.JSON(&collection); err != nil {
+		return nil, err
+	}
+	if collection.Items == nil {
+		return nil, r.Malformed("it has no items")
+	}
+	page := &MachineImagePage{Page: collection.Page, Items: make([]*MachineImageUploadRequest, 0, len(collection.Items))}
+	for _, item := range decode.WithoutNil(collection.Items) {
+		record := item.unwrap()
+		if !identified(record) {
+			return nil, r.Malformed("one of its items names no image")
 		}
+		page.Items = append(page.Items, record)
 	}
 	// Seen on sibling lists only.
-	page.silent = w.HasMore == nil && len(page.Links) == 0
-	page.HasMore = w.HasMore != nil && bool(*w.HasMore)
+	page.noPagingInfo = collection.HasMore == decode.Unset && len(page.Links) == 0
+	page.HasMore = collection.HasMore == decode.True
 	for _, l := range page.Links {
-		page.HasMore = page.HasMore || w.HasMore == nil && strings.EqualFold(l.Rel, "NEXT")
+		page.HasMore = page.HasMore || collection.HasMore == decode.Unset && strings.EqualFold(l.Rel, "NEXT")
 	}
-	return items, page, nil
-}
-
-func checkPaging(client *transport.Client, name string, limit, offset int) error {
-	switch {
-	case limit < 0 || limit > maxLimit:
-		return client.Invalid(name+".Limit", "must be 1 to %d, or 0 for the default, not %d", maxLimit, limit)
-	case offset < 0:
-		return client.Invalid(name+".Offset", "must not be negative, not %d", offset)
-	}
-	return nil
+	return page, nil
 }
 
 type pageFunc func(limit, offset int) (*MachineImagePage, error)
+
+// maxSamePages is how often a page may come in a row. Records that are created
+// meanwhile shift the list, so that a page of one item may come twice.
+const maxSamePages = 3
 
 // allPages goes on until a page says that it is the last, or is empty. The
 // pages are as large as the service allows, unless the caller set a size.
@@ -87,8 +166,8 @@ func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequ
 		if limit == 0 {
 			limit = maxLimit
 		}
-		offset := offset
-		var previous *MachineImageUploadRequest
+		offset, same := offset, 1
+		var previous []*MachineImageUploadRequest
 		for {
 			page, err := get(limit, offset)
 			if err != nil {
@@ -99,39 +178,37 @@ func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequ
 			if len(items) == 0 {
 				return
 			}
-			if previous != nil && samePlace(previous, items[0]) {
-				yield(nil, fmt.Errorf("%s: the service sent the same page for offset %d again", pkg, offset))
-				return
-			}
-			previous = items[0]
-			for _, item := range items {
-				if !yield(item, nil) {
+			if reflect.DeepEqual(items, previous) {
+				same++
+				if same > maxSamePages {
+					yield(nil, fmt.Errorf("%s: the service sent the same page for offset %d again", pkg, offset))
 					return
 				}
+			} else {
+				same = 1
+				for _, item := range items {
+					if !yield(item, nil) {
+						return
+					}
+				}
 			}
+			previous = items
 			offset += len(items)
-			if !page.HasMore && !mayGoOn(page.Page, len(items), limit, offset) {
+			if !page.HasMore && !mayHaveMore(page.Page, len(items), limit, offset) {
 				return
 			}
 		}
 	}
 }
 
-// mayGoOn tells whether records may follow a page that does not say so: there
-// are more in all, or nothing is known and the page is full.
-func mayGoOn(page Page, items, limit, offset int) bool {
-	if !page.silent {
+// mayHaveMore reports whether records may follow a page that does not say so:
+// there are more in all, or nothing is known and the page is full.
+func mayHaveMore(page Page, items, limit, offset int) bool {
+	if !page.noPagingInfo {
 		return false
 	}
 	if page.TotalResults > 0 {
 		return offset < page.TotalResults
 	}
 	return items >= limit
-}
-
-// samePlace tells whether two pages begin with one record, as they do when a
-// service does not look at the offset.
-func samePlace(a, b *MachineImageUploadRequest) bool {
-	return a.UploadRequestID == b.UploadRequestID && a.ImageFilePath == b.ImageFilePath &&
-		a.FileName == b.FileName && a.Application == b.Application && a.Version == b.Version
 }

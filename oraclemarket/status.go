@@ -1,22 +1,21 @@
 package oraclemarket
 
 import (
+	"strconv"
 	"strings"
-
-	"github.com/imagejobs/imagejobs-go/internal/lenient"
 )
 
 // Status is the state of an upload request, or of one data center's part of it.
 //
-// The only value seen in an answer is "Completed"; the documentation lists the
-// others as filter values, in upper case and with two of them misspelt. They
-// are decoded to these constants whatever their case and spelling. A status
-// that is not known is kept as the service sent it.
+// The only value seen in a response is "Completed"; the documentation lists the
+// others as filter values, in upper case and two of them misspelled. They are
+// decoded to these constants whatever their case and spelling. Any other value
+// is kept as the service sent it.
 type Status string
 
-// The documented statuses. What leads from one to the next is not documented:
-// the likely way is Initiated (before the merge), Pending, In Progress, Virus
-// Scan In Progress, and one of the terminal ones.
+// The documented states. What follows what is not documented. The likely way is
+// Initiated (before the merge), Pending, In Progress, Virus Scan In Progress,
+// and one of the terminal ones.
 const (
 	StatusInitiated           Status = "Initiated"
 	StatusPending             Status = "Pending"
@@ -29,7 +28,7 @@ const (
 	StatusDeletionFailed      Status = "Deletion Failed"
 )
 
-// statuses pairs each status with its spelling in the documented filter list.
+// statuses pairs each state with its spelling in the documented filter list.
 var statuses = []struct {
 	status  Status
 	printed string
@@ -45,7 +44,7 @@ var statuses = []struct {
 	{StatusDeletionFailed, "DELECTION FAILED"}, // as printed; meant is DELETION
 }
 
-// parseStatus is the constant for text in any of its spellings, else text.
+// parseStatus returns the constant for text in any of its spellings, or text.
 func parseStatus(text string) Status {
 	folded := strings.ReplaceAll(strings.ReplaceAll(strings.TrimSpace(text), "_", " "), "-", " ")
 	for _, s := range statuses {
@@ -56,7 +55,7 @@ func parseStatus(text string) Status {
 	return Status(text)
 }
 
-// filterValue is the status as the list's filter wants it.
+// filterValue returns the state as the list's filter spells it.
 func (s Status) filterValue() string {
 	for _, known := range statuses {
 		if parseStatus(string(s)) == known.status {
@@ -66,11 +65,11 @@ func (s Status) filterValue() string {
 	return string(s)
 }
 
-// Terminal tells whether the request has ended, well or badly. A status that
-// is not known has not.
+// Terminal reports whether an upload request in this state has ended, well or
+// badly. Unknown states have not.
 func (s Status) Terminal() bool { return s == StatusCompleted || s.failed() }
 
-// failed tells whether the request ended badly.
+// failed reports whether a request in this state ended badly.
 func (s Status) failed() bool {
 	switch s {
 	case StatusFailed, StatusRejected, StatusDeleted, StatusDeletionFailed:
@@ -80,12 +79,25 @@ func (s Status) failed() bool {
 	}
 }
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (s *Status) UnmarshalJSON(data []byte) error {
-	var text lenient.String
-	if err := text.UnmarshalJSON(data); err != nil {
-		return err
+// pastMerge reports whether a request in this state was merged. Pending may be
+// before or after the merge; the documentation has no order.
+func (s Status) pastMerge() bool {
+	switch s {
+	case StatusInProgress, StatusVirusScanInProgress, StatusCompleted:
+		return true
+	default:
+		return false
 	}
-	*s = parseStatus(string(text))
-	return nil
+}
+
+// Percent is a share as the service sends it: "100%".
+type Percent string
+
+// Int returns the number, 100 for "100%", and 0 for a text that is none.
+func (p Percent) Int() int {
+	n, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(string(p)), "%")), 64)
+	if err != nil || !(n > -1e9 && n < 1e9) {
+		return 0
+	}
+	return int(n)
 }

@@ -2,132 +2,123 @@ package oraclemarket
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/internal/lenient"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// StorageImagesService is the StorageImage resource: the image files in the
-// data centers. Source: "Storage Image Resources REST Endpoints" of the
-// Publisher API, v1.
-type StorageImagesService struct{ client *transport.Client }
-
-// StorageImage is one image file and where it is. Source: schema
-// "StorageImageResponse".
+// StorageImage is one image file and where it is.
+//
+// Source: [Get availability details of machine images].
+//
+// [Get availability details of machine images]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-storageimages-machineimagepath-get.html
 type StorageImage struct {
-	FileName        string `json:"fileName"`
+	// FileName is the image's file name.
+	FileName string `json:"fileName"`
+	// Application, Version and OperatingSystem name the image.
 	Application     string `json:"application"`
 	Version         string `json:"version"`
 	OperatingSystem string `json:"operatingSystem"`
 	// Path begins with "mi/", without the container of ImageFilePath.
-	Path                           string                         `json:"path"`
+	Path string `json:"path"`
+	// StorageDataCenterImageStatuses has an entry for each data center.
 	StorageDataCenterImageStatuses []StorageDataCenterImageStatus `json:"storageDataCenterImageStatuses,omitempty"`
 }
 
 // StorageDataCenterImageStatus is whether one data center has the image.
 type StorageDataCenterImageStatus struct {
+	// DataCenterName is the name that [StorageImagesService.Copy] takes.
 	DataCenterName string `json:"dataCenterName"`
 	Region         string `json:"region,omitempty"`
-	IsAvailable    bool   `json:"isAvailable"`
-	// Size is in bytes, 0 when not given. The service sends a string.
+	// IsAvailable reports whether the data center has the image.
+	IsAvailable bool `json:"isAvailable"`
+	// Size is the image's size in bytes, 0 when not given.
 	Size             int64     `json:"size,omitempty"`
 	LastModifiedDate time.Time `json:"lastModifiedDate,omitzero"`
-	Replica          bool      `json:"replica"`
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (i *StorageImage) UnmarshalJSON(data []byte) error {
-	var w struct {
-		FileName        lenient.String `json:"fileName"`
-		Application     lenient.String `json:"application"`
-		Version         lenient.String `json:"version"`
-		OperatingSystem lenient.String `json:"operatingSystem"`
-		Path            lenient.String `json:"path"`
-		DataCenters     []struct {
-			DataCenterName   lenient.String `json:"dataCenterName"`
-			Region           lenient.String `json:"region"`
-			IsAvailable      lenient.Bool   `json:"isAvailable"`
-			Size             lenient.Int    `json:"size"`
-			LastModifiedDate lenient.Time   `json:"lastModifiedDate"`
-			Replica          lenient.Bool   `json:"replica"`
-		} `json:"storageDataCenterImageStatuses"`
-	}
-	if err := json.Unmarshal(data, &w); err != nil {
-		return err
-	}
-	*i = StorageImage{
-		FileName:        string(w.FileName),
-		Application:     string(w.Application),
-		Version:         string(w.Version),
-		OperatingSystem: string(w.OperatingSystem),
-		Path:            string(w.Path),
-	}
-	for _, d := range w.DataCenters {
-		i.StorageDataCenterImageStatuses = append(i.StorageDataCenterImageStatuses, StorageDataCenterImageStatus{
-			DataCenterName:   string(d.DataCenterName),
-			Region:           string(d.Region),
-			IsAvailable:      bool(d.IsAvailable),
-			Size:             int64(d.Size),
-			LastModifiedDate: d.LastModifiedDate.Time,
-			Replica:          bool(d.Replica),
-		})
-	}
-	return nil
+	// Replica is not explained by the documentation.
+	Replica bool `json:"replica"`
 }
 
 // ListStorageImagesOptions filters a list. The zero value, like nil, is the
 // service's default.
 type ListStorageImagesOptions struct {
-	// DataCenter is where to look; the default data center if empty.
+	// DataCenter is the data center to list. Empty is the default one.
 	DataCenter string `url:"datacenter,omitempty"`
-	// Keyword is matched with name, version and operating system.
+	// Keyword is compared with name, version and operating system.
 	Keyword string `url:"keyword,omitempty"`
-	// Limit is the most records of a page, 1 to 100; 0 for the service's
-	// default of 30.
+	// Limit is the largest number of records on a page, 1 to 100. 0 is the
+	// service's default of 30.
 	Limit int `url:"limit,omitempty"`
-	// Offset is how many records to pass over, from 0.
+	// Offset is how many records to skip.
 	Offset int `url:"offset,omitempty"`
 }
 
-// CopyStorageImageRequest says between which data centers to copy an image.
-// Source: schema "StorageImageCopyRequest".
+func (o *ListStorageImagesOptions) check() error {
+	if o == nil {
+		return nil
+	}
+	return checkPaging("ListStorageImagesOptions", o.Limit, o.Offset)
+}
+
+// CopyStorageImageRequest names the data centers between which an image is
+// copied.
 type CopyStorageImageRequest struct {
-	// SourceDataCenter has the image; required.
+	// SourceDataCenter has the image. Required.
 	SourceDataCenter string `json:"sourceDataCenter"`
-	// CopyToDataCenters get the image, OverwriteDataCenters get it in place of
-	// one that they have. At least one of all must be named.
+	// CopyToDataCenters receive the image, OverwriteDataCenters receive it in
+	// place of one that they have. At least one of them must be named.
 	CopyToDataCenters    []string `json:"copyToDataCenters,omitempty"`
 	OverwriteDataCenters []string `json:"overwriteDataCenters,omitempty"`
 }
 
-// List is one page of the images in a data center: GET
-// /appstore/publisher/v1/storageimages. nil options list the default data
-// center from the start. Source: "Get list of machine images from data
-// centers".
+func (r *CopyStorageImageRequest) check() error {
+	const name = "CopyStorageImageRequest"
+	switch {
+	case r == nil:
+		return invalid(name, "must not be nil")
+	case strings.TrimSpace(r.SourceDataCenter) == "":
+		return invalid(name+".SourceDataCenter", "must not be empty")
+	case len(r.CopyToDataCenters)+len(r.OverwriteDataCenters) == 0:
+		return invalid(name+".CopyToDataCenters", "must not be empty when OverwriteDataCenters is")
+	}
+	if err := checkNames(name+".CopyToDataCenters", r.CopyToDataCenters); err != nil {
+		return err
+	}
+	return checkNames(name+".OverwriteDataCenters", r.OverwriteDataCenters)
+}
+
+// List returns one page of the images in a data center. nil options list the
+// default data center from the start.
+//
+// Source: [Get list of machine images from data centers].
+//
+// [Get list of machine images from data centers]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-storageimages-get.html
 func (s *StorageImagesService) List(ctx context.Context, opts *ListStorageImagesOptions) (*MachineImagePage, error) {
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
 	if opts == nil {
 		opts = &ListStorageImagesOptions{}
 	}
-	if err := checkPaging(s.client, "ListStorageImagesOptions", opts.Limit, opts.Offset); err != nil {
-		return nil, err
-	}
-	page, _, err := transport.Do[MachineImagePage](ctx, s.client, &transport.Call{
+	page, _, err := transport.Do(ctx, s.client, &transport.Call{
 		Operation: "StorageImages.List",
 		Method:    http.MethodGet,
 		Path:      storageImagesPath(),
 		Query:     *opts,
 		Repeat:    transport.Safe,
+	}, func(r *transport.Response) (*MachineImagePage, error) {
+		return decodePage(r, func(record *MachineImageUploadRequest) bool {
+			return record.UploadRequestID > 0 || record.FileName != "" || record.ImageFilePath != ""
+		})
 	})
 	return page, err
 }
 
-// All goes through all pages of List from opts.Offset on. opts is not changed.
-// An error ends the sequence.
+// All yields the records of all pages of [StorageImagesService.List], from
+// opts.Offset on. opts is not changed. An error ends the sequence.
 func (s *StorageImagesService) All(ctx context.Context, opts *ListStorageImagesOptions) iter.Seq2[*MachineImageUploadRequest, error] {
 	var o ListStorageImagesOptions
 	if opts != nil {
@@ -139,73 +130,75 @@ func (s *StorageImagesService) All(ctx context.Context, opts *ListStorageImagesO
 	})
 }
 
-// Get tells which data centers have the image: GET
-// /appstore/publisher/v1/storageimages/{machineImagePath}. The path is like
-// "mi/sun/sun/sun/ruby-2.4.1.tar.gz". Source: "Get availability details of
-// machine images".
+// Get returns which data centers have the image with that path, as in
+// "mi/sun/sun/sun/ruby-2.4.1.tar.gz". Errors: [ErrNotFound].
+//
+// Source: [Get availability details of machine images].
+//
+// [Get availability details of machine images]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-storageimages-machineimagepath-get.html
 func (s *StorageImagesService) Get(ctx context.Context, machineImagePath string) (*StorageImage, error) {
-	segments, err := s.imagePath(machineImagePath)
+	segments, err := imagePath(machineImagePath)
 	if err != nil {
 		return nil, err
 	}
-	image, _, err := transport.Do[StorageImage](ctx, s.client, &transport.Call{
+	image, _, err := transport.Do(ctx, s.client, &transport.Call{
 		Operation: "StorageImages.Get",
 		Method:    http.MethodGet,
 		Path:      segments,
 		Repeat:    transport.Safe,
+	}, func(r *transport.Response) (*StorageImage, error) {
+		image := new(StorageImage)
+		if err := r.JSON(image); err != nil {
+			return nil, err
+		}
+		if image.Path != machineImagePath {
+			return nil, r.Malformed("it does not have the path of this image")
+		}
+		return image, nil
 	})
 	return image, err
 }
 
-// Copy starts a copy of the image to other data centers: POST
-// /appstore/publisher/v1/storageimages/{machineImagePath}. The service works
-// on after its answer. It is never sent twice: when the answer is lost the
-// error matches ErrAmbiguous, and Get tells where the image is. Source: "Copy
-// storage image to DataCenter".
+// Copy requests a copy of the image to other data centers. The service goes on
+// after its response; [StorageImagesService.Get] returns where the image is.
+//
+// A request that may have been carried out is not sent again: the error matches
+// [ErrAmbiguous].
+//
+// Source: [Copy storage image to DataCenter].
+//
+// [Copy storage image to DataCenter]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-storageimages-machineimagepath-post.html
 func (s *StorageImagesService) Copy(ctx context.Context, machineImagePath string, req *CopyStorageImageRequest) (*Acknowledgement, error) {
-	const name = "CopyStorageImageRequest"
-	segments, err := s.imagePath(machineImagePath)
+	segments, err := imagePath(machineImagePath)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case req == nil:
-		return nil, s.client.Invalid(name, "must not be nil")
-	case strings.TrimSpace(req.SourceDataCenter) == "":
-		return nil, s.client.Invalid(name+".SourceDataCenter", "must not be empty")
-	case len(req.CopyToDataCenters)+len(req.OverwriteDataCenters) == 0:
-		return nil, s.client.Invalid(name+".CopyToDataCenters", "must not be empty when OverwriteDataCenters is")
-	}
-	if err := checkNames(s.client, name+".CopyToDataCenters", req.CopyToDataCenters); err != nil {
-		return nil, err
-	}
-	if err := checkNames(s.client, name+".OverwriteDataCenters", req.OverwriteDataCenters); err != nil {
+	if err := req.check(); err != nil {
 		return nil, err
 	}
 	body, err := transport.JSONBody(req)
 	if err != nil {
 		return nil, err
 	}
-	ack, _, err := transport.Do[Acknowledgement](ctx, s.client, &transport.Call{
+	ack, _, err := transport.Do(ctx, s.client, &transport.Call{
 		Operation: "StorageImages.Copy",
 		Method:    http.MethodPost,
 		Path:      segments,
 		Body:      body,
 		Repeat:    transport.Once,
-		EmptyOK:   true,
-	})
+	}, decodeCreated)
 	return ack, err
 }
 
 // imagePath splits the one path parameter that has slashes in it.
-func (s *StorageImagesService) imagePath(machineImagePath string) ([]string, error) {
+func imagePath(machineImagePath string) ([]string, error) {
 	if machineImagePath == "" {
-		return nil, s.client.Invalid("machineImagePath", "must not be empty")
+		return nil, invalid("machineImagePath", "must not be empty")
 	}
 	segments := strings.Split(machineImagePath, "/")
 	for _, segment := range segments {
-		if err := transport.CheckID(pkg, "machineImagePath: each part between slashes", segment); err != nil {
-			return nil, err
+		if problem := transport.IDProblem(segment); problem != "" {
+			return nil, invalid("machineImagePath: each part between slashes", "%s", problem)
 		}
 	}
 	return append(storageImagesPath(), segments...), nil

@@ -32,7 +32,10 @@ func TestStorageGet(t *testing.T) {
 // The slashes of the path stay, everything else in it is escaped.
 func TestStoragePathEscapes(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterNoResponder(answer(t, seen, 200, "storageimage.json"))
+	mock.RegisterNoResponder(func(req *http.Request) (*http.Response, error) {
+		seen.keep(t, req)
+		return httpmock.NewStringResponse(200, `{"path":"mi/a b/50%/x?y#z.gz"}`), nil
+	})
 	_, err := mockClient(t, mock).StorageImages.Get(t.Context(), "mi/a b/50%/x?y#z.gz")
 	require.NoError(t, err)
 	require.Equal(t, "/appstore/publisher/v1/storageimages/mi/a%20b/50%25/x%3Fy%23z.gz", seen.URL.EscapedPath())

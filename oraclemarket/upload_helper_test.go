@@ -34,12 +34,15 @@ type (
 	clientOptions []oraclemarket.Option
 )
 
+// lag is how long a lost upload request is searched for where the time is real.
+const lag = 100 * time.Millisecond
+
 // overTCP is a rig on a loopback socket, in real time: jobs end at once.
 func overTCP(t *testing.T, server serverOptions, client clientOptions) *uploadRig {
 	t.Helper()
 	s := oraclemarkettest.NewServer(append(serverOptions{oraclemarkettest.WithJobTime(0)}, server...)...)
 	t.Cleanup(s.Close)
-	return &uploadRig{Server: s, images: uploadClient(t, s, &net.Dialer{}, client)}
+	return &uploadRig{Server: s, images: uploadClient(t, s, &net.Dialer{}, append(clientOptions{oraclemarket.WithLag(lag)}, client...))}
 }
 
 type dialer interface {
@@ -97,10 +100,10 @@ func md5Hex(data []byte) string {
 const testChunk = 1000
 
 // imageOf is an upload of data in chunks of testChunk bytes.
-func imageOf(data []byte, store oraclemarket.CheckpointStore) *oraclemarket.UploadRequest {
-	return &oraclemarket.UploadRequest{
+func imageOf(data []byte, store oraclemarket.CheckpointStore) *oraclemarket.ImageUpload {
+	return &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", FileName: "wordpress.tar.gz",
-		File: bytes.NewReader(data), Size: int64(len(data)), ModTime: time.Unix(1528777730, 5e6),
+		File: bytes.NewReader(data), Size: int64(len(data)),
 		ChunkSize: testChunk, Concurrency: 3, Checkpoints: store,
 	}
 }
@@ -252,7 +255,7 @@ func (s *memStore) empty(t *testing.T) {
 }
 
 // interruptAfter makes req's context end when so many chunks are acknowledged.
-func interruptAfter(ctx context.Context, req *oraclemarket.UploadRequest, chunks int) context.Context {
+func interruptAfter(ctx context.Context, req *oraclemarket.ImageUpload, chunks int) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	req.Progress = func(p oraclemarket.UploadProgress) {
 		if p.Chunks >= chunks {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,12 +36,12 @@ func (r *uploadRig) task(path, checkpoints string) *childTask {
 	}
 }
 
-func startProcess(t *testing.T, task *childTask) *process {
+func startProcess(t *testing.T, task *childTask, env ...string) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	p := &process{cmd: exec.CommandContext(t.Context(), exe), lines: make(chan string, 1000)}
-	p.cmd.Env = append(os.Environ(), childEnv+"="+jsonText(t, task))
+	p.cmd.Env = append(append(os.Environ(), childEnv+"="+jsonText(t, task)), env...)
 	p.cmd.Stderr = &p.stderr
 	stdout, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -89,8 +90,9 @@ func requireWithin(t *testing.T, what func() bool, msg string) {
 
 // killAt is where the process is stopped short: fault keeps it there.
 type killAt struct {
-	name  string
-	fault oraclemarkettest.Fault
+	name    string
+	insists bool // on the first chunk in the initiate call
+	fault   oraclemarkettest.Fault
 	// there tells that it has come so far.
 	there func(r *uploadRig) bool
 }
@@ -116,11 +118,17 @@ func killMoments(chunks int) []killAt {
 		return killAt{
 			name:  fmt.Sprintf("%s %d processed", operation, skip+1),
 			fault: oraclemarkettest.Fault{Operation: operation, Skip: skip, Delay: time.Minute, Times: -1},
-			there: func(r *uploadRig) bool { return r.Processed(operation) > skip },
+			there: func(r *uploadRig) bool { return r.Processed(operation)+r.refusals(operation) > skip },
 		}
+	}
+	insists := func(at killAt) killAt {
+		at.name, at.insists = "insisting, "+at.name, true
+		return at
 	}
 	const chunk = oraclemarkettest.OpUploadChunk
 	return []killAt{
+		insists(before(oraclemarkettest.OpInitiate, 0)), insists(before(oraclemarkettest.OpInitiate, 1)),
+		insists(after(oraclemarkettest.OpInitiate, 1)), insists(after(chunk, 3)),
 		before(oraclemarkettest.OpAuthenticate, 0), after(oraclemarkettest.OpAuthenticate, 0),
 		before(oraclemarkettest.OpInitiate, 0), after(oraclemarkettest.OpInitiate, 0),
 		before(chunk, 0), before(chunk, 1), before(chunk, chunks/2), before(chunk, chunks-1),
@@ -129,6 +137,16 @@ func killMoments(chunks int) []killAt {
 		before(oraclemarkettest.OpMerge, 0), after(oraclemarkettest.OpMerge, 0),
 		after(oraclemarkettest.OpGet, 0), after(oraclemarkettest.OpGet, 2),
 	}
+}
+
+// refusals counts the requests that the service refused with 400.
+func (r *uploadRig) refusals(operation string) (n int) {
+	for _, req := range r.Requests() {
+		if req.Operation == operation && req.Status == http.StatusBadRequest {
+			n++
+		}
+	}
+	return n
 }
 
 // A process that is killed at any moment loses nothing but what was under way.
@@ -147,7 +165,11 @@ func TestUploadKilled(t *testing.T) {
 			// all states of the job, too.
 			begin, looks := time.Now(), new(atomic.Int64)
 			clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * time.Millisecond) }
-			r := overTCP(t, serverOptions{oraclemarkettest.WithJobTime(100 * time.Millisecond), oraclemarkettest.WithClock(clock)}, nil)
+			options := serverOptions{oraclemarkettest.WithJobTime(100 * time.Millisecond), oraclemarkettest.WithClock(clock)}
+			if at.insists {
+				options = append(options, insists())
+			}
+			r := overTCP(t, options, nil)
 			r.Inject(at.fault)
 			task := r.task(path, t.TempDir())
 			p := startProcess(t, task)
@@ -169,7 +191,11 @@ func TestUploadKilled(t *testing.T) {
 			}
 			_, err = r.images.UploadFile(t.Context(), path, req)
 			require.NoError(t, err)
-			require.Equal(t, len(kept), first.Chunks)
+			want := len(kept)
+			if at.insists && want == 0 {
+				want = 1 // it came with the initiate call
+			}
+			require.Equal(t, want, first.Chunks)
 			u := r.only(t)
 			requireImage(t, u, data)
 			for _, number := range kept {
@@ -267,4 +293,33 @@ func TestUploadMemory(t *testing.T) {
 	u := r.only(t)
 	require.Equal(t, size, u.Bytes)
 	require.Equal(t, oraclemarkettest.Completed, u.Status)
+}
+
+// Where MD5 is forbidden, an upload works without checksums, and resumes.
+func TestUploadFIPSOnly(t *testing.T) {
+	t.Parallel()
+	const only = "GODEBUG=fips140=only"
+	r := overTCP(t, nil, nil)
+	data := randomBytes(9 * testChunk)
+	path := filepath.Join(t.TempDir(), "wordpress.tar.gz")
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	task := r.task(path, t.TempDir())
+	finish := func(p *process) error {
+		for range p.lines {
+		}
+		return p.cmd.Wait()
+	}
+	p := startProcess(t, task, only)
+	require.Error(t, finish(p))
+	require.Contains(t, p.stderr.String(), "oraclemarket: ImageUpload.DisableChecksum: must be true: ")
+	require.Empty(t, r.Uploads())
+
+	task.NoChecksum = true
+	r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 4, Status: http.StatusForbidden, Times: -1})
+	p = startProcess(t, task, only)
+	require.Error(t, finish(p))
+	r.ClearFaults()
+	p = startProcess(t, task, only)
+	require.NoError(t, finish(p), &p.stderr)
+	requireImage(t, r.only(t), data)
 }

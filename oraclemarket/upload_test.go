@@ -154,7 +154,7 @@ func TestUploadDisableChecksum(t *testing.T) {
 	// An answer whose checksum is another one does not matter then.
 	r.Inject(oraclemarkettest.Fault{
 		Operation: oraclemarkettest.OpUploadChunk,
-		Body:      `{"uploadRequestId":"1","checksum":"00000000000000000000000000000000","uploadedChunks":1,"pendingChunks":0}`,
+		Body:      `{"uploadRequestId":"7934470","checksum":"00000000000000000000000000000000","uploadedChunks":1,"pendingChunks":0}`,
 	})
 	data := randomBytes(3 * testChunk)
 	req := imageOf(data, nil)
@@ -198,17 +198,17 @@ func TestUploadStatusChanged(t *testing.T) {
 func TestUploadArguments(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, nil, nil)
-	for field, spoil := range map[string]func(*oraclemarket.UploadRequest){
-		"UploadRequest.Application":     func(u *oraclemarket.UploadRequest) { u.Application = " " },
-		"UploadRequest.Version":         func(u *oraclemarket.UploadRequest) { u.Version = "" },
-		"UploadRequest.OperatingSystem": func(u *oraclemarket.UploadRequest) { u.OperatingSystem = "" },
-		"UploadRequest.FileName":        func(u *oraclemarket.UploadRequest) { u.FileName = "a\r\nb" },
-		"UploadRequest.File":            func(u *oraclemarket.UploadRequest) { u.File = nil },
-		"UploadRequest.Size":            func(u *oraclemarket.UploadRequest) { u.Size = 0 },
-		"UploadRequest.ChunkSize":       func(u *oraclemarket.UploadRequest) { u.ChunkSize = -1 },
-		"UploadRequest.Concurrency":     func(u *oraclemarket.UploadRequest) { u.Concurrency = -1 },
-		"UploadRequest.NewMD5":          func(u *oraclemarket.UploadRequest) { u.NewMD5 = func() hash.Hash { return nil } },
-		"WithPollInterval": func(u *oraclemarket.UploadRequest) {
+	for field, spoil := range map[string]func(*oraclemarket.ImageUpload){
+		"ImageUpload.Application":     func(u *oraclemarket.ImageUpload) { u.Application = " " },
+		"ImageUpload.Version":         func(u *oraclemarket.ImageUpload) { u.Version = "" },
+		"ImageUpload.OperatingSystem": func(u *oraclemarket.ImageUpload) { u.OperatingSystem = "" },
+		"ImageUpload.FileName":        func(u *oraclemarket.ImageUpload) { u.FileName = "a\r\nb" },
+		"ImageUpload.File":            func(u *oraclemarket.ImageUpload) { u.File = nil },
+		"ImageUpload.Size":            func(u *oraclemarket.ImageUpload) { u.Size = 0 },
+		"ImageUpload.ChunkSize":       func(u *oraclemarket.ImageUpload) { u.ChunkSize = -1 },
+		"ImageUpload.Concurrency":     func(u *oraclemarket.ImageUpload) { u.Concurrency = -1 },
+		"ImageUpload.NewMD5":          func(u *oraclemarket.ImageUpload) { u.NewMD5 = func() hash.Hash { return nil } },
+		"WithPollInterval": func(u *oraclemarket.ImageUpload) {
 			u.WaitOptions = []oraclemarket.WaitOption{oraclemarket.WithPollInterval(-1, 0)}
 		},
 	} {
@@ -223,15 +223,15 @@ func TestUploadArguments(t *testing.T) {
 	req := imageOf(randomBytes(3), nil)
 	req.Concurrency = 65
 	_, err := r.images.Upload(t.Context(), req)
-	require.EqualError(t, err, "oraclemarket: UploadRequest.Concurrency: must be at most 64, not 65")
+	require.EqualError(t, err, "oraclemarket: ImageUpload.Concurrency: must be at most 64, not 65")
 	req = imageOf(randomBytes(3), nil)
 	req.ChunkSize, req.Size = 1, 2<<20
 	_, err = r.images.Upload(t.Context(), req)
-	require.EqualError(t, err, "oraclemarket: UploadRequest.ChunkSize: makes more than 1048576 chunks of 2097152 bytes")
+	require.EqualError(t, err, "oraclemarket: ImageUpload.ChunkSize: makes more than 1048576 chunks of 2097152 bytes")
 	_, err = r.images.Upload(t.Context(), nil)
-	require.EqualError(t, err, "oraclemarket: UploadRequest: must not be nil")
+	require.EqualError(t, err, "oraclemarket: ImageUpload: must not be nil")
 	_, err = r.images.UploadFile(t.Context(), "any", nil)
-	require.EqualError(t, err, "oraclemarket: UploadRequest: must not be nil")
+	require.EqualError(t, err, "oraclemarket: ImageUpload: must not be nil")
 	_, err = r.images.UploadFile(t.Context(), t.TempDir(), imageOf(nil, nil))
 	require.ErrorIs(t, err, oraclemarket.ErrInvalidArgument)
 	_, err = r.images.UploadFile(t.Context(), filepath.Join(t.TempDir(), "none"), imageOf(nil, nil))
@@ -316,7 +316,7 @@ func TestUploadFirstErrorWins(t *testing.T) {
 		_, err := r.images.Upload(t.Context(), imageOf(randomBytes(8*testChunk), nil))
 		require.ErrorIs(t, err, oraclemarket.ErrForbidden)
 		require.NotErrorIs(t, err, context.Canceled)
-		require.ErrorContains(t, err, "chunk 3 of upload request")
+		require.ErrorContains(t, err, "interrupted after 0 of 8 chunks: chunk 3: ")
 		require.Less(t, time.Since(began), time.Second, "the others were not waited for")
 		require.LessOrEqual(t, r.Count(oraclemarkettest.OpUploadChunk), 3, "no other was begun")
 	})
@@ -445,7 +445,7 @@ func TestUploadKeepsAcknowledgementsWhileCancelled(t *testing.T) {
 }
 
 // wrongChecksum is the answer to a chunk that arrived with other bytes.
-const wrongChecksum = `{"uploadRequestId":"1","checksum":"00000000000000000000000000000000","uploadedChunks":1,"pendingChunks":2}`
+const wrongChecksum = `{"uploadRequestId":"7934470","checksum":"00000000000000000000000000000000","uploadedChunks":1,"pendingChunks":2}`
 
 func TestUploadChecksumOfAnswer(t *testing.T) {
 	t.Parallel()
@@ -472,7 +472,7 @@ func TestUploadChecksumOfAnswer(t *testing.T) {
 		req := imageOf(data, store)
 		req.Concurrency = 1
 		_, err = r.images.Upload(t.Context(), req)
-		require.ErrorContains(t, err, "chunk 2 of upload request")
+		require.ErrorContains(t, err, "interrupted after 1 of 3 chunks: chunk 2: ")
 		require.NotErrorIs(t, err, oraclemarket.ErrSourceChanged)
 		require.Equal(t, 1+3, r.Count(oraclemarkettest.OpUploadChunk))
 		require.Zero(t, r.Count(oraclemarkettest.OpMerge))

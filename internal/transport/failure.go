@@ -57,7 +57,7 @@ func (x *callState) failure(config *Config) *Error {
 			e.Message = strings.TrimSpace(e.Message + " (from " + secrets.Text(proxy) + ")")
 		}
 	}
-	if x.last.err != errStatus && !refused {
+	if !errors.Is(x.last.err, errStatus) && !refused {
 		e.Err = shown(x.last.err, secrets)
 	}
 	switch {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -35,7 +36,7 @@ func (c *Config) report(ctx context.Context, x *callState, again bool, pause tim
 	if again {
 		a.RetryIn = pause
 	}
-	if err := x.last.err; err != nil && err != errStatus { //nolint:errorlint // it is never wrapped
+	if err := x.last.err; err != nil && !errors.Is(err, errStatus) {
 		a.Err = shown(err, x.secrets())
 	}
 	if c.Observe != nil {

@@ -27,7 +27,7 @@ func TestProxyRefuses(t *testing.T) {
 					asked.Add(1)
 					w.WriteHeader(status)
 				}))
-				defer proxy.Close()
+				t.Cleanup(proxy.Close)
 				u, err := url.Parse(proxy.URL)
 				require.NoError(t, err)
 				u.User = url.UserPassword("user", "pw12pw12")
@@ -88,7 +88,7 @@ func TestCertificateRequired(t *testing.T) {
 			s.Config.ErrorLog = log.New(io.Discard, "", 0)
 			s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: version, MaxVersion: version}
 			s.StartTLS()
-			defer s.Close()
+			t.Cleanup(s.Close)
 			c := newClient(t, Config{BaseURL: s.URL, Retry: noWait(5)})
 			trust(t, c, &s.TLS.Certificates[0])
 			_, _, err := do(t.Context(), c, call)

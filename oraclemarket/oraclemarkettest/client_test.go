@@ -54,7 +54,7 @@ func TestInABubble(t *testing.T) {
 		client := s.Client(oraclemarket.WithHTTPClient(&http.Client{Transport: transport}))
 		began := time.Now()
 		image := strings.Repeat("image", 1000)
-		done, err := client.MachineImages.Upload(t.Context(), &oraclemarket.UploadRequest{
+		done, err := client.MachineImages.Upload(t.Context(), &oraclemarket.ImageUpload{
 			Application: "app", Version: "1.0", OperatingSystem: "linux", FileName: "image.tar.gz",
 			File: strings.NewReader(image), Size: int64(len(image)), ChunkSize: 1000,
 		})

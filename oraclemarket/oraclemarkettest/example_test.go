@@ -18,7 +18,7 @@ func Example() {
 	client := server.Client()
 
 	image := "not much of an image"
-	done, err := client.MachineImages.Upload(context.Background(), &oraclemarket.UploadRequest{
+	done, err := client.MachineImages.Upload(context.Background(), &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "1.0", OperatingSystem: "Linux", FileName: "wordpress.tar.gz",
 		File: strings.NewReader(image), Size: int64(len(image)), ChunkSize: 5,
 	})
@@ -49,7 +49,7 @@ func ExampleServer_Inject() {
 	})
 
 	image := "not much of an image"
-	done, err := client.MachineImages.Upload(context.Background(), &oraclemarket.UploadRequest{
+	done, err := client.MachineImages.Upload(context.Background(), &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "1.0", OperatingSystem: "Linux", FileName: "wordpress.tar.gz",
 		File: strings.NewReader(image), Size: int64(len(image)), ChunkSize: 10,
 	})

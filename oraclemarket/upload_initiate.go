@@ -1,0 +1,184 @@
+package oraclemarket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/outage"
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+// maxInitiate is how long one initiate call may take, with the token that it
+// may wait for and its attempts.
+const maxInitiate = 10 * time.Minute
+
+// maxPause is the longest pause between two calls in an outage, unless the
+// service asks for more.
+const maxPause = 15 * time.Second
+
+// initiate gets an upload request and leaves exactly one on the service. The
+// checkpoint goes first, so that the next call knows of a request whose response
+// this one did not live to see.
+func (u *upload) initiate(ctx context.Context) error {
+	var arrived time.Time // the last moment at which a lost request can have
+	lost := u.resumed     // an earlier call may have come through
+	u.mayExist = lost
+	if lost {
+		arrived = time.Now()
+		if latest := u.state.LastInitiateAt.Add(maxInitiate); latest.Before(arrived) {
+			arrived = latest
+		}
+	}
+	rule := outage.Rule{Limit: u.service.outageLimit}
+	for pause := time.Second; ; pause = min(pause*3/2, maxPause) {
+		if lost {
+			if found, err := u.adoptLost(ctx, arrived); found || err != nil {
+				return err
+			}
+		}
+		if err := u.saveInitiate(ctx); err != nil {
+			return err
+		}
+		created, err := u.requestUpload(ctx)
+		arrived = time.Now()
+		u.mayExist = u.mayExist || errors.Is(err, ErrAmbiguous) || ctx.Err() != nil && attempts(err) > 0
+		ambiguous, cause := errors.Is(err, ErrAmbiguous), err
+		switch {
+		case err == nil:
+			u.resumed = false
+			u.service.wantsFirst.Store(u.state.First != "")
+			return u.take(ctx, created.EntityID)
+		case errors.Is(err, ErrBadRequest) && u.state.First == "":
+			// Nothing was made. The source says that this call uploads the first
+			// chunk, its sample has none: this service may insist on it.
+			if err := u.hashFirst(ctx); err != nil {
+				return err
+			}
+			continue
+		case ctx.Err() != nil:
+			return err // the checkpoint stays: the request may have come through
+		case ambiguous:
+			lost, cause = true, ErrTransient // unless List has it
+		case !IsTransient(err) && lost:
+			return err // the checkpoint stays: the list may have lagged
+		case !IsTransient(err):
+			return errors.Join(err, u.forget(ctx))
+		}
+		left, goOn := rule.Left(ctx, cause, false)
+		if ambiguous {
+			if found, searchErr := u.adoptLost(ctx, arrived); found || searchErr != nil {
+				return after(searchErr, err)
+			}
+		}
+		left -= time.Since(arrived)
+		if !goOn || left <= 0 {
+			return err
+		}
+		if sleepErr := sleep(ctx, min(left, max(pause, retryAfter(err))-time.Since(arrived))); sleepErr != nil {
+			return after(sleepErr, err)
+		}
+	}
+}
+
+func (u *upload) saveInitiate(ctx context.Context) error {
+	if u.state.First != "" || u.service.wantsFirst.Load() {
+		if err := u.hashFirst(ctx); err != nil {
+			return err
+		}
+	}
+	u.state.LastInitiateAt = time.Now().UTC()
+	if u.state.InitiatedAt.IsZero() {
+		u.state.InitiatedAt = u.state.LastInitiateAt
+	}
+	return u.save(ctx, phaseInitiating)
+}
+
+func (u *upload) requestUpload(ctx context.Context) (*Acknowledgement, error) {
+	req := &InitiateUploadRequest{
+		Application: u.req.Application, Version: u.req.Version, OperatingSystem: u.req.OperatingSystem,
+		OverwriteStorageFile: u.req.OverwriteStorageFile, FileName: u.req.FileName,
+		NumberOfChunks: u.chunks(),
+	}
+	if u.state.First != "" {
+		_, req.Size = u.span(0)
+		req.File = io.NewSectionReader(u.source.file, 0, req.Size)
+		if !u.req.DisableChecksum {
+			req.MD5 = u.state.First
+		}
+	}
+	return u.service.Initiate(ctx, req)
+}
+
+// hashFirst has the first chunk go with the initiate call. One that went with a
+// lost call before has to be the same.
+func (u *upload) hashFirst(ctx context.Context) error {
+	offset, size := u.span(0)
+	sum, err := u.source.proof(ctx, offset, size)
+	if err == nil && u.state.First != "" && u.state.First != sum {
+		err = sourceChanged("the hash of its first chunk was %s and is %s", u.state.First, sum)
+	}
+	u.state.First = sum
+	return err
+}
+
+// take goes on with the upload request of that id. A first chunk that went with
+// the call is acknowledged if the service counts it, and sent again otherwise.
+func (u *upload) take(ctx context.Context, id int64) error {
+	u.state.UploadRequestID = id
+	if u.state.First == "" {
+		return u.save(ctx, phaseUploading)
+	}
+	if err := u.save(ctx, phaseUploading); err != nil {
+		return err
+	}
+	now, err := u.service.Get(ctx, id)
+	switch {
+	case ctx.Err() != nil:
+		return transport.ContextErr(ctx)
+	case err != nil || now.UploadedChunks < 1: // it may lag
+		return nil
+	}
+	// In a call before this one it was of the file of that time.
+	u.proven = !u.resumed || u.state.Identity != "" && u.state.Identity == u.source.identity
+	u.done.add(0)
+	u.state.Digest.add(u.state.FirstChunk, u.state.First)
+	return u.save(ctx, phaseUploading)
+}
+
+// attempts returns how many requests were sent.
+func attempts(err error) int {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Attempts
+	}
+	return 0
+}
+
+// retryAfter returns how long the service asks to wait.
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
+}
+
+// after returns err with the failure that came before it. nil stays nil.
+func after(err, before error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w, after: %w", err, before)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return transport.ContextErr(ctx)
+	}
+}

@@ -1,0 +1,98 @@
+package oraclemarket
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/outage"
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+// mergeTimeout is how long a merge request may take at least: the service may
+// join the chunks before it responds.
+const mergeTimeout = 90 * time.Second
+
+// merge requests the merge. After a failure it looks whether the service has
+// merged before it requests it again. repeated says that an earlier call
+// requested it.
+func (u *upload) merge(ctx context.Context, repeated bool) error {
+	timeout := max(mergeTimeout, u.service.client.AttemptTimeout())
+	rule := outage.Rule{Limit: u.service.outageLimit}
+	for pause := time.Second; ; pause = min(2*pause, maxPause) {
+		_, err := u.service.merge(ctx, u.state.UploadRequestID, transport.Once, timeout)
+		if err == nil {
+			return u.save(ctx, phaseMerged)
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		cause := err
+		if errors.Is(err, ErrAmbiguous) {
+			repeated, cause = true, ErrTransient
+		}
+		conflict := errors.Is(err, ErrConflict)
+		left, goOn := rule.Left(ctx, cause, conflict || isGone(err))
+		failed := time.Now()
+		merged, lookErr := u.looksMerged(ctx, repeated, conflict || errors.Is(err, ErrBadRequest))
+		switch {
+		case merged:
+			return u.save(ctx, phaseMerged)
+		case lookErr != nil:
+			return after(lookErr, err)
+		case !goOn:
+			return err
+		}
+		wait := max(pause, retryAfter(err)) - time.Since(failed)
+		if sleepErr := sleep(ctx, min(wait, left-time.Since(failed))); sleepErr != nil {
+			return after(sleepErr, err)
+		}
+	}
+}
+
+// looksMerged reports whether the service has merged, for as long as its record
+// may lag if a request may have come through: an earlier one of those repeated.
+// A repeated merge may be refused for that reason, and Pending, which may come
+// before the merge or after it, is after it then.
+func (u *upload) looksMerged(ctx context.Context, repeated, refused bool) (bool, error) {
+	end := time.Now()
+	if repeated {
+		end = end.Add(u.service.lag)
+	}
+	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
+		now, err := u.service.Get(ctx, u.state.UploadRequestID)
+		switch {
+		case ctx.Err() != nil:
+			return false, transport.ContextErr(ctx)
+		case err != nil: // that of the merge says more
+		case now.StatusName.Terminal(), now.StatusName.pastMerge():
+			return true, nil
+		case repeated && refused && (now.StatusName == StatusPending || u.mergeUncertain):
+			return true, nil
+		}
+		if !time.Now().Before(end) {
+			return false, nil
+		}
+		if err := sleep(ctx, interval); err != nil {
+			return false, err
+		}
+	}
+}
+
+// wait follows the request to its end, with which the checkpoint ends, too.
+func (u *upload) wait(ctx context.Context) (*MachineImageUploadRequest, error) {
+	var last *MachineImageUploadRequest
+	for now, err := range u.service.Watch(ctx, u.state.UploadRequestID, u.req.WaitOptions...) {
+		if err != nil {
+			if _, ended := errors.AsType[*StateError](err); ended {
+				err = errors.Join(err, u.forget(ctx))
+			}
+			return last, err
+		}
+		last = now
+		if u.req.StatusChanged != nil {
+			u.req.StatusChanged(now)
+		}
+	}
+	return last, u.forget(ctx)
+}
