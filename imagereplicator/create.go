@@ -48,8 +48,9 @@ func (r *CreateJobRequest) check() error {
 // The service cannot tell a repeated request from a new one, so Create lists the
 // jobs first. If the response is lost, it lists them again, for up to half a
 // minute: exactly one new job with this image and tenant is the one that was
-// created, and if there is none, the copy is requested again. If there are
-// several, or ctx is done meanwhile, the error matches [ErrAmbiguous].
+// created; if there is none, the copy is requested again, twice at most. The
+// error matches [ErrAmbiguous] if there are several, if ctx is done meanwhile,
+// or if the user may not list jobs.
 //
 // Other errors: [ErrBadRequest], [ErrUnauthorized] (also for a destination
 // tenant, after one attempt with a new token), [ErrNotFound], [ErrConflict].
@@ -116,11 +117,14 @@ func (c *creation) run(ctx context.Context) (string, error) {
 			return found[0], nil
 		case len(found) > 0:
 			return "", several(err, found)
-		case lookErr != nil && ctx.Err() == nil:
+		case ctx.Err() != nil:
+			if !errors.Is(err, ctx.Err()) {
+				err = fmt.Errorf("%w; %w", err, transport.ContextErr(ctx))
+			}
+			return "", err
+		case lookErr != nil:
 			return "", fmt.Errorf("%w; %w", err, lookErr)
-		case lookErr != nil && !errors.Is(err, ctx.Err()):
-			return "", fmt.Errorf("%w; %w", err, transport.ContextErr(ctx))
-		case lookErr != nil || ctx.Err() != nil || n == maxCreates:
+		case n == maxCreates:
 			return "", err
 		}
 	}

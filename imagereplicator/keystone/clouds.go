@@ -56,6 +56,9 @@ func FromCloud(name string) (Options, error) {
 	if err := checkAuthType("FromCloud: auth_type", rest.AuthType, &auth); err != nil {
 		return Options{}, err
 	}
+	if ways := waysOf(&auth); len(ways) > 1 {
+		return Options{}, invalid("FromCloud: auth", "must have only one of the credentials for %s", strings.Join(ways, " and "))
+	}
 	kind := string(endpoint.Availability) // of a profile, too
 	if given := cmp.Or(env("OS_INTERFACE"), rest.EndpointType, rest.Interface); given != "" {
 		if kind, err = interfaceOf(given); err != nil {

@@ -80,7 +80,7 @@ func imageEndpoint(o *Options, catalog []service) (string, error) {
 	}
 	switch {
 	case len(found) == 1:
-		return checked(o, found[0], fmt.Sprintf("must be set: the endpoint %s in the service catalog ", found[0]))
+		return checked(o, found[0], fmt.Sprintf("must be set, since that of the service catalog, %s, cannot be used: ", found[0]))
 	case len(all) == 0:
 		return "", invalid("Options.Endpoint", "must not be empty: %s for this tenant", has)
 	case len(regions) == 0:

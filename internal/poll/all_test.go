@@ -17,112 +17,6 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// task is one of many jobs.
-type task struct {
-	id       int
-	status   string
-	progress int
-}
-
-// service has many jobs, and lists those that are not hidden.
-type service struct {
-	tasks  map[int]*task
-	hidden map[int]bool
-	after  time.Duration
-
-	listErr func() error
-	getErr  func(id int) error
-	changes func() // before each list
-
-	lists, gets int
-	listed      []time.Time
-	got         []int
-}
-
-func newService(n int) *service {
-	s := &service{tasks: map[int]*task{}, hidden: map[int]bool{}}
-	for i := range n {
-		s.tasks[i] = &task{id: i, status: "running"}
-	}
-	return s
-}
-
-// run ends jobs after a time.
-func (s *service) end(ids []int, status string, after time.Duration) {
-	time.AfterFunc(after, func() {
-		for _, id := range ids {
-			s.tasks[id] = &task{id: id, status: status, progress: 100}
-		}
-	})
-}
-
-func (s *service) jobs(ids ...int) *Jobs[int, *task] {
-	return &Jobs[int, *task]{
-		Package: "tasks",
-		Noun:    "task",
-		IDs:     ids,
-		List: func(ctx context.Context) ([]*task, bool, time.Duration, error) {
-			s.lists++
-			s.listed = append(s.listed, time.Now())
-			if ctx.Err() != nil {
-				return nil, false, 0, transport.ContextErr(ctx)
-			}
-			if s.listErr != nil {
-				if err := s.listErr(); err != nil {
-					return nil, false, s.after, err
-				}
-			}
-			if s.changes != nil {
-				s.changes()
-			}
-			var list []*task
-			for id, task := range s.tasks {
-				if !s.hidden[id] {
-					copied := *task
-					list = append(list, &copied)
-				}
-			}
-			return list, true, s.after, nil
-		},
-		Get: func(ctx context.Context, id int) (*task, time.Duration, error) {
-			s.gets++
-			s.got = append(s.got, id)
-			if ctx.Err() != nil {
-				return nil, 0, transport.ContextErr(ctx)
-			}
-			if s.getErr != nil {
-				if err := s.getErr(id); err != nil {
-					return nil, 0, err
-				}
-			}
-			task, ok := s.tasks[id]
-			if !ok {
-				return nil, 0, errNotFound
-			}
-			copied := *task
-			return &copied, 0, nil
-		},
-		ID:     func(t *task) int { return t.id },
-		Status: func(t *task) string { return t.status },
-		Done:   func(t *task) bool { return t.status == "done" || t.status == "failed" },
-		Failed: func(t *task) error {
-			if t.status == "failed" {
-				return fmt.Errorf("task %d: %w", t.id, errFailed)
-			}
-			return nil
-		},
-		Same: func(older, newer *task) bool { return *older == *newer },
-	}
-}
-
-func numbers(from, to int) []int {
-	var list []int
-	for i := from; i < to; i++ {
-		list = append(list, i)
-	}
-	return list
-}
-
 func TestWaitAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(10)
@@ -186,13 +80,6 @@ func TestWaitAllForTenThousand(t *testing.T) {
 	})
 }
 
-func memory() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
-}
-
 // Jobs that the list does not show are asked for one by one, and not all at once.
 func TestUnlistedJobs(t *testing.T) {
 	const unlisted = 500
@@ -249,7 +136,7 @@ func TestVanishedJobs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newService(3)
 				s.end([]int{1}, "done", 10*time.Minute)
-				time.AfterFunc(time.Minute, func() { delete(s.tasks, 2) })
+				s.in(time.Minute, func() { delete(s.tasks, 2) })
 				j := s.jobs(1, 99, 2)
 				j.Options = options
 				start := time.Now()
@@ -285,7 +172,7 @@ func TestVanishedJobs(t *testing.T) {
 func TestNewJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(0)
-		time.AfterFunc(20*time.Second, func() { s.tasks[1] = &task{id: 1, status: "running"} })
+		s.in(20*time.Second, func() { s.tasks[1] = &task{id: 1, status: "running"} })
 		s.end([]int{1}, "done", time.Minute)
 		got, err := WaitAll(t.Context(), s.jobs(1))
 		require.NoError(t, err)
@@ -434,7 +321,7 @@ func TestWaitAllContextEnds(t *testing.T) {
 func TestWatchAllYieldsChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(3)
-		time.AfterFunc(time.Minute, func() { s.tasks[1].progress = 50 })
+		s.in(time.Minute, func() { s.tasks[1].progress = 50 })
 		s.end([]int{1}, "failed", 2*time.Minute)
 		s.end([]int{2}, "done", 3*time.Minute)
 		var got []string
