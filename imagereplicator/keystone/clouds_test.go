@@ -200,6 +200,7 @@ func TestCloudsFileIsFound(t *testing.T) {
 	t.Setenv("OS_CLIENT_CONFIG_FILE", "")
 	home := t.TempDir()
 	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home) // on Windows
 	t.Setenv("XDG_CONFIG_HOME", "")
 	write := func(folder, endpoint string) {
 		require.NoError(t, os.MkdirAll(folder, 0o700))

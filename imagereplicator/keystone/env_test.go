@@ -210,17 +210,21 @@ func TestFromEnvErrors(t *testing.T) {
 		},
 		`OS_INTERFACE: must be "public", "internal" or "admin", not "intern"`: {"OS_TOKEN": secret, "OS_INTERFACE": "intern"},
 		`OS_INSECURE: must be true or false, not "perhaps"`:                   {"OS_TOKEN": secret, "OS_INSECURE": "perhaps"},
-		"OS_CACERT: open none.pem: no such file or directory":                 {"OS_TOKEN": secret, "OS_CACERT": "none.pem"},
+		"OS_CACERT: open none.pem: ":                                          {"OS_TOKEN": secret, "OS_CACERT": "none.pem"},
 		"OS_CACERT: testdata/token.json has no certificate in PEM form":       {"OS_TOKEN": secret, "OS_CACERT": "testdata/token.json"},
 		"OS_KEY: must not be empty with OS_CERT":                              {"OS_TOKEN": secret, "OS_CERT": "c.pem"},
 		"OS_CERT: must not be empty with OS_KEY":                              {"OS_TOKEN": secret, "OS_KEY": "k.pem"},
-		"OS_CERT: open c.pem: no such file or directory":                      {"OS_TOKEN": secret, "OS_CERT": "c.pem", "OS_KEY": "k.pem"},
+		"OS_CERT: open c.pem: ":                                               {"OS_TOKEN": secret, "OS_CERT": "c.pem", "OS_KEY": "k.pem"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			values["OS_AUTH_URL"] = authURL
 			environment(t, values)
 			_, err := keystone.FromEnv()
-			require.EqualError(t, err, "imagereplicator: keystone.FromEnv: "+want)
+			if strings.HasSuffix(want, ": ") { // and what the system says
+				require.ErrorContains(t, err, "imagereplicator: keystone.FromEnv: "+want)
+			} else {
+				require.EqualError(t, err, "imagereplicator: keystone.FromEnv: "+want)
+			}
 			require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
 		})
 	}
