@@ -5,7 +5,6 @@ package proxies
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -118,84 +117,119 @@ func once(c clients) map[string]func(context.Context) error {
 	}
 }
 
-// creates returns how many creates took effect.
-func (s *services) creates() int {
+// distant returns clients whose requests reach the proxy, and its responses
+// them, after 25 ms.
+func (s *services) distant(h *http.Client, p *proxy) clients {
+	p.t.Helper()
+	var far []string
+	for i := range p.Sites {
+		far = append(far, "http://"+newLine(p.t, p.Sites[i].Listen, 25*time.Millisecond))
+	}
+	return s.clients(h, far...)
+}
+
+// creates sends the calls of clients that must not happen twice, each times
+// times with a pause, and counts those that end ambiguous.
+type creates struct {
+	sync.WaitGroup
+
+	made, ambiguous atomic.Int32
+	others          sync.Map // errors that are not
+}
+
+func (n *creates) start(ctx context.Context, c clients, more func() bool) {
+	for _, call := range once(c) {
+		n.Go(func() {
+			for ok := true; ok; ok = more() {
+				n.made.Add(1)
+				err := call(ctx)
+				switch {
+				case errors.Is(err, oraclemarket.ErrAmbiguous):
+					n.ambiguous.Add(1)
+				case err != nil:
+					n.others.Store(err.Error(), true)
+				}
+			}
+		})
+	}
+}
+
+// check requires that each was carried out.
+func (n *creates) check(t *testing.T, s *services) {
+	t.Helper()
+	n.others.Range(func(text, _ any) bool {
+		t.Error(text)
+		return true
+	})
+	t.Logf("%d of %d creates ambiguous", n.ambiguous.Load(), n.made.Load())
+	require.Zero(t, n.ambiguous.Load())
+	require.EqualValues(t, n.made.Load(), s.processed())
+}
+
+// processed returns how many creates took effect.
+func (s *services) processed() int {
 	return s.oracle.Processed(oraclemarkettest.OpInitiate) + s.ntt.Processed(imagereplicatortest.OpCreate) +
 		s.multi.Processed(multiplaytest.OpUpdateCreate)
 }
 
-// Reloads between creates leave none of them ambiguous.
-func TestHAProxyReloadBetweenCreates(t *testing.T) {
-	t.Parallel()
-	const reloads = 3
-	s := newServices(t)
-	p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
-	calls := once(s.behind(p))
-	ctx := within(t, time.Minute)
-	made := 0
-	for range reloads {
-		old := p.reload()
-		for ended := false; !ended; {
-			for name, call := range calls {
-				require.NoError(t, call(ctx), name)
-				made++
-			}
-			select {
-			case <-old.ended:
-				ended = true
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-	}
-	t.Logf("%d creates during %d reloads", made, reloads)
-	require.Equal(t, made, s.creates())
+// given are the HTTP clients that a client may be given.
+func given(t *testing.T) map[string]*http.Client {
+	t.Helper()
+	return map[string]*http.Client{"default": nil, "caller's": newHTTP(t, nil)}
 }
 
-// The far end closes a connection after five seconds, and 25 ms pass before this
-// end hears of it: a create that goes out on it meanwhile would be ambiguous.
+// A reload, which closes idle connections, leaves no create ambiguous.
+func TestHAProxyReloadAmongCreates(t *testing.T) {
+	t.Parallel()
+	const reloads, callers = 3, 4
+	for name, h := range given(t) {
+		t.Run(name, func(t *testing.T) {
+			s := newServices(t)
+			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
+			c, ctx := s.distant(h, p), within(t, 30*time.Second)
+			var n creates
+			var reloaded atomic.Bool
+			for range callers {
+				n.start(ctx, c, func() bool { return !reloaded.Load() })
+			}
+			for i := range reloads {
+				enough := func() bool { return s.processed() >= 12*callers*(i+1) }
+				require.Eventually(t, enough, patience, 5*time.Millisecond)
+				<-p.reload().ended
+			}
+			reloaded.Store(true)
+			n.Wait()
+			n.check(t, s)
+		})
+	}
+}
+
+// The proxy closes a connection after five seconds, and 25 ms pass before the
+// client hears of it: a create that goes out on it meanwhile gets no response.
 func TestHAProxyKeepAlive(t *testing.T) {
 	t.Parallel()
-	const perService, times, keepAlive = 10, 3, 5 * time.Second
-	s := newServices(t)
-	p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
-	var far []string
-	for i := range p.Sites {
-		far = append(far, "http://"+newLine(t, p.Sites[i].Listen, 25*time.Millisecond))
-	}
-	ctx := within(t, time.Minute)
-
-	// What a caller's own transport keeps, the client keeps as well.
-	var ambiguous, ambiguousKept atomic.Int32
-	var others []string
-	var mu sync.Mutex
-	var work sync.WaitGroup
-	create := func(h *http.Client, count *atomic.Int32) {
-		for i := range perService {
-			pause := keepAlive - 70*time.Millisecond + time.Duration(i)*10*time.Millisecond
-			for _, call := range once(s.clients(h, far...)) {
-				work.Go(func() {
-					for range times {
-						err := call(ctx)
-						if errors.Is(err, oraclemarket.ErrAmbiguous) {
-							count.Add(1)
-						} else if err != nil {
-							mu.Lock()
-							others = append(others, err.Error())
-							mu.Unlock()
-						}
-						select {
-						case <-time.After(pause):
-						case <-ctx.Done():
-						}
+	const callers, keepAlive = 10, 5 * time.Second // the latter in the configuration
+	for name, h := range given(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServices(t)
+			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
+			c, ctx := s.distant(h, p), within(t, time.Minute)
+			var n creates
+			for i := range callers {
+				// From before the end to after it, in steps of 10 ms.
+				pause := keepAlive - 70*time.Millisecond + time.Duration(i)*10*time.Millisecond
+				var again atomic.Int32
+				n.start(ctx, c, func() bool {
+					if again.Add(1) > 3 { // for each of the services
+						return false
 					}
+					<-time.After(pause)
+					return true
 				})
 			}
-		}
+			n.Wait()
+			n.check(t, s)
+		})
 	}
-	create(nil, &ambiguous)
-	work.Wait()
-	require.Empty(t, others)
-	t.Log(fmt.Sprint("ambiguous: ", ambiguous.Load(), " of ", 3*perService*times, ", ", ambiguousKept.Load()))
-	require.Zero(t, ambiguous.Load())
-	require.Equal(t, 3*perService*times, s.creates())
 }

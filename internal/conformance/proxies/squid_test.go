@@ -98,14 +98,16 @@ func TestSquidPassword(t *testing.T) {
 // who refused it. The same goes for a proxy that is asked in plain text.
 func TestSquidWrongPassword(t *testing.T) {
 	t.Parallel()
+	host := func(p *proxy) string { return "the proxy " + p.Sites[0].Listen }
 	for name, test := range map[string]struct {
-		tls  bool
-		ours bool // the client's own transport
-		line string
+		tls   bool
+		ours  bool // the client's own transport
+		line  string
+		names func(*proxy) string
 	}{
-		"connect":                 {tls: true, ours: true, line: "407 CONNECT"},
-		"connect, another client": {tls: true, line: "407 CONNECT"},
-		"plain":                   {ours: true, line: "407 "},
+		"connect":           {true, true, "407 CONNECT", host},
+		"connect, caller's": {true, false, "407 CONNECT", host},
+		"plain":             {false, true, "407 ", func(*proxy) string { return "the forward proxy squid" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,53 +122,51 @@ func TestSquidWrongPassword(t *testing.T) {
 			}
 			transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 			t.Cleanup(transport.CloseIdleConnections)
-			for _, call := range []func(c clients) error{
-				func(c clients) error {
+			p := startSquid(t)
+			transport.Proxy = http.ProxyURL(p.through("wrong"))
+			c := s.clients(&http.Client{Transport: transport}, urls...)
+			calls := []func() error{
+				func() error {
 					_, err := c.oracle.MachineImages.Upload(t.Context(), newImage(1<<20).upload(256<<10))
 					return err
 				},
-				func(c clients) error {
+				func() error {
 					_, err := c.oracle.MachineImages.Wait(t.Context(), 7)
 					return err
 				},
-				func(c clients) error {
+				func() error {
 					_, err := c.ntt.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{
 						ImageID: imagereplicatortest.ImageID, DestinationTenantID: imagereplicatortest.DestinationTenantID,
 					})
 					return err
 				},
-				func(c clients) error {
+				func() error {
 					_, err := c.ntt.Jobs.Wait(t.Context(), imagereplicatortest.JobID)
 					return err
 				},
-				func(c clients) error {
+				func() error {
 					_, err := c.multi.Release(t.Context(), &multiplay.ReleaseRequest{
 						ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, GameID: multiplaytest.GameID,
 						Description: "nightly", Source: files(),
 					})
 					return err
 				},
-			} {
-				p := startSquid(t)
-				transport.Proxy = http.ProxyURL(p.through("wrong"))
-				err := call(s.clients(&http.Client{Transport: transport}, urls...))
+			}
+			for _, call := range calls {
+				err := call()
 				require.ErrorContains(t, err, "407")
+				require.ErrorContains(t, err, test.names(p))
+				require.Equal(t, 1, strings.Count(err.Error(), "check the proxy"), "%v", err)
 				require.NotContains(t, err.Error(), "wrong")
-				if test.tls {
-					require.ErrorContains(t, err, "the proxy "+p.Sites[0].Listen)
-				} else {
-					require.ErrorContains(t, err, "the forward proxy squid")
-				}
-				require.ErrorContains(t, err, "check the proxy")
 				require.NotErrorIs(t, err, oraclemarket.ErrAmbiguous)
 				require.NotErrorIs(t, err, oraclemarket.ErrTransient)
-				lines := squidLog(p)
-				require.Len(t, lines, 1)
-				for line, times := range lines {
-					require.Contains(t, line, test.line)
-					require.Equal(t, 1, times)
-				}
 			}
+			refused := 0
+			for line, times := range squidLog(p) {
+				require.Contains(t, line, test.line)
+				refused += times
+			}
+			require.Equal(t, len(calls), refused)
 		})
 	}
 }
