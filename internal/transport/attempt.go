@@ -19,7 +19,7 @@ type attempter struct {
 	config *Config
 	base   baseURL
 	next   http.RoundTripper
-	once   http.RoundTripper // for calls of class Once
+	once   http.RoundTripper // for calls of class Once, see fresh
 	jar    http.CookieJar    // nil for none
 	slots  chan struct{}     // one for each request in flight
 }
@@ -125,8 +125,8 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		return
 	}
 	if err != nil {
-		if _, ok := next.(*http.Transport); ok {
-			err = wire.AsProxyError(err)
+		if t, ok := next.(*http.Transport); ok {
+			err = wire.AsProxyError(t, req, err)
 		}
 		x.last.unsent = seen.nothing() || neverProcessed(err)
 		x.last.err = reason(parent, ctx, err)
