@@ -133,7 +133,7 @@ func TestUploadFaultsWithoutEnd(t *testing.T) {
 						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 31)
 						require.LessOrEqual(t, r.Count(operation), 110)
 					case operation == oraclemarkettest.OpList:
-						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 155) // 5 attempts of 30 s
+						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 200) // 5 attempts of 30 s
 						require.LessOrEqual(t, r.Count(operation), 110)
 					default:
 						require.Equal(t, 5, failed.Attempts)

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -55,9 +56,7 @@ func (t *tokens) Grant(ctx context.Context) (Grant, error) {
 		if err := f.wait(ctx); err != nil {
 			return Grant{}, err
 		}
-		// A token that expired on its way is sent all the same: the service
-		// decides about it, not our clock.
-		t.mu.Lock()
+		t.mu.Lock() // the token is sent even if it has expired by now: the service decides
 	}
 	if !t.early.IsZero() && time.Now().After(t.early) {
 		t.early = time.Now().Add(earlyRetry)
@@ -97,27 +96,36 @@ func (t *tokens) refresh(ctx context.Context) *flight {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
 		defer cancel()
-		value, expiry, err := t.source(ctx)
+		var value string
+		var expiry time.Time
+		err := errors.New("the token source called runtime.Goexit")
+		defer func() { // also when the source panics: calls wait
+			if v := recover(); v != nil {
+				err = fmt.Errorf("the token source panicked: %v", v)
+			}
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if f.err = err; err == nil {
+				t.keep(value, expiry, time.Now())
+			}
+			t.flight = nil
+			close(f.done)
+		}()
+		value, expiry, err = t.source(ctx)
 		value = strings.TrimSpace(value) // line ends of files and variables
 		if err == nil {
 			err = check(value)
 		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if f.err = err; err == nil {
-			t.keep(value, expiry, time.Now())
-		}
-		t.flight = nil
-		close(f.done)
 	}()
 	return f
 }
 
 func (t *tokens) keep(value string, expiry, now time.Time) {
 	t.grant = Grant{Header: t.header, Value: t.prefix + value, generation: t.grant.generation + 1, secret: value}
-	t.expiry, t.early = expiry, time.Time{}
-	if life := expiry.Sub(now); !expiry.IsZero() && life > 0 {
-		t.early = expiry.Add(-min(life/10, maxEarly))
+	t.expiry, t.early = time.Time{}, time.Time{}
+	// A new token that has expired was judged by a clock that is wrong.
+	if life := expiry.Sub(now); life > 0 {
+		t.expiry, t.early = expiry, expiry.Add(-min(life/10, maxEarly))
 	}
 }
 

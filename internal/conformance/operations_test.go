@@ -127,7 +127,7 @@ func (e *env) multiplayClient() (*multiplay.Client, error) {
 	if e.retry {
 		opts = append(opts, multiplay.WithRetry(tries, 0, 0))
 	}
-	return multiplay.New(1, keyID, keySecret, opts...)
+	return multiplay.New(multiplay.AccessKey(1, keyID, keySecret), opts...)
 }
 
 func oracle[T any](call func(context.Context, *oraclemarket.Client) (T, error)) func(context.Context, *env) (any, error) {

@@ -148,7 +148,7 @@ func sources(t *testing.T) []multiplay.Source {
 
 func multiplaySamples(t *testing.T) map[string]sample {
 	t.Helper()
-	client, err := multiplay.New(1, keyID, keySecret)
+	client, err := multiplay.New(multiplay.AccessKey(1, keyID, keySecret))
 	require.NoError(t, err)
 	var anySource, updates, releases, options []any
 	for _, s := range sources(t) {
