@@ -128,7 +128,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 	out.Emit(cli.Event{
 		Event: cli.Result, IDs: p.ids(), State: string(done.StatusName), Detail: done,
 		Progress: cli.BytesProgress(p.image.size, p.image.size, 0), Checksum: md5, Seconds: took.Seconds(),
-	}, "%s: %s, %d bytes, MD5 %s, in %s", done.StatusName, filepath.Base(p.image.name), p.image.size, md5, took.Round(time.Millisecond))
+	}, "%s: %s, %d bytes, in %s\n  MD5 %s", done.StatusName, filepath.Base(p.image.name), p.image.size, took.Round(time.Millisecond), md5)
 	return p.out.Keep(p.ids(), string(done.StatusName))
 }
 

@@ -29,6 +29,10 @@ func showsBars(w io.Writer) bool {
 	return err == nil && width >= narrowest
 }
 
+// clearLine begins a line that is drawn. The cursor is not always in the first
+// column: a terminal shows ^C where it stands, and going up keeps the column.
+const clearLine = "\r\x1b[K"
+
 // Bar shows how far one thing is: as a bar on a terminal, as lines elsewhere, as
 // events in JSON.
 type Bar struct {
@@ -80,7 +84,7 @@ func (b *Bar) draw(e *Event) {
 	}
 	b.bar = b.out.progress.MustAdd(0, mpb.BarFillerFunc(func(w io.Writer, stat decor.Statistics) error {
 		// One column stays free: some terminals wrap when the last one is used.
-		_, err := io.WriteString(w, barLine(b.name, b.drawn.Load(), stat.AvailableWidth-1))
+		_, err := io.WriteString(w, clearLine+barLine(b.name, b.drawn.Load(), stat.AvailableWidth-1))
 		return err
 	}), mpb.BarFillerTrim())
 	b.out.drawn = append(b.out.drawn, b)
@@ -97,4 +101,5 @@ func (o *Output) finish() {
 		b.bar.Abort(b.drawn.Load().Progress.Percent < 100)
 	}
 	o.progress.Wait()
+	_, _ = io.WriteString(o.w, clearLine)
 }

@@ -65,10 +65,11 @@ func (c *Command) Run(ctx context.Context, args []string, stdout, stderr io.Writ
 func (c *Command) parse(args []string, out *Output, stdout io.Writer) error {
 	flags := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
+	asJSON := false // out.JSON stays as it is until the arguments are known to be right
 	if c.Server {
-		flags.BoolVar(&out.JSON, "json", false, "print the addresses as JSON")
+		flags.BoolVar(&asJSON, "json", false, "print the addresses as JSON")
 	} else {
-		flags.BoolVar(&out.JSON, "json", false, "print one JSON object a line")
+		flags.BoolVar(&asJSON, "json", false, "print one JSON object a line")
 		flags.BoolVar(&out.Demo, "demo", false, "use the built-in service whatever is set; without it, only if nothing\nnames the real one")
 	}
 	if c.Pipeline {
@@ -87,6 +88,7 @@ func (c *Command) parse(args []string, out *Output, stdout io.Writer) error {
 	if flags.NArg() > 0 {
 		return UsageError("unexpected argument %q", flags.Arg(0))
 	}
+	out.JSON = asJSON
 	forced := false
 	flags.Visit(func(f *flag.Flag) { forced = forced || f.Name == "demo" })
 	if !forced && !c.Server {

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	minBar  = 10
+	minBar  = 8
 	minName = 8
 	maxLine = 100 // columns of a bar on a wide terminal
 )
@@ -32,7 +32,7 @@ func plainLine(name string, e *Event) string {
 // out, the least important first.
 func barLine(name string, e *Event, width int) string {
 	p := e.Progress
-	width = min(width, maxLine)
+	width = max(min(width, maxLine), 1)
 	percent := fmt.Sprintf("%3d%%", p.Percent)
 	before, after := []string{name}, []string{percent, text(e)}
 	if p.Total > 0 {
@@ -69,7 +69,7 @@ func truncate(line string, width int) string {
 	if utf8.RuneCountInString(line) <= width {
 		return line
 	}
-	return string([]rune(line)[:max(width-1, 0)]) + "…"
+	return string([]rune(line)[:max(width, 1)-1]) + "…"
 }
 
 func text(e *Event) string {

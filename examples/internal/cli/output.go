@@ -198,7 +198,7 @@ func (o *Output) print(line string) {
 	o.latest, o.written = line, time.Now()
 	w := o.w
 	if o.progress != nil && !o.finished {
-		w = o.progress // above the bars
+		w, line = o.progress, clearLine+line // above the bars
 	}
 	if _, err := io.WriteString(w, line+"\n"); err != nil {
 		o.closed(errClosed)
