@@ -59,7 +59,6 @@ func open(ctx context.Context, out *cli.Output) (_ *imagereplicator.Client, stop
 		return nil, nil, err
 	}
 	options.UserAgent = application
-	out.Line("logging in")
 	session, err := keystone.New(ctx, options)
 	if err != nil {
 		return nil, nil, err

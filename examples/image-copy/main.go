@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Fields: map[string]string{
 			"CreateJobRequest.ImageID":             "-image",
 			"CreateJobRequest.DestinationTenantID": "-to",
-			"jobID":                                "-job",
+			"Jobs.Get: jobID":                      "-job",
 		},
 		Classify: classify,
 		Do:       p.do,

@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			flags.Int64Var(&id, "update", 0, "image update to show")
 			flags.BoolVar(&watch, "watch", false, "follow it until it has ended")
 		},
-		Fields:   map[string]string{"updateID": "-update"},
+		Fields:   map[string]string{"ImageUpdates.Status: updateID": "-update"},
 		Classify: clanforge.Classify,
 		Do:       func(ctx context.Context, out *cli.Output) error { return status(ctx, out, id, watch) },
 	}

@@ -36,8 +36,9 @@ const clearLine = "\r\x1b[K"
 // Bar shows how far one thing is: as a bar on a terminal, as lines elsewhere, as
 // events in JSON.
 type Bar struct {
-	out  *Output
-	name string
+	out   *Output
+	name  string
+	place int // from the top, whatever bar is drawn first
 
 	bar   *mpb.Bar
 	drawn atomic.Pointer[Event] // for the goroutine that draws
@@ -47,7 +48,10 @@ type Bar struct {
 
 // Bar adds a bar.
 func (o *Output) Bar(name string) *Bar {
-	return &Bar{out: o, name: name}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.places++
+	return &Bar{out: o, name: name, place: o.places}
 }
 
 // linePause is the time between two lines about bytes.
@@ -86,7 +90,7 @@ func (b *Bar) draw(e *Event) {
 		// One column stays free: some terminals wrap when the last one is used.
 		_, err := io.WriteString(w, clearLine+barLine(b.name, b.drawn.Load(), stat.AvailableWidth-1))
 		return err
-	}), mpb.BarFillerTrim())
+	}), mpb.BarFillerTrim(), mpb.BarPriority(b.place))
 	b.out.drawn = append(b.out.drawn, b)
 }
 

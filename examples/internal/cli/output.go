@@ -32,6 +32,7 @@ type Output struct {
 	bars     bool // draw them
 	progress *mpb.Progress
 	drawn    []*Bar
+	places   int
 	finished bool
 
 	resultFile string
