@@ -43,8 +43,8 @@ func clearEnv(t *testing.T) {
 	}
 }
 
-// exec runs the program and returns what it printed.
-func exec(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+// runProgram runs the program and returns what it printed.
+func runProgram(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = run(ctx, args, &out, &errs)
 	return code, out.String(), errs.String()
@@ -58,7 +58,7 @@ const (
 
 func TestCopy(t *testing.T) {
 	server := start(t, imagereplicatortest.WithJobTime(0))
-	code, out, errs := exec(t.Context(), "-image", image, "-to", first+", "+second+","+first)
+	code, out, errs := runProgram(t.Context(), "-image", image, "-to", first+", "+second+","+first)
 	require.Equal(t, cli.Done, code, errs)
 	jobs := server.Jobs()[1:]
 	require.Len(t, jobs, 2)
@@ -75,7 +75,7 @@ func TestCopy(t *testing.T) {
 
 func TestCopyJSON(t *testing.T) {
 	start(t, imagereplicatortest.WithJobTime(0))
-	code, out, _ := exec(t.Context(), "-json", "-image", image, "-to", first+","+second)
+	code, out, _ := runProgram(t.Context(), "-json", "-image", image, "-to", first+","+second)
 	require.Equal(t, cli.Done, code)
 	var names []string
 	for line := range strings.Lines(out) {
@@ -96,7 +96,7 @@ func TestExitCodes(t *testing.T) {
 	server := start(t, imagereplicatortest.WithJobTime(0))
 	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Status: http.StatusBadGateway, Process: true})
 	result := filepath.Join(t.TempDir(), "result.json")
-	code, _, errs := exec(t.Context(), "-image", image, "-to", first, "-result", result)
+	code, _, errs := runProgram(t.Context(), "-image", image, "-to", first, "-result", result)
 	require.Equal(t, cli.Ambiguous, code, errs)
 	data, err := os.ReadFile(result)
 	require.NoError(t, err)
@@ -105,15 +105,15 @@ func TestExitCodes(t *testing.T) {
 	require.Equal(t, "ambiguous", got.Error.Kind)
 	require.Equal(t, cli.IDs{"copies": []any{map[string]any{"tenantId": first}}}, got.IDs)
 
-	code, _, errs = exec(t.Context(), "-image", image, "-to", first, "-job", "")
+	code, _, errs = runProgram(t.Context(), "-image", image, "-to", first, "-job", "")
 	require.Equal(t, cli.Done, code, errs)
-	code, _, errs = exec(t.Context(), "-image", "no-such-image", "-to", first)
+	code, _, errs = runProgram(t.Context(), "-image", "no-such-image", "-to", first)
 	require.Equal(t, cli.Failed, code, errs)
 }
 
 func TestCopyFails(t *testing.T) {
 	server := start(t, imagereplicatortest.WithJobTime(0), imagereplicatortest.WithOutcome(imagereplicator.StatusError))
-	code, out, errs := exec(t.Context(), "-image", image, "-to", first+",nowhere")
+	code, out, errs := runProgram(t.Context(), "-image", image, "-to", first+",nowhere")
 	require.Equal(t, cli.Ended, code)
 	require.Contains(t, errs, "2 of 2 copies not done:")
 	require.Contains(t, errs, "nowhere: imagereplicator.Jobs.Create")
@@ -152,7 +152,7 @@ func TestInterrupt(t *testing.T) {
 			require.Zero(t, server.Count(imagereplicatortest.OpCancel))
 		}
 		server.SetStatus(job.ID, imagereplicator.StatusReplicated)
-		code, shown, _ := exec(t.Context(), "-job", job.ID, "-watch")
+		code, shown, _ := runProgram(t.Context(), "-job", job.ID, "-watch")
 		require.Equal(t, cli.Done, code)
 		require.Contains(t, shown, job.ID+"\n  replicated, 100%\n")
 		require.Empty(t, clitest.Repeated(shown))
@@ -178,7 +178,7 @@ func TestShow(t *testing.T) {
 	defer server.Close()
 	t.Setenv(endpointVariable, server.URL)
 	t.Setenv(tokenVariable, imagereplicatortest.Token)
-	code, out, errs := exec(t.Context(), "-job", imagereplicatortest.JobID)
+	code, out, errs := runProgram(t.Context(), "-job", imagereplicatortest.JobID)
 	require.Equal(t, cli.Done, code, errs)
 	require.Equal(t, strings.Join([]string{
 		imagereplicatortest.JobID,
@@ -187,7 +187,7 @@ func TestShow(t *testing.T) {
 		"  to ot2: tenant " + first + ", image -", "",
 	}, "\n"), out)
 
-	_, out, _ = exec(t.Context(), "-json", "-job", imagereplicatortest.JobID)
+	_, out, _ = runProgram(t.Context(), "-json", "-job", imagereplicatortest.JobID)
 	for line := range strings.Lines(out) {
 		var e struct {
 			cli.Event
@@ -201,26 +201,26 @@ func TestShow(t *testing.T) {
 	}
 
 	server.SetStatus(imagereplicatortest.JobID, imagereplicator.StatusCanceled)
-	code, _, errs = exec(t.Context(), "-watch", "-job", imagereplicatortest.JobID)
+	code, _, errs = runProgram(t.Context(), "-watch", "-job", imagereplicatortest.JobID)
 	require.Equal(t, cli.Ended, code)
 	require.Equal(t, "image-copy: imagereplicator: job "+imagereplicatortest.JobID+" ended with status \"canceled\"\n", errs)
 }
 
 func TestCheck(t *testing.T) {
 	server := start(t)
-	code, out, errs := exec(t.Context(), "-check", "-image", image, "-to", first)
+	code, out, errs := runProgram(t.Context(), "-check", "-image", image, "-to", first)
 	require.Equal(t, cli.Done, code, errs)
 	require.Equal(t, "checked: arguments and credentials; nothing was copied\n", out)
 	require.Len(t, server.Jobs(), 1)
 	t.Setenv("OS_PASSWORD", "wrong")
-	code, _, errs = exec(t.Context(), "-check", "-image", image, "-to", first)
+	code, _, errs = runProgram(t.Context(), "-check", "-image", image, "-to", first)
 	require.Equal(t, cli.Failed, code)
 	require.Contains(t, errs, "401")
 }
 
 func TestDemo(t *testing.T) {
 	clearEnv(t)
-	code, out, errs := exec(t.Context())
+	code, out, errs := runProgram(t.Context())
 	require.Equal(t, cli.Done, code, errs)
 	require.Regexp(t, `^demo: using the built-in service at `, out)
 	require.Regexp(t, `\ndemo: that was the built-in service; the real one was not called\n$`, out)
@@ -228,7 +228,7 @@ func TestDemo(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	code, _, _ = exec(ctx, "-demo", "-job", imagereplicatortest.JobID, "-watch")
+	code, _, _ = runProgram(ctx, "-demo", "-job", imagereplicatortest.JobID, "-watch")
 	require.Equal(t, cli.Interrupted, code)
 }
 
@@ -236,7 +236,7 @@ func TestArguments(t *testing.T) {
 	server := start(t)
 	usage := func(want string, args ...string) {
 		t.Helper()
-		code, _, errs := exec(t.Context(), args...)
+		code, _, errs := runProgram(t.Context(), args...)
 		require.Equal(t, cli.Usage, code, errs)
 		require.Contains(t, errs, want)
 	}
@@ -262,7 +262,7 @@ func TestArguments(t *testing.T) {
 	t.Setenv("OS_CLIENT_CONFIG_FILE", "/does/not/exist")
 	usage("nowhere", "-job", "j")
 
-	code, out, _ := exec(t.Context(), "-h")
+	code, out, _ := runProgram(t.Context(), "-h")
 	require.Equal(t, cli.Done, code)
 	require.Contains(t, out, "OS_AUTH_URL")
 }

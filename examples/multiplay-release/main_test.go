@@ -55,8 +55,8 @@ func arguments(more ...string) []string {
 	}, more...)
 }
 
-// exec runs the program and returns what it printed.
-func exec(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+// runProgram runs the program and returns what it printed.
+func runProgram(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = run(ctx, args, &out, &errs)
 	return code, out.String(), errs.String()
@@ -65,7 +65,7 @@ func exec(ctx context.Context, args ...string) (code int, stdout, stderr string)
 func TestRelease(t *testing.T) {
 	server := start(t, multiplaytest.WithJobTime(0))
 	server.LockImage(multiplaytest.ImageID)
-	code, out, errs := exec(t.Context(), arguments("-restart", "-full", "-reject-locking")...)
+	code, out, errs := runProgram(t.Context(), arguments("-restart", "-full", "-reject-locking")...)
 	require.Equal(t, cli.Done, code, errs)
 	require.Empty(t, errs)
 	require.True(t, strings.HasPrefix(out, "releasing image 1249\nrejected diff 4711, which locked the image\nupdate: 100% Completed (4712)\n"), out)
@@ -78,7 +78,7 @@ func TestRelease(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	start(t, multiplaytest.WithJobTime(0))
-	code, out, _ := exec(t.Context(), arguments("-json")...)
+	code, out, _ := runProgram(t.Context(), arguments("-json")...)
 	require.Equal(t, cli.Done, code)
 	var names []string
 	for line := range strings.Lines(out) {
@@ -103,7 +103,7 @@ func TestJSON(t *testing.T) {
 func TestResult(t *testing.T) {
 	start(t, multiplaytest.WithJobTime(0))
 	name := filepath.Join(t.TempDir(), "result.json")
-	code, _, _ := exec(t.Context(), arguments("-result", name)...)
+	code, _, _ := runProgram(t.Context(), arguments("-result", name)...)
 	require.Equal(t, cli.Done, code)
 	data, err := os.ReadFile(name)
 	require.NoError(t, err)
@@ -117,19 +117,19 @@ func TestResult(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	server := start(t)
-	code, out, errs := exec(t.Context(), arguments("-check")...)
+	code, out, errs := runProgram(t.Context(), arguments("-check")...)
 	require.Equal(t, cli.Done, code, errs)
 	require.Equal(t, "checked: arguments, image 1249, machine 95394, and credentials; nothing was released\n", out)
 	for want, more := range map[string][]string{
 		"-image 5 is no image":           {"-image", "5"},
 		"-machine 5 is no build machine": {"-machine", "5"},
 	} {
-		code, _, errs = exec(t.Context(), arguments(append(more, "-check")...)...)
+		code, _, errs = runProgram(t.Context(), arguments(append(more, "-check")...)...)
 		require.Equal(t, cli.Usage, code)
 		require.Contains(t, errs, want)
 	}
 	t.Setenv("MULTIPLAY_SECRET_KEY", "wrong")
-	code, _, _ = exec(t.Context(), arguments("-check")...)
+	code, _, _ = runProgram(t.Context(), arguments("-check")...)
 	require.Equal(t, cli.Failed, code)
 	require.Empty(t, server.Updates())
 }
@@ -166,13 +166,13 @@ func (l *lines) Write(p []byte) (int, error) {
 func TestResume(t *testing.T) {
 	server := start(t, multiplaytest.WithJobTime(0))
 	server.Inject(multiplaytest.Fault{Operation: multiplaytest.OpVersionCreate, Status: http.StatusBadGateway})
-	code, out, errs := exec(t.Context(), arguments()...)
+	code, out, errs := runProgram(t.Context(), arguments()...)
 	require.Equal(t, cli.Ambiguous, code, errs)
 	require.Contains(t, out, "it is not known whether the last call took effect: check before you resume\n")
 	_, after, found := strings.Cut(strings.TrimSpace(out), "to resume: multiplay-release ")
 	require.True(t, found)
 	t.Setenv(sourceVariable, "")
-	code, _, errs = exec(t.Context(), strings.Fields(after)...)
+	code, _, errs = runProgram(t.Context(), strings.Fields(after)...)
 	require.Equal(t, cli.Done, code, errs)
 	require.Len(t, server.Updates(), 1)
 	require.Len(t, server.Versions(), 1)
@@ -181,12 +181,12 @@ func TestResume(t *testing.T) {
 func TestFailures(t *testing.T) {
 	server := start(t, multiplaytest.WithJobTime(0))
 	server.Next(multiplaytest.Update, multiplaytest.Outcome{State: multiplay.JobFailed, Error: "no such bucket"})
-	code, out, errs := exec(t.Context(), arguments()...)
+	code, out, errs := runProgram(t.Context(), arguments()...)
 	require.Equal(t, cli.Ended, code)
 	require.Contains(t, errs, "no such bucket")
 	require.Contains(t, out, "Failed (4711): no such bucket\nto resume: multiplay-release ")
 	server.LockImage(multiplaytest.ImageID)
-	code, out, errs = exec(t.Context(), arguments()...)
+	code, out, errs = runProgram(t.Context(), arguments()...)
 	require.Equal(t, cli.Failed, code)
 	require.Contains(t, errs, "image locked by diffid: ")
 	require.Contains(t, out, "stopped before there was an update\n")
@@ -199,13 +199,13 @@ func TestFailures(t *testing.T) {
 		"-retries must not be negative":  arguments("-retries", "-1"),
 		"unexpected argument":            {"x"},
 	} {
-		code, out, errs := exec(t.Context(), args...)
+		code, out, errs := runProgram(t.Context(), args...)
 		require.Equal(t, cli.Usage, code, errs)
 		require.Contains(t, errs, want)
 		require.NotContains(t, out+errs, "cret")
 	}
 	t.Setenv(sourceVariable, "s3://key:"+"se/cret@builds")
-	code, _, errs = exec(t.Context(), arguments()...)
+	code, _, errs = runProgram(t.Context(), arguments()...)
 	require.Equal(t, cli.Usage, code)
 	require.Contains(t, errs, sourceVariable+" is not a URL")
 	t.Setenv(sourceVariable, "")
@@ -215,7 +215,7 @@ func TestFailures(t *testing.T) {
 	} {
 		before := os.Getenv(name)
 		t.Setenv(name, "")
-		code, _, errs = exec(t.Context(), arguments()...)
+		code, _, errs = runProgram(t.Context(), arguments()...)
 		require.Equal(t, cli.Usage, code)
 		require.Contains(t, errs, want)
 		t.Setenv(name, before)
@@ -224,19 +224,19 @@ func TestFailures(t *testing.T) {
 
 func TestDemo(t *testing.T) {
 	server := start(t)
-	code, out, _ := exec(t.Context(), arguments("-demo", "-check")...)
+	code, out, _ := runProgram(t.Context(), arguments("-demo", "-check")...)
 	require.Equal(t, cli.Done, code)
 	require.Regexp(t, `^demo: using the built-in service at `, out)
 	require.Regexp(t, `\ndemo: that was the built-in service; the real one was not called\n$`, out)
 	require.Empty(t, server.Requests())
 
 	clearEnv(t) // but the image names the real service
-	code, out, errs := exec(t.Context(), arguments()...)
+	code, out, errs := runProgram(t.Context(), arguments()...)
 	require.Equal(t, cli.Usage, code)
 	require.Empty(t, out)
 	require.Contains(t, errs, "MULTIPLAY_ACCESS_KEY must be set, or MULTIPLAY_TOKEN")
 
-	code, out, _ = exec(t.Context(), "-h")
+	code, out, _ = runProgram(t.Context(), "-h")
 	require.Equal(t, cli.Done, code)
 	require.Contains(t, out, "MULTIPLAY_SOURCE_URL")
 	require.Contains(t, out, "MULTIPLAY_ENDPOINT")

@@ -27,8 +27,8 @@ func clearEnv(t *testing.T) {
 	}
 }
 
-// exec runs the program and returns what it printed.
-func exec(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+// runProgram runs the program and returns what it printed.
+func runProgram(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = run(ctx, args, &out, &errs)
 	return code, out.String(), errs.String()
@@ -47,11 +47,11 @@ func TestStatus(t *testing.T) {
 		_, err := sample(t.Context(), server.Client())
 		require.NoError(t, err)
 	}
-	code, out, errs := exec(t.Context(), "-update", "4711")
+	code, out, errs := runProgram(t.Context(), "-update", "4711")
 	require.Equal(t, cli.Done, code, errs)
 	require.Regexp(t, `^update 4711: Completed, 100%, changed 20`, out)
 
-	code, out, _ = exec(t.Context(), "-update", "4711", "-watch", "-json")
+	code, out, _ = runProgram(t.Context(), "-update", "4711", "-watch", "-json")
 	require.Equal(t, cli.Done, code)
 	var names []string
 	for line := range strings.Lines(out) {
@@ -69,20 +69,20 @@ func TestStatus(t *testing.T) {
 	}
 	require.Equal(t, []string{cli.Begin, cli.Status, cli.Result, cli.End}, names)
 
-	code, out, errs = exec(t.Context(), "-update", "4712", "-watch")
+	code, out, errs = runProgram(t.Context(), "-update", "4712", "-watch")
 	require.Equal(t, cli.Ended, code)
 	require.Contains(t, errs, `image update 4712 ended with state "Failed": no such bucket`)
 	require.Contains(t, out, "\n  no such bucket\n")
 	require.Empty(t, clitest.Repeated(out))
 
-	code, _, _ = exec(t.Context(), "-update", "5")
+	code, _, _ = runProgram(t.Context(), "-update", "5")
 	require.Equal(t, cli.Failed, code)
-	code, _, errs = exec(t.Context())
+	code, _, errs = runProgram(t.Context())
 	require.Equal(t, cli.Usage, code)
 	require.Contains(t, errs, "-update must be positive")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	code, _, _ = exec(ctx, "-update", "4711")
+	code, _, _ = runProgram(ctx, "-update", "4711")
 	require.Equal(t, cli.Interrupted, code)
 }
 
@@ -90,14 +90,14 @@ func TestStatus(t *testing.T) {
 // show.
 func TestDemo(t *testing.T) {
 	clearEnv(t)
-	code, out, _ := exec(t.Context())
+	code, out, _ := runProgram(t.Context())
 	require.Equal(t, cli.Done, code)
 	require.Regexp(t, `^demo: using the built-in service at http://127\.0\.0\.1:`, out)
 	require.Regexp(t, `update 4711: (Created|Pending|Queued|Running|Completed), \d+%`, out) // it moves by the clock
 	require.Regexp(t, `\ndemo: that was the built-in service; the real one was not called\n$`, out)
 
 	t.Setenv("MULTIPLAY_SECRET_KEY", "a credential names the real service")
-	code, out, errs := exec(t.Context())
+	code, out, errs := runProgram(t.Context())
 	require.Equal(t, cli.Usage, code)
 	require.Empty(t, out)
 	require.Contains(t, errs, "MULTIPLAY_")

@@ -21,7 +21,15 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asProgram makes the test binary the program itself.
+const asProgram = "ORACLE_UPLOAD_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func clearEnv(t *testing.T) {
 	t.Helper()
@@ -50,8 +58,8 @@ func start(t *testing.T, opts ...oraclemarkettest.Option) (*oraclemarkettest.Ser
 	}
 }
 
-// exec runs the program and returns what it printed.
-func exec(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+// runProgram runs the program and returns what it printed.
+func runProgram(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = run(ctx, args, &out, &errs)
 	return code, out.String(), errs.String()
@@ -60,7 +68,7 @@ func exec(ctx context.Context, args ...string) (code int, stdout, stderr string)
 func TestUpload(t *testing.T) {
 	for _, whole := range []string{"-whole=false", "-whole"} {
 		server, args := start(t)
-		code, out, errs := exec(t.Context(), append(args, whole)...)
+		code, out, errs := runProgram(t.Context(), append(args, whole)...)
 		require.Equal(t, cli.Done, code, errs)
 		require.Empty(t, errs)
 		require.Contains(t, out, "upload request 7934470\n")
@@ -75,7 +83,7 @@ func TestUpload(t *testing.T) {
 
 func TestUploadJSON(t *testing.T) {
 	_, args := start(t)
-	code, out, _ := exec(t.Context(), append(args, "-json")...)
+	code, out, _ := runProgram(t.Context(), append(args, "-json")...)
 	require.Equal(t, cli.Done, code)
 	var names []string
 	for line := range bytes.Lines([]byte(out)) {
@@ -108,13 +116,13 @@ func TestInterruptAndResume(t *testing.T) {
 		},
 		Stall: oraclemarkettest.StallResponse,
 	})
-	code, out, errs := exec(ctx, append(args, "-concurrency", "1")...)
+	code, out, errs := runProgram(ctx, append(args, "-concurrency", "1")...)
 	require.Equal(t, cli.Interrupted, code)
 	require.Contains(t, errs, "interrupted after 3 of 8 chunks")
 	require.Contains(t, errs, "run the same command again to resume")
 	require.Empty(t, clitest.Repeated(out))
 
-	code, out, errs = exec(t.Context(), args...)
+	code, out, errs = runProgram(t.Context(), args...)
 	require.Equal(t, cli.Done, code, errs)
 	require.Contains(t, out, "resuming upload request 7934470: 3 of 8 chunks are uploaded already\n")
 	require.Contains(t, out, "Completed: image.tar.gz, 1048576 bytes")
@@ -126,7 +134,7 @@ func TestWrongSecret(t *testing.T) {
 	server, args := start(t)
 	t.Setenv("ORACLE_MARKETPLACE_CLIENT_SECRET", "wrong")
 	for _, check := range []string{"-check=false", "-check"} {
-		code, _, errs := exec(t.Context(), append(args, check)...)
+		code, _, errs := runProgram(t.Context(), append(args, check)...)
 		require.Equal(t, cli.Failed, code)
 		require.Contains(t, errs, "401")
 		require.NotContains(t, errs, "kept")
@@ -138,7 +146,7 @@ func TestEndsBadly(t *testing.T) {
 	server, args := start(t)
 	server.SetNextOutcome(oraclemarkettest.IsRejected)
 	result := filepath.Join(t.TempDir(), "result.json")
-	code, _, errs := exec(t.Context(), append(args, "-result", result)...)
+	code, _, errs := runProgram(t.Context(), append(args, "-result", result)...)
 	require.Equal(t, cli.Ended, code)
 	require.Contains(t, errs, "Rejected")
 	require.NotContains(t, errs, "resume")
@@ -156,14 +164,14 @@ func readResult(t *testing.T, name string) (o cli.Outcome) {
 func TestAmbiguous(t *testing.T) {
 	server, args := start(t)
 	server.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpCreate, Status: http.StatusBadGateway, Process: true})
-	code, _, errs := exec(t.Context(), append(args, "-whole")...)
+	code, _, errs := runProgram(t.Context(), append(args, "-whole")...)
 	require.Equal(t, cli.Ambiguous, code, errs)
 	require.Len(t, server.Uploads(), 1)
 }
 
 func TestCheck(t *testing.T) {
 	server, args := start(t)
-	code, out, errs := exec(t.Context(), append(args, "-check")...)
+	code, out, errs := runProgram(t.Context(), append(args, "-check")...)
 	require.Equal(t, cli.Done, code, errs)
 	require.Equal(t, "checked: arguments, image.tar.gz of 1.0 MiB, and credentials; nothing was uploaded\n", out)
 	require.Empty(t, server.Uploads())
@@ -173,7 +181,7 @@ func TestCheck(t *testing.T) {
 func TestResult(t *testing.T) {
 	_, args := start(t)
 	result := filepath.Join(t.TempDir(), "result.json")
-	code, _, _ := exec(t.Context(), append(args, "-result", result)...)
+	code, _, _ := runProgram(t.Context(), append(args, "-result", result)...)
 	require.Equal(t, cli.Done, code)
 	got := readResult(t, result)
 	require.Equal(t, cli.IDs{"uploadRequestId": 7934470.0}, got.IDs)
@@ -195,7 +203,7 @@ func TestArguments(t *testing.T) {
 		"no such file":                                                {"-file", "/does/not/exist"},
 		"is not a regular file":                                       {"-whole", "-file", t.TempDir()},
 	} {
-		code, _, errs := exec(t.Context(), append(slices.Clip(args), more...)...)
+		code, _, errs := runProgram(t.Context(), append(slices.Clip(args), more...)...)
 		require.Equal(t, cli.Usage, code, errs)
 		require.Contains(t, errs, want)
 	}
@@ -204,7 +212,7 @@ func TestArguments(t *testing.T) {
 	} {
 		before := os.Getenv(name)
 		t.Setenv(name, value)
-		code, _, errs := exec(t.Context(), args...)
+		code, _, errs := runProgram(t.Context(), args...)
 		require.Equal(t, cli.Usage, code, errs)
 		require.Contains(t, errs, "ORACLE_MARKETPLACE_")
 		t.Setenv(name, before)
@@ -216,25 +224,25 @@ func TestArguments(t *testing.T) {
 func TestNoSilentDemo(t *testing.T) {
 	_, args := start(t)
 	clearEnv(t)
-	code, out, errs := exec(t.Context(), args...)
+	code, out, errs := runProgram(t.Context(), args...)
 	require.Equal(t, cli.Usage, code)
 	require.Empty(t, out)
 	require.Contains(t, errs, "ORACLE_MARKETPLACE_USER must be set")
-	code, _, errs = exec(t.Context(), "-demo=false")
+	code, _, errs = runProgram(t.Context(), "-demo=false")
 	require.Equal(t, cli.Usage, code)
 	require.Contains(t, errs, "-file must not be empty")
 }
 
 func TestDemo(t *testing.T) {
 	server, args := start(t)
-	code, out, errs := exec(t.Context(), append(args, "-demo")...)
+	code, out, errs := runProgram(t.Context(), append(args, "-demo")...)
 	require.Equal(t, cli.Done, code, errs)
 	require.Regexp(t, `^demo: using the built-in service at http://127\.0\.0\.1:\d+, not the real one\n`, out)
 	require.Regexp(t, `\nCompleted: image\.tar\.gz, .*\n  MD5 \w+\ndemo: that was the built-in service; the real one was not called\n$`, out)
 	require.Empty(t, clitest.Repeated(out))
 	require.Empty(t, server.Requests())
 	clearEnv(t)
-	code, out, errs = exec(t.Context(), "-check")
+	code, out, errs = runProgram(t.Context(), "-check")
 	require.Equal(t, cli.Done, code, errs)
 	require.Contains(t, out, "checked: arguments, sample-image.tar.gz of 256.0 MiB")
 }
