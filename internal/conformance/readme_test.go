@@ -24,10 +24,9 @@ import (
 // readmeGiven declares what the README's snippets leave to their reader.
 const readmeGiven = `
 var (
-	ctx                  context.Context
-	imageID, tenantID    string
-	accessKey, secretKey string
-	s3Key, s3Secret      multiplay.Secret
+	ctx                 context.Context
+	imageID, tenantID   string
+	s3Key, s3Secret     multiplay.Secret
 )
 
 func publish(context.Context, *oraclemarket.Client) error { return nil }
@@ -89,7 +88,10 @@ func TestReadmeInstall(t *testing.T) {
 	main := "package main\n\nimport _ \"" + modulePath + "/oraclemarket\"\n\nfunc main() {}\n"
 	require.NoError(t, os.WriteFile(filepath.Join(app, "main.go"), []byte(main), 0o644))
 	for _, command := range append([]string{"go mod init example.com/app"}, append(commands, "go vet .")...) {
-		args := strings.Fields(strings.ReplaceAll(command, "../imagejobs-go", root))
+		args := strings.Fields(command)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "../imagejobs-go", root)
+		}
 		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 		cmd.Dir = app
 		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
