@@ -14,7 +14,7 @@ import (
 
 const (
 	endpointVariable = "IMAGE_REPLICATOR_ENDPOINT"
-	tokenVariable    = "IMAGE_REPLICATOR_TOKEN" //nolint:gosec // the name of a variable
+	tokenVariable    = "IMAGE_REPLICATOR_TOKEN"
 )
 
 const help = `
@@ -71,20 +71,22 @@ func open(ctx context.Context, out *cli.Output) (_ *imagereplicator.Client, stop
 	return client, func() {}, err
 }
 
+// fields has the variables of the arguments that open takes from them.
+var fields = map[string]string{ //nolint:gosec // names of variables
+	"New: endpoint":              "FromEnv: " + endpointVariable,
+	"keystone.Options.AuthURL":   "FromEnv: OS_AUTH_URL",
+	"keystone.Options.APIKey":    "FromEnv: OS_USERNAME",
+	"keystone.Options.APISecret": "FromEnv: OS_PASSWORD",
+	"keystone.Options.TenantID":  "FromEnv: OS_PROJECT_ID",
+	"keystone.Options.Region":    "FromEnv: OS_REGION_NAME",
+	"keystone.Options.Interface": "FromEnv: OS_INTERFACE",
+	"keystone.Options.Endpoint":  "FromEnv: OS_IMAGE_ENDPOINT_OVERRIDE",
+}
+
 // classify fills in what went wrong.
 func classify(err error, f *cli.Failure) {
 	if wrong, ok := errors.AsType[*imagereplicator.ArgumentError](err); ok {
-		// The options of keystone have the names of the variables in FromEnv.
-		f.Field, f.Problem = cmp.Or(map[string]string{
-			"New: endpoint":              "FromEnv: " + endpointVariable,
-			"keystone.Options.AuthURL":   "FromEnv: OS_AUTH_URL",
-			"keystone.Options.APIKey":    "FromEnv: OS_USERNAME",
-			"keystone.Options.APISecret": "FromEnv: OS_PASSWORD",
-			"keystone.Options.TenantID":  "FromEnv: OS_PROJECT_ID",
-			"keystone.Options.Region":    "FromEnv: OS_REGION_NAME",
-			"keystone.Options.Interface": "FromEnv: OS_INTERFACE",
-			"keystone.Options.Endpoint":  "FromEnv: OS_IMAGE_ENDPOINT_OVERRIDE",
-		}[wrong.Field], wrong.Field), wrong.Problem
+		f.Field, f.Problem = cmp.Or(fields[wrong.Field], wrong.Field), wrong.Problem
 	}
 	if call, ok := errors.AsType[*imagereplicator.Error](err); ok {
 		f.StatusCode, f.RequestID = call.StatusCode, call.RequestID

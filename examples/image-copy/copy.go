@@ -59,7 +59,7 @@ func (p *program) copyAll(ctx context.Context) error {
 		advice = p.interrupted(ctx, transfers)
 	}
 	p.out.Finish()
-	return p.summary(transfers, advice)
+	return p.summary(ctx, transfers, advice)
 }
 
 // interrupted cancels what is under way, if that is wanted, and returns how to
@@ -132,7 +132,7 @@ func (t *transfer) status() string {
 
 // summary prints the table at the end, of less than 80 columns. Its error counts
 // what failed.
-func (p *program) summary(transfers []*transfer, advice string) error {
+func (p *program) summary(ctx context.Context, transfers []*transfer, advice string) error {
 	var text strings.Builder
 	const row = "%-32s  %-6s  %s\n"
 	_, _ = fmt.Fprintf(&text, row, "TENANT", "REGION", "STATUS")
@@ -146,8 +146,8 @@ func (p *program) summary(transfers []*transfer, advice string) error {
 		_, _ = fmt.Fprintf(&text, "  job    %s\n  image  %s\n", orDash(t.id), orDash(image))
 		event := cli.Event{Event: cli.Result, IDs: t.ids(), State: t.status()}
 		if t.err != nil {
-			failed = append(failed, fmt.Errorf("\n  %s: %w", t.tenant, t.err))
-			event.Error = p.out.Failure(t.err)
+			failed = append(failed, fmt.Errorf("  %s: %w", t.tenant, t.err))
+			event.Error = p.out.Failure(ctx, t.err)
 		}
 		p.out.Event(event)
 	}
@@ -174,11 +174,7 @@ type copiesError struct {
 }
 
 func (e *copiesError) Error() string {
-	text := fmt.Sprintf("%d of %d copies not done:", len(e.failed), e.of)
-	for _, err := range e.failed {
-		text += err.Error()
-	}
-	return text + e.advice
+	return fmt.Sprintf("%d of %d copies not done:\n%v%s", len(e.failed), e.of, errors.Join(e.failed...), e.advice)
 }
 
 // Unwrap returns the reasons.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,13 +29,12 @@ func TestTerminal(t *testing.T) {
 	t.Setenv("CI", "")
 	to := strings.Join([]string{first, second, imagereplicatortest.FourthTenantID}, ",")
 	for _, columns := range []int{40, 80, 120} {
-		t.Run(fmt.Sprint(columns), func(t *testing.T) {
+		t.Run(strconv.Itoa(columns), func(t *testing.T) {
 			for title, jobTime := range map[string]time.Duration{"copied": 0, "interrupted": time.Hour} {
 				start(t, imagereplicatortest.WithJobTime(jobTime))
 				tty, err := clitest.Open(columns, 24)
 				require.NoError(t, err)
 				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
 				want := cli.Done
 				if jobTime > 0 {
 					want = cli.Interrupted
@@ -46,6 +46,7 @@ func TestTerminal(t *testing.T) {
 					}()
 				}
 				require.Equal(t, want, run(ctx, []string{"-image", image, "-to", to}, tty.TTY, io.Discard))
+				cancel()
 				screen, err := tty.Close()
 				require.NoError(t, err)
 				for _, line := range tty.Wrapped() {

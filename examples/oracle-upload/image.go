@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -29,11 +28,13 @@ func openImage(name string, demo bool) (*image, error) {
 		return nil, cli.UsageError("-file must not be empty")
 	}
 	info, err := os.Stat(name)
-	if err == nil && !info.Mode().IsRegular() { // opening a pipe could wait for ever
-		err = fmt.Errorf("%s is not a regular file", name)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, cli.UsageError("-file: %w", err)
+	case !info.Mode().IsRegular(): // opening a pipe could wait for ever
+		return nil, cli.UsageError("-file: %s is not a regular file", name)
+	case info.Size() == 0:
+		return nil, cli.UsageError("-file: %s is empty", name)
 	}
 	f, err := os.Open(name)
 	if err != nil {

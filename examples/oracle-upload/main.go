@@ -54,7 +54,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"ImageUpload.Version":         "-image-version",
 			"ImageUpload.OperatingSystem": "-os",
 			"ImageUpload.FileName":        "-file",
-			"ImageUpload.Size":            "-file",
 			"ImageUpload.ChunkSize":       "-chunk-size",
 			"ImageUpload.Concurrency":     "-concurrency",
 			"FileCheckpoints: dir":        "-checkpoint-dir",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestTerminal(t *testing.T) {
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("CI", "")
 	for _, columns := range []int{40, 80, 120, 0} {
-		t.Run(fmt.Sprint(columns), func(t *testing.T) {
+		t.Run(strconv.Itoa(columns), func(t *testing.T) {
 			server, args := start(t)
 			var text strings.Builder
 			capture := func(ctx context.Context, title string, tty *clitest.Terminal, want int) {

@@ -167,10 +167,10 @@ func TestQuiet(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var stdout bytes.Buffer
 			command(func(_ context.Context, out *Output) error {
-				time.Sleep(9500 * time.Millisecond)
+				<-time.After(9500 * time.Millisecond)
 				bar := out.Bar("copy")
 				bar.Set(Event{Event: Status, State: "running", Progress: &Progress{Percent: 40}})
-				time.Sleep(21 * time.Second)
+				<-time.After(21 * time.Second)
 				return nil
 			}).Run(t.Context(), args, &stdout, io.Discard)
 			lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
@@ -190,7 +190,7 @@ func TestLinesAboutBytes(t *testing.T) {
 			bar := out.Bar("uploading")
 			for i := range int64(21) {
 				bar.Set(Event{Event: Moved, Progress: BytesProgress(i<<20, 20<<20, 1<<20)})
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 			}
 			bar.Set(Event{Event: Moved, Progress: BytesProgress(20<<20, 20<<20, 1<<20)})
 			return nil
@@ -279,7 +279,7 @@ func TestSize(t *testing.T) {
 		require.NoError(t, again.Set(s.String()))
 		require.Equal(t, s, again)
 	}
-	require.Equal(t, "64MiB", Size(64<<20).String())
+	require.Equal(t, "64MiB", new(Size(64<<20)).String())
 	for _, text := range []string{"", "0", "-1", "64M", "MiB", "0.3B", "1e30TiB", "NaN", "x"} {
 		require.EqualError(t, new(Size).Set(text), fmt.Sprintf("must be a positive size such as 64MiB, not %q", text))
 	}

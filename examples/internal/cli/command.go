@@ -113,6 +113,6 @@ func (c *Command) usage(flags *flag.FlagSet, w io.Writer) {
 	flags.PrintDefaults()
 	_, _ = fmt.Fprint(w, c.Help)
 	if !c.Server {
-		_, _ = fmt.Fprint(w, exitCodes)
+		_, _ = fmt.Fprint(w, conventions)
 	}
 }

@@ -21,7 +21,7 @@ const (
 	Interrupted = 130
 )
 
-const exitCodes = `
+const conventions = `
 Exit codes:
   0    done
   1    a call failed
@@ -30,6 +30,9 @@ Exit codes:
   4    ambiguous: it is not known whether a call took effect, so check before
        repeating it
   130  interrupted, by a signal or because nobody reads the output any more
+
+With -json every line has event, time, service, operation and demo. The last one
+is the event "end" with the exitCode; an event "error" says what went wrong.
 `
 
 // Failure is what went wrong, in JSON.
@@ -71,7 +74,7 @@ func WithCode(err error, code int) error { return &codeError{err, code} }
 var errClosed = errors.New("nobody reads the output any more")
 
 // Failure returns what is known about an error of the service's package.
-func (o *Output) Failure(err error) *Failure { return o.command.failure(context.Background(), err) }
+func (o *Output) Failure(ctx context.Context, err error) *Failure { return o.command.failure(ctx, err) }
 
 // failure classifies the error of a command.
 func (c *Command) failure(ctx context.Context, err error) *Failure {
@@ -88,9 +91,9 @@ func (c *Command) failure(ctx context.Context, err error) *Failure {
 		f.name(c.Fields)
 	case ctx.Err() != nil && f.Code != Ambiguous:
 		f.Code = Interrupted
-		if errors.Is(context.Cause(ctx), errClosed) {
-			f.Message = fmt.Sprintf("%v: %s", errClosed, f.Message)
-		}
+	}
+	if f.Code == Interrupted && errors.Is(context.Cause(ctx), errClosed) {
+		f.Message = fmt.Sprintf("%v: %s", errClosed, f.Message)
 	}
 	f.Kind = kinds[f.Code]
 	return f

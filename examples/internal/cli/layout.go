@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,13 +20,8 @@ func plainLine(name string, e *Event) string {
 	if p.Total == 0 {
 		return strings.TrimRight(fmt.Sprintf("%s: %3d%% %s", name, p.Percent, text(e)), " ")
 	}
-	line := fmt.Sprintf("%s: %3d%% %s of %s", name, p.Percent, FormatSize(p.Bytes), FormatSize(p.Total))
-	for _, part := range []string{rate(p), left(p)} {
-		if part != "" {
-			line += ", " + part
-		}
-	}
-	return line
+	parts := []string{fmt.Sprintf("%s: %3d%% %s of %s", name, p.Percent, FormatSize(p.Bytes), FormatSize(p.Total)), rate(p), left(p)}
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ", ")
 }
 
 // barLine is a bar of at most width columns. What there is no room for is left
@@ -59,7 +55,7 @@ func barLine(name string, e *Event, width int) string {
 
 // room returns how many columns are left between the brackets of a bar.
 func room(before, after []string, width int) int {
-	for _, part := range append(before[:len(before):len(before)], after...) {
+	for _, part := range slices.Concat(before, after) {
 		width -= utf8.RuneCountInString(part) + 1
 	}
 	return width - len("[]")

@@ -189,7 +189,9 @@ func (o *Output) writeJSON(e *Event) {
 	line, err := json.Marshal(e)
 	if err != nil { // of a Detail that does not encode
 		e.Detail = nil
-		line, _ = json.Marshal(e)
+		if line, err = json.Marshal(e); err != nil {
+			return
+		}
 	}
 	o.print(string(line))
 	o.latest = e.Message

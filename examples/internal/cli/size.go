@@ -45,13 +45,13 @@ func cutSuffixFold(text, suffix string) (string, bool) {
 }
 
 // String returns the size as Set reads it, without loss.
-func (s Size) String() string {
+func (s *Size) String() string {
 	for _, unit := range units[:4] {
-		if n := int64(unit.size); s != 0 && int64(s)%n == 0 {
-			return strconv.FormatInt(int64(s)/n, 10) + unit.name
+		if n := int64(unit.size); *s != 0 && int64(*s)%n == 0 {
+			return strconv.FormatInt(int64(*s)/n, 10) + unit.name
 		}
 	}
-	return strconv.FormatInt(int64(s), 10) + "B"
+	return strconv.FormatInt(int64(*s), 10) + "B"
 }
 
 // FormatSize returns a number of bytes for people, rounded.

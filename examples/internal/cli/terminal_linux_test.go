@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -36,7 +37,7 @@ const tenant = "91b5c7c09cbd45caa3c146fd67ae471e"
 // What is on the screen while bars move, when they have ended, and after Ctrl-C.
 func TestTerminals(t *testing.T) {
 	for _, columns := range []int{40, 80, 120} {
-		t.Run(fmt.Sprint(columns), func(t *testing.T) {
+		t.Run(strconv.Itoa(columns), func(t *testing.T) {
 			var text strings.Builder
 			capture := func(title, screen string) { _, _ = fmt.Fprintf(&text, "--- %s\n%s", title, screen) }
 			move := func(out *Output, done, percent int64) {

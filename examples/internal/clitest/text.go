@@ -18,7 +18,7 @@ func Golden(name, got string) (want string, err error) {
 			return "", err
 		}
 	}
-	data, err := os.ReadFile(name) //nolint:gosec // named by a test
+	data, err := os.ReadFile(name)
 	return string(data), err
 }
 
@@ -26,7 +26,8 @@ func Golden(name, got string) (want string, err error) {
 func Repeated(text string) (lines []string) {
 	times := map[string]int{}
 	for line := range strings.Lines(text) {
-		if times[line]++; times[line] == 2 {
+		times[line]++
+		if times[line] == 2 {
 			lines = append(lines, line)
 		}
 	}
