@@ -236,12 +236,14 @@ func TestArguments(t *testing.T) {
 	server := start(t)
 	usage := func(want string, args ...string) {
 		t.Helper()
-		code, _, errs := runProgram(t.Context(), args...)
+		code, out, errs := runProgram(t.Context(), args...)
 		require.Equal(t, cli.Usage, code, errs)
 		require.Contains(t, errs, want)
+		require.Empty(t, out)
 	}
 	usage("-job goes without -image and -to", "-job", "j", "-to", first)
 	usage("-watch goes with -job", "-watch", "-image", image, "-to", first)
+	usage("-watch goes with -job", "-demo", "-watch")
 	usage("-to must not be empty", "-image", image)
 	usage("-image must not be empty")
 	usage(`unexpected argument "more"`, "-job", "j", "more")

@@ -12,6 +12,7 @@ import (
 	"flag"
 	"io"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
@@ -71,8 +72,9 @@ func (p *program) define(flags *flag.FlagSet) {
 	flags.StringVar(&p.version, "image-version", "", "version of the image")
 	flags.StringVar(&p.os, "os", "", "operating system of the image")
 	flags.BoolFunc("overwrite", "replace a stored file of the same path; without it the service decides", func(text string) error {
-		p.overwrite = new(text == "true")
-		return nil
+		value, err := strconv.ParseBool(text)
+		p.overwrite = &value
+		return err
 	})
 	flags.BoolVar(&p.whole, "whole", false, "upload in one request, which cannot be resumed")
 	flags.Var(&p.chunkSize, "chunk-size", "`size` of a chunk")

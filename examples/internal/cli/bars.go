@@ -11,11 +11,10 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// narrowest is the width from which on a terminal gets bars.
+// narrowest is the least width of a terminal that gets bars.
 const narrowest = 20
 
-// showsBars reports whether w is a terminal on which bars can move. It needs no
-// other state than what everybody can set in the environment.
+// showsBars reports whether w is a terminal on which bars can move and are wanted.
 func showsBars(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok || !cwriter.IsTerminal(int(f.Fd())) {

@@ -25,6 +25,7 @@ type Output struct {
 
 	mu      sync.Mutex
 	began   time.Time
+	opened  bool      // there is a service
 	latest  string    // the newest line, printed or not
 	written time.Time // when something was printed
 	last    map[string]string
@@ -120,6 +121,7 @@ func (o *Output) Event(e Event) {
 
 // Begin prints where the service is, if that is not the real one.
 func (o *Output) Begin(endpoint string) {
+	o.opened = true
 	e := Event{Event: Begin, Endpoint: endpoint}
 	if o.Demo {
 		o.Emit(e, "demo: using the built-in service at %s, not the real one", endpoint)
@@ -162,7 +164,7 @@ func (o *Output) end(ctx context.Context, err error, stderr io.Writer) int {
 		}
 	}
 	last := &Event{Event: End, ExitCode: &code}
-	if o.Demo && !o.began.IsZero() {
+	if o.Demo && o.opened {
 		last.Message = "demo: that was the built-in service; the real one was not called"
 	}
 	if !o.command.Server {
