@@ -37,7 +37,7 @@ func (p *program) copyAll(ctx context.Context) error {
 			t.bar = p.out.Bar(t.tenant)
 		}
 	}
-	_ = p.out.Keep(all(transfers), "") // the last one says whether it could
+	_ = p.out.Keep(all(transfers), "") // the last call reports a file that cannot be written
 	atOnce(transfers, func(t *transfer) {
 		if t.err != nil {
 			return

@@ -32,7 +32,7 @@ func (p *program) check(ctx context.Context) error {
 
 func (p *program) event(e multiplay.ReleaseEvent) {
 	ids := idsOf(e.ReleaseIDs)
-	_ = p.out.Keep(ids, string(e.Step)) // the last one says whether it could
+	_ = p.out.Keep(ids, string(e.Step)) // the last call reports a file that cannot be written
 	if e.RejectedDiffID != 0 {
 		p.out.Emit(cli.Event{Event: cli.Notice, IDs: ids, Detail: e}, "rejected diff %d, which locked the image", e.RejectedDiffID)
 		return

@@ -100,7 +100,7 @@ func TestUploadJSON(t *testing.T) {
 	require.Equal(t, []string{cli.Begin, cli.Started, cli.Moved, cli.Moved, cli.Status, cli.Result, cli.End}, names)
 }
 
-// After an interruption the same command resumes, and says so.
+// After an interruption the same command resumes, and reports it.
 func TestInterruptAndResume(t *testing.T) {
 	server, args := start(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -72,7 +72,7 @@ func (p *program) begin(id int64, format string, args ...any) {
 	p.keep("")
 }
 
-// keep keeps the id as soon as it is known. That of a later call says whether
+// keep keeps the id as soon as it is known. The last call reports whether
 // the file could be written.
 func (p *program) keep(state oraclemarket.Status) { _ = p.out.Keep(p.ids(), string(state)) }
 
@@ -107,7 +107,7 @@ func (p *program) status(now *oraclemarket.MachineImageUploadRequest) {
 	p.keep(now.StatusName)
 }
 
-// explain says how to resume after a failure.
+// explain adds how to resume after a failure.
 func (p *program) explain(ctx context.Context, err error) error {
 	_, ended := errors.AsType[*oraclemarket.StateError](err)
 	const resume = "run the same command again to resume"

@@ -15,7 +15,7 @@ import (
 // Name is the service in events.
 const Name = "multiplay"
 
-// Help says which environment variables there are.
+// Help lists the environment variables.
 const Help = `
 Environment:
   MULTIPLAY_ACCOUNT_SERVICE_ID  the account service (ASID)

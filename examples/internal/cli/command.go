@@ -26,7 +26,7 @@ type Command struct {
 	// service. The program runs against the built-in service only if none is set.
 	Variables []string
 	Flags     []string
-	// Server says that the program is no client: it has no -demo and no events.
+	// Server marks a program that is no client: it has no -demo and no events.
 	Server bool
 	// Pipeline adds -check and -result.
 	Pipeline bool

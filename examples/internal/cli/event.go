@@ -24,7 +24,7 @@ type Event struct {
 	Time      time.Time `json:"time"`
 	Service   string    `json:"service"`
 	Operation string    `json:"operation"`
-	// Demo says that this is the built-in service.
+	// Demo reports whether this is the built-in service.
 	Demo bool `json:"demo"`
 	// Endpoint is the service's base URL, at the beginning.
 	Endpoint string    `json:"endpoint,omitempty"`

@@ -32,7 +32,7 @@ Exit codes:
   130  interrupted, by a signal or because nobody reads the output any more
 
 With -json every line has event, time, service, operation and demo. The last one
-is the event "end" with the exitCode; an event "error" says what went wrong.
+is the event "end" with the exitCode; an event "error" has what went wrong.
 `
 
 // Failure is what went wrong, in JSON.

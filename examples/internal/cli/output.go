@@ -70,7 +70,7 @@ func (o *Output) start(ctx context.Context) (_ context.Context, stop func()) {
 			}
 		}
 	}()
-	// The context stays what it was: it says whether the program was interrupted.
+	// The context is not canceled here: end asks it whether the program was interrupted.
 	return ctx, func() { close(done); <-stopped }
 }
 

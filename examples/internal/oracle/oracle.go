@@ -15,7 +15,7 @@ import (
 // Name is the service in events.
 const Name = "oraclemarket"
 
-// Help says which environment variables there are.
+// Help lists the environment variables.
 const Help = `
 Environment:
   ORACLE_MARKETPLACE_USER           e-mail address of the partner user
