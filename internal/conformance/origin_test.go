@@ -11,15 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
-	"github.com/imagejobs/imagejobs-go/imagereplicator/keystone"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// Every operation, redirected in every way, with an http.Client that would follow: one request is sent, to where it was
-// to go, and none anywhere else. So no chain (a to b, a to b to a) can begin.
+// Every operation, redirected in every way, with an http.Client that would
+// follow: one request is sent, to where it was to go, and none anywhere else. So
+// no chain (a to b, a to b to a) can begin.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	targets := map[string]string{
 		"another host":    "https://elsewhere.example/path",
@@ -60,14 +60,15 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// client is one kind of client with a base URL, and the header with its credentials.
-type client struct {
+// kindOfClient is a client with a base URL, and the header with its
+// credentials.
+type kindOfClient struct {
 	header string
 	call   func(ctx context.Context, base string, c *http.Client, insecure bool) error
 }
 
-func clients() map[string]client {
-	return map[string]client{
+func clients() map[string]kindOfClient {
+	return map[string]kindOfClient{
 		"oraclemarket": {"Authorization", func(ctx context.Context, base string, hc *http.Client, insecure bool) error {
 			opts := []oraclemarket.Option{oraclemarket.WithBaseURL(base), oraclemarket.WithHTTPClient(hc)}
 			if insecure {
@@ -77,7 +78,7 @@ func clients() map[string]client {
 			if err != nil {
 				return err
 			}
-			_, err = c.MachineImages.Delete(ctx, 7)
+			_, err = c.MachineImages.DeleteEverywhere(ctx, 7)
 			return err
 		}},
 		"oraclemarket login": {"Authorization", func(ctx context.Context, base string, hc *http.Client, insecure bool) error {
@@ -89,7 +90,7 @@ func clients() map[string]client {
 			if err != nil {
 				return err
 			}
-			_, err = c.MachineImages.Delete(ctx, 7)
+			_, err = c.MachineImages.DeleteEverywhere(ctx, 7)
 			return err
 		}},
 		"imagereplicator": {"X-Auth-Token", func(ctx context.Context, base string, hc *http.Client, insecure bool) error {
@@ -103,12 +104,7 @@ func clients() map[string]client {
 			}
 			return c.Jobs.Cancel(ctx, "job")
 		}},
-		"keystone": {"", func(ctx context.Context, base string, hc *http.Client, insecure bool) error {
-			_, _, err := keystone.New(ctx, keystone.Options{
-				AuthURL: base, APIKey: "key", APISecret: keySecret, TenantID: "tenant", HTTPClient: hc, InsecureHTTP: insecure,
-			})
-			return err
-		}},
+		"keystone": {"", callKeystone},
 		"multiplay": {"Authorization", func(ctx context.Context, base string, hc *http.Client, insecure bool) error {
 			opts := []multiplay.Option{multiplay.WithBaseURL(base), multiplay.WithHTTPClient(hc)}
 			if insecure {
@@ -124,8 +120,9 @@ func clients() map[string]client {
 	}
 }
 
-// Base URLs that do not mean what they seem to are refused before anything is sent, and without a word of what stands in
-// them; those that are accepted lead to the one host that they name.
+// Base URLs that do not mean what they seem to are refused before anything is
+// sent, and without a word of what stands in them; those that are accepted lead
+// to the one host that they name.
 func TestBaseURLTricks(t *testing.T) {
 	refused := []string{
 		"", "host.example", "//host.example", "/path", "https:", "https://", "https:///path", "https:host.example", `https:\\host.example`,
@@ -178,8 +175,9 @@ func TestBaseURLTricks(t *testing.T) {
 	}
 }
 
-// sentTo makes a call, and requires that all of it went to addr, with credentials.
-func sentTo(t *testing.T, c client, base, addr string, insecure bool) {
+// sentTo makes a call, and requires that all of it went to addr, with
+// credentials.
+func sentTo(t *testing.T, c kindOfClient, base, addr string, insecure bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		pipe := emulator.NewPipeListener()
@@ -216,7 +214,8 @@ func TestCredentialsAndPlainHTTP(t *testing.T) {
 	}
 }
 
-// The key pair of the older Oracle endpoint goes to the host of its own URL, and the token to the service alone.
+// The key pair of the older Oracle endpoint goes to the host of its own URL, and
+// the token to the service alone.
 func TestTokenEndpointElsewhere(t *testing.T) {
 	for _, tokenURL := range []string{
 		"http://login.example/token", "https://user@login.example/token", `https://login.example\@evil.example/token`,
