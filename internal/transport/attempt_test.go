@@ -34,7 +34,7 @@ func TestEmptyBodyHasALength(t *testing.T) {
 		var got http.Request
 		s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 			got = *r
-			return answer(okJSON(`{}`))(c, r)
+			return respond(okJSON(`{}`))(c, r)
 		})
 		c := newClient(t, Config{BaseURL: s.url()})
 		call := post(Once, BytesBody("text/plain", nil))
@@ -56,7 +56,7 @@ func TestCookieJar(t *testing.T) {
 		if len(cookies) == 2 || len(cookies) == 3 {
 			status = "503 Service Unavailable"
 		}
-		return answer(reply(status, "Set-Cookie: node=n"+string(rune('0'+len(cookies)))+"\r\n", `{}`))(c, r)
+		return respond(reply(status, "Set-Cookie: node=n"+string(rune('0'+len(cookies)))+"\r\n", `{}`))(c, r)
 	})
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
@@ -71,7 +71,7 @@ func TestCookieJar(t *testing.T) {
 	require.Equal(t, "n4", jar.Cookies(u)[0].Value)
 }
 
-// The limit of a small call covers its answer.
+// The limit of a small call covers its response.
 func TestAttemptTimeoutCoversTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := pipeClient(t, Config{Retry: noWait(1)}, func(c net.Conn, _ *http.Request) bool {
@@ -117,7 +117,7 @@ func (n *noted) get(name string) []string {
 // another host, port, scheme or path, whatever the caller's client says.
 func TestRedirects(t *testing.T) {
 	var elsewhere noted
-	other := serveTCP(t, elsewhere.by(answer(okJSON("{}"))))
+	other := serveTCP(t, elsewhere.by(respond(okJSON("{}"))))
 	otherPort := strings.TrimPrefix(other.url(), "http://127.0.0.1")
 	for name, tt := range map[string]struct {
 		location string
@@ -140,7 +140,7 @@ func TestRedirects(t *testing.T) {
 				if tt.location == "" {
 					header = ""
 				}
-				s := serveTCP(t, own.by(answer(reply(status, header, "moved"))))
+				s := serveTCP(t, own.by(respond(reply(status, header, "moved"))))
 				log := &records{}
 				follow := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
 				c := newClient(t, Config{BaseURL: s.url(), HTTPClient: follow, Credentials: bearer("token-1"), Logger: log.logger()})
@@ -164,9 +164,9 @@ func TestRedirects(t *testing.T) {
 // tripper is handed another request.
 func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	var elsewhere noted
-	other := serveTCP(t, elsewhere.by(answer(okJSON("{}"))))
+	other := serveTCP(t, elsewhere.by(respond(okJSON("{}"))))
 	var own noted
-	s := serveTCP(t, own.by(answer(okJSON("{}"))))
+	s := serveTCP(t, own.by(respond(okJSON("{}"))))
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: bearer("token-1"), Header: map[string]string{"x-user": "me"}})
 	for _, target := range []string{s.url() + "/jobs/7", other.url() + "/jobs/7"} {
 		u, err := url.Parse(target)
@@ -215,9 +215,9 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 				}
 				lengths <- n
 				if r.Header.Get("Authorization") == "Bearer token-1" {
-					return answer(reply(refused, "", ""))(c, r)
+					return respond(reply(refused, "", ""))(c, r)
 				}
-				return answer(okJSON(`{"name":"x"}`))(c, r)
+				return respond(okJSON(`{"name":"x"}`))(c, r)
 			}))
 			c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(1)})
 			got, _, err := do(t.Context(), c, call)
@@ -236,7 +236,7 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 }
 
 func TestRefusedTokenOnceACall(t *testing.T) {
-	unauthorized := answer(reply("401 Unauthorized", "", `{"message":"no"}`))
+	unauthorized := respond(reply("401 Unauthorized", "", `{"message":"no"}`))
 	errSource := errors.New("the token service is down")
 	for name, tt := range map[string]struct {
 		token    func(n int64) (string, error)
@@ -254,7 +254,7 @@ func TestRefusedTokenOnceACall(t *testing.T) {
 			return "constant", nil
 		}, unauthorized, 1, 2, []error{ErrUnauthorized, errSource}},
 		"again after a retry": {
-			numbered, sequence([]handler{unauthorized, answer(reply("503 Service Unavailable", "", "")), unauthorized}...), 3, 2, []error{ErrUnauthorized},
+			numbered, sequence([]handler{unauthorized, respond(reply("503 Service Unavailable", "", "")), unauthorized}...), 3, 2, []error{ErrUnauthorized},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -274,7 +274,7 @@ func TestRefusedTokenOnceACall(t *testing.T) {
 }
 
 func TestBasicIsNotReplaced(t *testing.T) {
-	s := serveTCP(t, answer(reply("401 Unauthorized", "", "")))
+	s := serveTCP(t, respond(reply("401 Unauthorized", "", "")))
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: auth.Basic("user", "password")})
 	_, _, err := do(t.Context(), c, get(Safe))
 	require.ErrorIs(t, err, ErrUnauthorized)
@@ -291,9 +291,9 @@ func TestRefusedTogether(t *testing.T) {
 		if r.Header.Get("Authorization") == "Bearer token-1" {
 			refused.Done()
 			refused.Wait()
-			return answer(reply("401 Unauthorized", "", ""))(c, r)
+			return respond(reply("401 Unauthorized", "", ""))(c, r)
 		}
-		return answer(okJSON("{}"))(c, r)
+		return respond(okJSON("{}"))(c, r)
 	})
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered)})
 	var wg sync.WaitGroup
@@ -310,7 +310,7 @@ func TestRefusedTogether(t *testing.T) {
 
 // The caller's client is copied, its transport used as it is.
 func TestCallersClientIsNotChanged(t *testing.T) {
-	s := serveTCP(t, answer(okJSON("{}")))
+	s := serveTCP(t, respond(okJSON("{}")))
 	tr := &http.Transport{DisableKeepAlives: true}
 	given := &http.Client{Transport: tr, Timeout: time.Minute}
 	before, beforeTransport := *given, tr.Clone()
@@ -407,11 +407,11 @@ func (r rerouting) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.RoundTripper.RoundTrip(req)
 }
 
-// What a caller's round tripper does to a request is not there in the next try,
+// What a caller's round tripper does to a request is not there in the next attempt,
 // nor in the error.
 func TestRequestIsNewInEachTry(t *testing.T) {
 	var seen noted
-	s := serveTCP(t, seen.by(answer(reply("503 Service Unavailable", "", ""))))
+	s := serveTCP(t, seen.by(respond(reply("503 Service Unavailable", "", ""))))
 	var asked atomic.Int64
 	log := &records{}
 	c := newClient(t, Config{
@@ -432,20 +432,20 @@ func TestRequestIsNewInEachTry(t *testing.T) {
 	require.EqualValues(t, 3, s.requests.Load())
 }
 
-// before looks at each request.
+// before sees each request.
 type before struct {
 	http.RoundTripper
 
-	look func(*http.Request)
+	see func(*http.Request)
 }
 
 func (b before) RoundTrip(req *http.Request) (*http.Response, error) {
-	b.look(req)
+	b.see(req)
 	return b.RoundTripper.RoundTrip(req)
 }
 
 // A caller's round tripper is believed for the error that it returns: one that
-// says there was no connection, in all that it tried.
+// says there was no connection, in all that it attempted.
 func TestErrorOfACallersRoundTripper(t *testing.T) {
 	dial := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	reset := &net.OpError{Op: "read", Err: syscall.ECONNRESET}
@@ -475,7 +475,7 @@ func TestErrorOfACallersRoundTripper(t *testing.T) {
 	}
 }
 
-// A round tripper that tells nothing about its progress may have sent it all.
+// A round tripper that reports nothing of its progress may have sent it all.
 func TestRoundTripperWithoutTrace(t *testing.T) {
 	errOffline := errors.New("offline")
 	mock := httpmock.NewMockTransport()
@@ -511,7 +511,7 @@ func TestEndlessAnswer(t *testing.T) {
 	for status, most := range map[string]int64{"200 OK": maxBody, "400 Bad Request": maxErrorBody} {
 		sent := make(chan int64, 1)
 		c, _ := pipeClient(t, Config{Retry: noWait(1)}, func(c net.Conn, r *http.Request) bool {
-			answer("HTTP/1.1 "+status+"\r\n\r\n")(c, r)
+			respond("HTTP/1.1 "+status+"\r\n\r\n")(c, r)
 			n, _ := io.Copy(c, io.LimitReader(zeros{}, 2*maxBody))
 			sent <- n
 			return false
@@ -529,7 +529,7 @@ func TestContextEndsWhileATokenIsFetched(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var asked atomic.Int64
 			l := emulator.NewPipeListener()
-			s := serve(t, l, answer(reply("401 Unauthorized", "", "")))
+			s := serve(t, l, respond(reply("401 Unauthorized", "", "")))
 			c := dialingClient(t, Config{Credentials: counted(&asked, func(n int64) (string, error) {
 				if n > fast {
 					<-time.After(time.Minute)
@@ -557,7 +557,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A caller's round tripper may leave the length of its answer out, or keep that
+// A caller's round tripper may leave the length of its response out, or keep that
 // of what it decompressed: net/http's own client reads to the end, too.
 func TestLengthOfARoundTrippersAnswer(t *testing.T) {
 	const body = `{"name":"a name of many letters"}`

@@ -33,7 +33,7 @@ func upload(class Repeat, body *Body) *Call {
 	return call
 }
 
-// bits is an endless source whose bytes tell where they stand.
+// bits is an endless source whose bytes show where they stand.
 type bits struct{}
 
 func (bits) ReadAt(p []byte, off int64) (int, error) {
@@ -58,7 +58,7 @@ func TestUploadBytes(t *testing.T) {
 				s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 					data, err := io.ReadAll(r.Body)
 					got <- seen{r.Header, r.TransferEncoding, data}
-					return err == nil && answer(okJSON("{}"))(c, r)
+					return err == nil && respond(okJSON("{}"))(c, r)
 				})
 				log := &records{}
 				c := newClient(t, Config{BaseURL: s.url(), Logger: log.logger()})
@@ -115,7 +115,7 @@ func slowly(pieces int, size int64, pause time.Duration, then handler) handler {
 func TestSlowUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const piece, pieces = 64 << 10, 20
-		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, answer(okJSON("{}"))))
+		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, respond(okJSON("{}"))))
 		start := time.Now()
 		_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, pieces*piece)))
 		require.NoError(t, err)
@@ -130,7 +130,7 @@ func TestSlowAnswerToASlowUpload(t *testing.T) {
 		const piece, pieces = 64 << 10, 20
 		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, func(c net.Conn, r *http.Request) bool {
 			<-time.After(900 * time.Second)
-			return answer(okJSON("{}"))(c, r)
+			return respond(okJSON("{}"))(c, r)
 		}))
 		_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, pieces*piece)))
 		require.NoError(t, err)
@@ -138,11 +138,11 @@ func TestSlowAnswerToASlowUpload(t *testing.T) {
 	})
 }
 
-// The wait for a free place is no stall: other uploads have them all.
+// The wait for a free slot is no stall: other uploads have them all.
 func TestUploadsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const piece, pieces, uploads = 64 << 10, 5, 3
-		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, answer(okJSON("{}"))))
+		c, s := pipeClient(t, Config{Retry: noWait(1)}, slowly(pieces, piece, 50*time.Second, respond(okJSON("{}"))))
 		c.retry.next.slots = make(chan struct{}, 1)
 		start := time.Now()
 		errs := make(chan error, uploads)
@@ -160,10 +160,10 @@ func TestUploadsQueue(t *testing.T) {
 	})
 }
 
-// A call that gives up while it waits for a place was not sent.
+// A call that gives up while it waits for a slot was not sent.
 func TestQueueIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, s := pipeClient(t, Config{}, answer(okJSON("{}")))
+		c, s := pipeClient(t, Config{}, respond(okJSON("{}")))
 		c.retry.next.slots = make(chan struct{}, 1)
 		c.retry.next.slots <- struct{}{}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -176,7 +176,7 @@ func TestQueueIsLeft(t *testing.T) {
 		<-c.retry.next.slots
 		_, _, err = do(t.Context(), c, get(Once))
 		require.NoError(t, err)
-		require.Empty(t, c.retry.next.slots, "a place is given back")
+		require.Empty(t, c.retry.next.slots, "a slot is given back")
 	})
 }
 
@@ -204,7 +204,7 @@ func TestStalledUpload(t *testing.T) {
 	}
 }
 
-// Once a header has come an upload is like a small call: its answer has the
+// Once a header has come an upload is like a small call: its response has the
 // same time.
 func TestAnswerToAnUploadStalls(t *testing.T) {
 	for name, handle := range map[string]handler{
@@ -226,7 +226,7 @@ func TestAnswerToAnUploadStalls(t *testing.T) {
 // The whole small call has a limit, even where its body moves all the time.
 func TestSlowSmallCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := pipeClient(t, Config{Retry: noWait(1)}, slowly(1000, 8<<10, time.Second, answer(okJSON("{}"))))
+		c, _ := pipeClient(t, Config{Retry: noWait(1)}, slowly(1000, 8<<10, time.Second, respond(okJSON("{}"))))
 		start := time.Now()
 		_, _, err := do(t.Context(), c, post(Repeatable, sourceBody(bits{}, 1<<20)))
 		require.ErrorIs(t, err, errAttemptTimeout)
@@ -250,7 +250,7 @@ func (b brokenAt) ReadAt(p []byte, off int64) (int, error) {
 	return int(n), nil
 }
 
-// A source that fails is nothing the service or another try could help.
+// A source that fails is nothing the service or another attempt could help.
 func TestSourceFails(t *testing.T) {
 	const size = 1 << 20
 	for name, tt := range map[string]struct {
@@ -287,7 +287,7 @@ func TestSourceFails(t *testing.T) {
 // A body that is longer than it says has been sent up to that length, and may
 // have been carried out.
 func TestSourceIsLonger(t *testing.T) {
-	s := serveTCP(t, stall("")) // an answer could be faster
+	s := serveTCP(t, stall("")) // a response could be faster
 	c := newClient(t, Config{BaseURL: s.url()})
 	body := &Body{ContentType: "text/plain", Size: 5, Open: func() io.Reader { return bytes.NewReader(make([]byte, 50_000)) }}
 	_, _, err := do(t.Context(), c, upload(Once, body))
@@ -295,7 +295,7 @@ func TestSourceIsLonger(t *testing.T) {
 	require.ErrorContains(t, err, "ContentLength=5 with Body length")
 }
 
-// refuseEarly answers when the first bytes of a body have come, and closes the
+// refuseEarly responds when the first bytes of a body have come, and closes the
 // connection at once. What is still on its way meets a closed connection.
 func refuseEarly(text string) handler {
 	return func(c net.Conn, r *http.Request) bool {
@@ -305,7 +305,7 @@ func refuseEarly(text string) handler {
 	}
 }
 
-// What a service answers in the middle of an upload is what the caller learns,
+// What a service responds in the middle of an upload is what the caller learns,
 // and not the broken connection.
 func TestEarlyAnswer(t *testing.T) {
 	for range 25 { // it is a race
@@ -330,7 +330,7 @@ func TestTokenEndsInAnUpload(t *testing.T) {
 				return refuseEarly(reply("401 Unauthorized", "Connection: close\r\n", ""))(c, r)
 			}
 			n, err := io.Copy(io.Discard, r.Body)
-			return err == nil && answer(okJSON(fmt.Sprintf(`{"name":"%d"}`, n)))(c, r)
+			return err == nil && respond(okJSON(fmt.Sprintf(`{"name":"%d"}`, n)))(c, r)
 		})
 		c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(1)})
 		got, _, err := do(t.Context(), c, upload(class, sourceBody(bits{}, size)))
@@ -357,7 +357,7 @@ func TestEarlyAnswerOverTLS(t *testing.T) {
 	}
 }
 
-// A connection that breaks without an answer is a broken connection.
+// A connection that breaks without a response is a broken connection.
 func TestBrokenUpload(t *testing.T) {
 	s := serveTCP(t, func(_ net.Conn, r *http.Request) bool {
 		_, _ = io.CopyN(io.Discard, r.Body, 10_000)
@@ -388,19 +388,19 @@ func (c *closable) ReadAt(p []byte, off int64) (int, error) {
 func TestSourceIsLeftAlone(t *testing.T) {
 	const size = 1 << 30
 	ways := map[string]handler{
-		"early answer, connection kept": func(c net.Conn, r *http.Request) bool {
+		"early response, connection kept": func(c net.Conn, r *http.Request) bool {
 			_, _ = io.CopyN(io.Discard, r.Body, 100_000)
 			_, _ = io.WriteString(c, reply("400 Bad Request", "", ""))
 			_, _ = io.Copy(io.Discard, c)
 			return false
 		},
-		"early good answer": func(c net.Conn, _ *http.Request) bool {
+		"early good response": func(c net.Conn, _ *http.Request) bool {
 			_, _ = io.WriteString(c, okJSON("{}"))
 			_, _ = io.Copy(io.Discard, c)
 			return false
 		},
-		"early answer, connection closed": refuseEarly(reply("413 Content Too Large", "", "")),
-		"connection broken":               func(net.Conn, *http.Request) bool { return false },
+		"early response, connection closed": refuseEarly(reply("413 Content Too Large", "", "")),
+		"connection broken":                 func(net.Conn, *http.Request) bool { return false },
 		"canceled": func(_ net.Conn, r *http.Request) bool {
 			_, _ = io.Copy(io.Discard, r.Body)
 			return false

@@ -168,7 +168,7 @@ func TestSameOrigin(t *testing.T) {
 }
 
 func TestHeaderRefused(t *testing.T) {
-	s := serveTCP(t, answer(okJSON(`{}`)))
+	s := serveTCP(t, respond(okJSON(`{}`)))
 	c := newClient(t, Config{BaseURL: s.url()})
 	for _, value := range []string{"a\rb", "a\nb", "a\r\nX-Evil: 1", "a\x00b", "\x1b[0m", "a\x7f"} {
 		call := get(Safe)
@@ -189,7 +189,7 @@ func TestHeaders(t *testing.T) {
 	var got http.Header
 	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 		got = r.Header
-		return answer(okJSON(`{}`))(c, r)
+		return respond(okJSON(`{}`))(c, r)
 	})
 	c := newClient(t, Config{BaseURL: s.url(), UserAgent: "studio/1.2"})
 	call := get(Safe)
@@ -231,7 +231,7 @@ func TestJSONBody(t *testing.T) {
 }
 
 func TestDo(t *testing.T) {
-	s := serveTCP(t, answer(reply("201 Created", "Location: /jobs/7\r\n", `{"name":"x","more":[1]}`)))
+	s := serveTCP(t, respond(reply("201 Created", "Location: /jobs/7\r\n", `{"name":"x","more":[1]}`)))
 	c := newClient(t, Config{BaseURL: s.url()})
 	got, resp, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
@@ -244,9 +244,9 @@ func TestDo(t *testing.T) {
 func TestDoEmpty(t *testing.T) {
 	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 		if r.Method == http.MethodHead {
-			return answer("HTTP/1.1 200 OK\r\nContent-Length: 4096\r\nX-Status: done\r\n\r\n")(c, r)
+			return respond("HTTP/1.1 200 OK\r\nContent-Length: 4096\r\nX-Status: done\r\n\r\n")(c, r)
 		}
-		return answer("HTTP/1.1 204 No Content\r\n\r\n")(c, r)
+		return respond("HTTP/1.1 204 No Content\r\n\r\n")(c, r)
 	})
 	c := newClient(t, Config{BaseURL: s.url()})
 	resp, err := doEmpty(t.Context(), c, &Call{Operation: "Jobs.Head", Method: http.MethodHead, Repeat: Safe})
@@ -266,7 +266,7 @@ func TestDecodesIntoANewValue(t *testing.T) {
 		Name  string `json:"name"`
 		List  []int  `json:"list"`
 	}
-	s := serveTCP(t, sequence(answer(okJSON(`{"other":"stale","list":{"a":1}}`)), answer(okJSON(`{"name":"fresh"}`))))
+	s := serveTCP(t, sequence(respond(okJSON(`{"other":"stale","list":{"a":1}}`)), respond(okJSON(`{"name":"fresh"}`))))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(2)})
 	got, _, err := Do(t.Context(), c, get(Safe), func(r *Response) (v item, err error) {
 		err = r.JSON(&v)
@@ -278,7 +278,7 @@ func TestDecodesIntoANewValue(t *testing.T) {
 
 func TestMalformedJSON(t *testing.T) {
 	for _, body := range []string{"", " null\n", `{"name":"x"} more`, `{"name":"x"`, "\u00a0{}", "[]", `"x"`} {
-		s := serveTCP(t, answer(okJSON(body)))
+		s := serveTCP(t, respond(okJSON(body)))
 		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
 		got, _, err := do(t.Context(), c, get(Once))
 		require.ErrorIs(t, err, ErrAmbiguous, body)
@@ -291,9 +291,9 @@ func TestSecretAnswer(t *testing.T) {
 	const token = "the-access-token"
 	log := &records{}
 	s := serveTCP(t, sequence(
-		answer(okJSON(`{"name":"`+token)),
-		answer(reply("200 OK", "Content-Type: text/html\r\n", token)),
-		answer(reply("400 Bad Request", "", `{"error":"invalid_client"}`))))
+		respond(okJSON(`{"name":"`+token)),
+		respond(reply("200 OK", "Content-Type: text/html\r\n", token)),
+		respond(reply("400 Bad Request", "", `{"error":"invalid_client"}`))))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1), Logger: log.logger()})
 	call := get(Once)
 	call.Secret = true
@@ -303,13 +303,13 @@ func TestSecretAnswer(t *testing.T) {
 		require.NotContains(t, printed(t, err, log), token)
 	}
 	_, _, err := do(t.Context(), c, call)
-	require.Equal(t, `{"error":"invalid_client"}`, failure(t, err).Body, "an error answer holds no token")
+	require.Equal(t, `{"error":"invalid_client"}`, failure(t, err).Body, "an error response holds no token")
 }
 
 // The service's own refusal in a 2xx is final: neither repeated nor ambiguous.
 func TestRefusal(t *testing.T) {
 	for _, class := range []Repeat{Once, Repeatable, Safe} {
-		s := serveTCP(t, answer(okJSON(`{"success":false,"error_code":1}`)))
+		s := serveTCP(t, respond(okJSON(`{"success":false,"error_code":1}`)))
 		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
 		_, _, err := Do(t.Context(), c, get(class), func(r *Response) (result, error) {
 			require.True(t, json.Valid(r.Body))
@@ -330,7 +330,7 @@ func TestRefusal(t *testing.T) {
 // the call must not be sent twice.
 func TestMalformed(t *testing.T) {
 	for class, requests := range map[Repeat]int64{Once: 1, Repeatable: 3, Safe: 3} {
-		s := serveTCP(t, answer(okJSON(`{}`)))
+		s := serveTCP(t, respond(okJSON(`{}`)))
 		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
 		_, _, err := Do(t.Context(), c, get(class), func(r *Response) (result, error) {
 			return result{Name: "x"}, r.Malformed("it has no name")
@@ -344,7 +344,7 @@ func TestMalformed(t *testing.T) {
 }
 
 func TestEndedContext(t *testing.T) {
-	s := serveTCP(t, answer(okJSON(`{}`)))
+	s := serveTCP(t, respond(okJSON(`{}`)))
 	c := newClient(t, Config{BaseURL: s.url()})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errMaintenance)

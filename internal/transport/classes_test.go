@@ -50,13 +50,13 @@ type failing struct {
 	handle  handler
 	tlsCert *tls.Certificate
 
-	once, others int // tries
+	once, others int // attempts
 	requests     bool
 	ambiguous    bool // for class Once
 	is           []error
 	says         []string
 	check        func(t *testing.T, e *Error)
-	slow         bool          // each try takes as long as it may
+	slow         bool          // each attempt takes as long as it may
 	only         string        // too much work for each class
 	waits        time.Duration // at least, between two
 }
@@ -72,7 +72,7 @@ func cut(text string) handler { return last(text) }
 // stall sends text and then nothing, until the client goes away.
 func stall(text string) handler {
 	return func(c net.Conn, r *http.Request) bool {
-		answer(text)(c, r)
+		respond(text)(c, r)
 		_, _ = io.Copy(io.Discard, c)
 		return false
 	}
@@ -81,7 +81,7 @@ func stall(text string) handler {
 // drip sends text and then a byte each second.
 func drip(text, more string) handler {
 	return func(c net.Conn, r *http.Request) bool {
-		answer(text)(c, r)
+		respond(text)(c, r)
 		for {
 			<-time.After(time.Second)
 			if _, err := io.WriteString(c, more); err != nil {
@@ -91,16 +91,16 @@ func drip(text, more string) handler {
 	}
 }
 
-func status(status, header string) handler { return answer(reply(status, header, `{"message":"no"}`)) }
+func status(status, header string) handler { return respond(reply(status, header, `{"message":"no"}`)) }
 
-// bomb is a small answer that becomes 20 MiB.
+// bomb is a small response that becomes 20 MiB.
 func bomb(status string) handler {
 	return func(c net.Conn, r *http.Request) bool {
 		var packed strings.Builder
 		z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
 		_, _ = io.Copy(z, io.LimitReader(zeros{}, 20<<20))
 		_ = z.Close()
-		return answer(reply(status, "Content-Encoding: gzip\r\n", packed.String()))(c, r)
+		return respond(reply(status, "Content-Encoding: gzip\r\n", packed.String()))(c, r)
 	}
 }
 
@@ -114,7 +114,7 @@ func (zeros) Read(p []byte) (int, error) {
 // large is 20 MiB of text.
 func large(head string) handler {
 	return func(c net.Conn, r *http.Request) bool {
-		answer(head)(c, r)
+		respond(head)(c, r)
 		_, _ = io.Copy(c, io.LimitReader(zeros{}, 20<<20))
 		return false
 	}
@@ -143,7 +143,7 @@ func failures(t *testing.T) map[string]failing {
 
 		"TLS handshake failed": {scheme: "https", handle: drop, once: maxAttempts, others: maxAttempts},
 		"untrusted certificate": {
-			scheme: "https", tlsCert: testCertificate(), handle: answer(okJSON("{}")), once: 1, others: 1,
+			scheme: "https", tlsCert: testCertificate(), handle: respond(okJSON("{}")), once: 1, others: 1,
 			check: func(t *testing.T, e *Error) {
 				t.Helper()
 				_, ok := errors.AsType[x509.UnknownAuthorityError](e)
@@ -151,9 +151,9 @@ func failures(t *testing.T) map[string]failing {
 			},
 		},
 
-		"dropped before the answer":  {handle: drop, once: 1, others: maxAttempts, requests: true, ambiguous: true, is: []error{io.EOF}},
-		"dropped in the status line": {handle: cut("HTTP/1."), once: 1, others: maxAttempts, requests: true, ambiguous: true},
-		"dropped in the header":      {handle: cut("HTTP/1.1 200 OK\r\nContent-Ty"), once: 1, others: maxAttempts, requests: true, ambiguous: true},
+		"dropped before the response": {handle: drop, once: 1, others: maxAttempts, requests: true, ambiguous: true, is: []error{io.EOF}},
+		"dropped in the status line":  {handle: cut("HTTP/1."), once: 1, others: maxAttempts, requests: true, ambiguous: true},
+		"dropped in the header":       {handle: cut("HTTP/1.1 200 OK\r\nContent-Ty"), once: 1, others: maxAttempts, requests: true, ambiguous: true},
 		"dropped in the body": {
 			handle: cut("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"name\":"), once: 1, others: maxAttempts, requests: true, ambiguous: true,
 			is: []error{io.ErrUnexpectedEOF}, says: []string{"200 OK", "read the response"},
@@ -210,33 +210,33 @@ func failures(t *testing.T) map[string]failing {
 		},
 		"503, Retry-After of nonsense": {handle: status("503 Service Unavailable", "Retry-After: soon\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true},
 
-		"truncated JSON": {handle: answer(okJSON(`{"name":"x`)), once: 1, others: maxAttempts, requests: true, ambiguous: true, says: []string{`starts "{\"name\":\"x"`}},
+		"truncated JSON": {handle: respond(okJSON(`{"name":"x`)), once: 1, others: maxAttempts, requests: true, ambiguous: true, says: []string{`starts "{\"name\":\"x"`}},
 		"HTML with status 200": {
-			handle: answer(reply("200 OK", "Content-Type: text/html; charset=utf-8\r\n", "<html><h1>Sign in</h1></html>")), once: 1, others: maxAttempts, requests: true, ambiguous: true,
+			handle: respond(reply("200 OK", "Content-Type: text/html; charset=utf-8\r\n", "<html><h1>Sign in</h1></html>")), once: 1, others: maxAttempts, requests: true, ambiguous: true,
 			says: []string{"the response is not JSON", "text/html", `starts "<html>`},
 		},
-		"no answer in a 200": {handle: answer(reply("200 OK", "", "")), once: 1, others: maxAttempts, requests: true, ambiguous: true},
-		"gzip bomb":          {handle: bomb("200 OK"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}, says: []string{"8 MiB"}},
-		"20 MiB":             {handle: large("HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n"), only: "safe", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
-		"20 MiB, no length":  {handle: large("HTTP/1.1 200 OK\r\n\r\n"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
+		"no body in a 200":  {handle: respond(reply("200 OK", "", "")), once: 1, others: maxAttempts, requests: true, ambiguous: true},
+		"gzip bomb":         {handle: bomb("200 OK"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}, says: []string{"8 MiB"}},
+		"20 MiB":            {handle: large("HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n"), only: "safe", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
+		"20 MiB, no length": {handle: large("HTTP/1.1 200 OK\r\n\r\n"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
 		"400 and 20 MiB": {
 			handle: large("HTTP/1.1 400 Bad Request\r\nContent-Length: 20971520\r\n\r\n"), only: "safe", once: 1, others: 1, requests: true, is: []error{ErrBadRequest},
 			check: func(t *testing.T, e *Error) { t.Helper(); require.Len(t, e.Body, maxShownBody) },
 		},
 		"400 and a gzip bomb": {handle: bomb("400 Bad Request"), only: "safe", once: 1, others: 1, requests: true, is: []error{ErrBadRequest}},
 		"broken gzip": {
-			handle: answer(reply("200 OK", "Content-Encoding: gzip\r\n", "this is no gzip")), once: 1, others: maxAttempts, requests: true, ambiguous: true,
+			handle: respond(reply("200 OK", "Content-Encoding: gzip\r\n", "this is no gzip")), once: 1, others: maxAttempts, requests: true, ambiguous: true,
 		},
 		"400, cut": {
 			handle: cut("HTTP/1.1 400 Bad Request\r\nContent-Length: 50\r\n\r\nno"), once: 1, others: 1, requests: true,
 			is: []error{ErrBadRequest, io.ErrUnexpectedEOF}, says: []string{"400 Bad Request: no: read the response: unexpected EOF"},
 		},
 
-		"stalled before the answer": {handle: stall(""), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
-		"stalled in the header":     {handle: stall("HTTP/1.1 200 OK\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
-		"stalled in the body":       {handle: stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
-		"dripping header":           {handle: drip("HTTP/1.1 200 OK\r\n", "X-Pad: 1\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
-		"dripping body":             {handle: drip("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", " "), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
+		"stalled before the response": {handle: stall(""), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
+		"stalled in the header":       {handle: stall("HTTP/1.1 200 OK\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
+		"stalled in the body":         {handle: stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
+		"dripping header":             {handle: drip("HTTP/1.1 200 OK\r\n", "X-Pad: 1\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
+		"dripping body":               {handle: drip("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", " "), once: 1, others: maxAttempts, requests: true, ambiguous: true, slow: true},
 	}
 	return list
 }
@@ -326,7 +326,7 @@ func testFailure(t *testing.T, f failing, call *Call) {
 	if want > 1 {
 		require.ErrorContains(t, err, "(3 attempts)")
 	}
-	// The back-off of three tries takes at most 1 s and 2 s, on top of what the
+	// The back-off of three attempts takes at most 1 s and 2 s, on top of what the
 	// service asks for.
 	least, most := time.Duration(want-1)*500*time.Millisecond, 3*time.Second
 	switch {
@@ -335,7 +335,7 @@ func testFailure(t *testing.T, f failing, call *Call) {
 		most += least
 	case f.slow && call.Upload:
 		require.ErrorIs(t, err, wire.ErrStalled)
-		least += time.Duration(want) * 30 * time.Second // a stalled answer
+		least += time.Duration(want) * 30 * time.Second // a stalled response
 		most += time.Duration(want) * time.Minute
 	case f.slow:
 		require.ErrorContains(t, err, "no complete response within the time limit of an attempt")

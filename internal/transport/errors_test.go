@@ -83,11 +83,11 @@ func TestHints(t *testing.T) {
 	require.Empty(t, (&Error{}).nextStep())
 }
 
-// All that an error tells about an answer.
+// All that an error says about a response.
 func TestErrorOfAnAnswer(t *testing.T) {
 	body := `{"error":{"code":"E7","message":"not yet"}}`
 	for _, name := range requestIDHeaders {
-		s := serveTCP(t, answer(reply("409 Conflict", name+": req-1\r\nRetry-After: 30\r\nContent-Type: application/json\r\n", body)))
+		s := serveTCP(t, respond(reply("409 Conflict", name+": req-1\r\nRetry-After: 30\r\nContent-Type: application/json\r\n", body)))
 		c := newClient(t, Config{BaseURL: s.url()})
 		_, resp, err := do(t.Context(), c, get(Safe))
 		require.Equal(t, 30*time.Second, resp.RetryAfter())
@@ -101,7 +101,7 @@ func TestErrorOfAnAnswer(t *testing.T) {
 // The client packages make errors of their own.
 func TestWrapError(t *testing.T) {
 	errOwn := errors.New("own")
-	s := serveTCP(t, answer(reply("404 Not Found", "", "")))
+	s := serveTCP(t, respond(reply("404 Not Found", "", "")))
 	c := newClient(t, Config{BaseURL: s.url(), WrapError: func(e *Error) error {
 		require.Equal(t, http.StatusNotFound, e.StatusCode)
 		return errOwn
@@ -119,28 +119,28 @@ func TestTransient(t *testing.T) {
 		e    Error
 		want bool
 	}{
-		"400":                         {Error{StatusCode: 400}, false},
-		"401":                         {Error{StatusCode: 401}, false},
-		"404":                         {Error{StatusCode: 404}, false},
-		"408":                         {Error{StatusCode: 408}, true},
-		"429":                         {Error{StatusCode: 429}, true},
-		"500":                         {Error{StatusCode: 500}, true},
-		"501":                         {Error{StatusCode: 501}, false},
-		"503":                         {Error{StatusCode: 503}, true},
-		"503 for long":                {Error{StatusCode: 503, RetryAfter: maxRetryAfter + 1}, true},
-		"504":                         {Error{StatusCode: 504}, true},
-		"redirect":                    {Error{StatusCode: 302}, false},
-		"no answer":                   {Error{Err: io.EOF}, true},
-		"an answer without sense":     {Error{StatusCode: 200, Err: io.ErrUnexpectedEOF}, true},
-		"a no in an answer":           {Error{StatusCode: 200, Message: "no"}, false},
-		"an answer that is too large": {Error{StatusCode: 200, Err: ErrResponseTooLarge}, false},
-		"an untrusted certificate":    {Error{Err: &tls.CertificateVerificationError{Err: io.EOF}}, false},
-		"a name that does not exist":  {Error{Err: &net.DNSError{IsNotFound: true}}, false},
-		"a login that is refused":     {Error{Err: login(401)}, false},
-		"a login that is not served":  {Error{Err: login(503)}, true},
-		"a login after a 401":         {Error{StatusCode: 401, Err: login(503)}, true},
-		"a login after a 401 refused": {Error{StatusCode: 401, Err: login(403)}, false},
-		"a source of tokens":          {Error{Err: &localError{"no credentials", io.EOF}}, false},
+		"400":                          {Error{StatusCode: 400}, false},
+		"401":                          {Error{StatusCode: 401}, false},
+		"404":                          {Error{StatusCode: 404}, false},
+		"408":                          {Error{StatusCode: 408}, true},
+		"429":                          {Error{StatusCode: 429}, true},
+		"500":                          {Error{StatusCode: 500}, true},
+		"501":                          {Error{StatusCode: 501}, false},
+		"503":                          {Error{StatusCode: 503}, true},
+		"503 for long":                 {Error{StatusCode: 503, RetryAfter: maxRetryAfter + 1}, true},
+		"504":                          {Error{StatusCode: 504}, true},
+		"redirect":                     {Error{StatusCode: 302}, false},
+		"no response":                  {Error{Err: io.EOF}, true},
+		"a response without sense":     {Error{StatusCode: 200, Err: io.ErrUnexpectedEOF}, true},
+		"a refusal in a response":      {Error{StatusCode: 200, Message: "no"}, false},
+		"a response that is too large": {Error{StatusCode: 200, Err: ErrResponseTooLarge}, false},
+		"an untrusted certificate":     {Error{Err: &tls.CertificateVerificationError{Err: io.EOF}}, false},
+		"a name that does not exist":   {Error{Err: &net.DNSError{IsNotFound: true}}, false},
+		"a login that is refused":      {Error{Err: login(401)}, false},
+		"a login that is not served":   {Error{Err: login(503)}, true},
+		"a login after a 401":          {Error{StatusCode: 401, Err: login(503)}, true},
+		"a login after a 401 refused":  {Error{StatusCode: 401, Err: login(403)}, false},
+		"a source of tokens":           {Error{Err: &localError{"no credentials", io.EOF}}, false},
 	} {
 		require.Equal(t, tt.want, errors.Is(&tt.e, ErrTransient), name)
 	}

@@ -132,7 +132,7 @@ func oneLine(text string) string { return strings.NewReplacer("\r", "", "\n", ""
 
 // A message is checked in its decoded form, too.
 func TestDecodedMessage(t *testing.T) {
-	s := serveTCP(t, answer(reply("400 Bad Request", "", `{"message":"\u0068ush-hush","code":"\u0068ush-hush"}`)))
+	s := serveTCP(t, respond(reply("400 Bad Request", "", `{"message":"\u0068ush-hush","code":"\u0068ush-hush"}`)))
 	c := newClient(t, Config{BaseURL: s.url()})
 	call := get(Safe)
 	call.Secrets = []string{"hush-hush"}
@@ -148,7 +148,7 @@ func TestSecretsAtACut(t *testing.T) {
 	short := strings.Repeat("s3cr3t0K", 400)
 	for name, tt := range map[string]struct{ secret, status, body string }{
 		"longer than an error shows":       {long, "200 OK", "debug: " + long},
-		"often in an answer":               {short, "200 OK", strings.Repeat(short+" ", 3)},
+		"often in a response":              {short, "200 OK", strings.Repeat(short+" ", 3)},
 		"cut off by the limit of a body":   {short, "400 Bad Request", strings.Repeat(short+" ", 30)},
 		"and as long as it may be in that": {long, "400 Bad Request", strings.Repeat(long+" ", 30)},
 	} {
@@ -185,7 +185,7 @@ func TestWhoRefused(t *testing.T) {
 		"a header with a secret":   {"502 Bad Gateway", "Server: nginx/hush-hush\r\n", page, "Sorry (from " + redact.Hidden + ")"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serveTCP(t, answer(reply(tt.status, tt.header, tt.body)))
+			s := serveTCP(t, respond(reply(tt.status, tt.header, tt.body)))
 			c := newClient(t, Config{BaseURL: s.url()})
 			call := post(Once, nil)
 			call.Secrets = []string{"hush-hush"}
@@ -197,7 +197,7 @@ func TestWhoRefused(t *testing.T) {
 
 // A call with a loop of its own gets one attempt.
 func TestNoRetry(t *testing.T) {
-	s := serveTCP(t, answer(reply("503 Service Unavailable", "", "")))
+	s := serveTCP(t, respond(reply("503 Service Unavailable", "", "")))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
 	call := get(Safe)
 	call.NoRetry = true

@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// handler answers one request, byte by byte on its connection. With false the
+// handler responds to one request, byte by byte on its connection. With false the
 // connection is closed.
 type handler func(c net.Conn, r *http.Request) (keep bool)
 
@@ -111,8 +111,8 @@ func serveTCP(t *testing.T, handle handler) *rawServer {
 	return serve(t, l, handle)
 }
 
-// answer reads the request whole and sends text.
-func answer(text string) handler {
+// respond reads the request whole and sends text.
+func respond(text string) handler {
 	return func(c net.Conn, r *http.Request) bool {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return false
@@ -122,15 +122,15 @@ func answer(text string) handler {
 	}
 }
 
-// last is an answer after which the connection is closed.
+// last is a response after which the connection is closed.
 func last(text string) handler {
 	return func(c net.Conn, r *http.Request) bool {
-		answer(text)(c, r)
+		respond(text)(c, r)
 		return false
 	}
 }
 
-// reply is a whole answer with the length of its body.
+// reply is a whole response with the length of its body.
 func reply(status, header, body string) string {
 	return "HTTP/1.1 " + status + "\r\n" + header + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 }
@@ -139,7 +139,7 @@ func okJSON(body string) string {
 	return reply("200 OK", "Content-Type: application/json\r\n", body)
 }
 
-// sequence answers the nth request by the nth handler, and the last from then on.
+// sequence has the nth handler respond to the nth request, and the last from then on.
 func sequence(handlers ...handler) handler {
 	var n atomic.Int64
 	return func(c net.Conn, r *http.Request) bool {
@@ -288,7 +288,7 @@ func (r *records) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// after does something when the answer was read.
+// after does something when the response was read.
 type after struct {
 	http.RoundTripper
 	do func()

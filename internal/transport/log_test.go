@@ -19,7 +19,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/auth"
 )
 
-// jsonLog gives what was logged, record by record.
+// jsonLog returns what was logged, record by record.
 func jsonLog(t *testing.T, r *records) []map[string]any {
 	t.Helper()
 	var list []map[string]any
@@ -36,9 +36,9 @@ func TestLogRecord(t *testing.T) {
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	const token = "token-of-the-test"
 	s := serveTCP(t, sequence(
-		answer(reply("503 Service Unavailable", "X-Secret: header-value\r\n", "body-of-the-answer "+token)),
+		respond(reply("503 Service Unavailable", "X-Secret: header-value\r\n", "body-of-the-response "+token)),
 		drop,
-		answer(okJSON(`{"name":"x"}`))))
+		respond(okJSON(`{"name":"x"}`))))
 	c := newClient(t, Config{
 		BaseURL: s.url() + "/base/", Logger: logger, Credentials: bearer(token), Retry: noWait(4),
 		PublicQuery: []string{"limit", "absent"},
@@ -71,7 +71,7 @@ func TestLogRecord(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, 503, list[0]["status"])
-	require.EqualValues(t, len("body-of-the-answer "+token), list[0]["bytes_received"])
+	require.EqualValues(t, len("body-of-the-response "+token), list[0]["bytes_received"])
 	require.NotContains(t, list[0], "error")
 	require.EqualValues(t, 0, list[1]["status"])
 	require.Equal(t, "EOF", list[1]["error"])
@@ -86,7 +86,7 @@ func TestLogGetsTheContext(t *testing.T) {
 	type key struct{}
 	var got any
 	logger := slog.New(contextHandler{slog.DiscardHandler, func(ctx context.Context) { got = ctx.Value(key{}) }})
-	s := serveTCP(t, answer(okJSON(`{}`)))
+	s := serveTCP(t, respond(okJSON(`{}`)))
 	c := newClient(t, Config{BaseURL: s.url(), Logger: logger})
 	_, _, err := do(context.WithValue(t.Context(), key{}, "trace 7"), c, get(Safe))
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func (h contextHandler) Handle(ctx context.Context, _ slog.Record) error {
 
 func TestLogOnlyWhereDebugIsOn(t *testing.T) {
 	log := &records{}
-	s := serveTCP(t, answer(okJSON(`{}`)))
+	s := serveTCP(t, respond(okJSON(`{}`)))
 	c := newClient(t, Config{BaseURL: s.url(), Logger: slog.New(slog.NewTextHandler(log, nil))})
 	_, _, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestNothingSentIsNoAttempt(t *testing.T) {
 	errSource := errors.New("no token today")
 	asked := 0
 	log := &records{}
-	s := serveTCP(t, answer(okJSON(`{}`)))
+	s := serveTCP(t, respond(okJSON(`{}`)))
 	c := newClient(t, Config{BaseURL: s.url(), Logger: log.logger(), Credentials: auth.Token(
 		func(context.Context) (string, time.Time, error) {
 			asked++
@@ -151,10 +151,10 @@ func TestObserver(t *testing.T) {
 				seen, at = append(seen, a), append(at, time.Now())
 			},
 		}, sequence(
-			answer(reply("401 Unauthorized", "", "")),
-			answer(reply("503 Service Unavailable", "X-Request-Id: r-1\r\nRetry-After: 7\r\n", "busy")),
-			answer(reply("200 OK", "", "{")),
-			answer(okJSON(`{"name":"x"}`))))
+			respond(reply("401 Unauthorized", "", "")),
+			respond(reply("503 Service Unavailable", "X-Request-Id: r-1\r\nRetry-After: 7\r\n", "busy")),
+			respond(reply("200 OK", "", "{")),
+			respond(okJSON(`{"name":"x"}`))))
 		start := time.Now()
 		_, _, err := do(t.Context(), c, get(Safe))
 		require.NoError(t, err)

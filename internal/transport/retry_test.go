@@ -26,15 +26,15 @@ import (
 var errMaintenance = errors.New("the maintenance window is over")
 
 // A context that ends while the loop waits ends the call at once, and its error
-// tells both: that, and what the last try met.
+// says both: that, and what the last attempt met.
 func TestContextEndsInBackoff(t *testing.T) {
 	for name, tt := range map[string]struct {
 		handle handler
 		wants  []error
 	}{
-		"after a status":            {answer(reply("503 Service Unavailable", "", `{"message":"down"}`)), []error{ErrServer}},
+		"after a status":            {respond(reply("503 Service Unavailable", "", `{"message":"down"}`)), []error{ErrServer}},
 		"after a broken connection": {drop, []error{io.EOF}},
-		"after a broken answer":     {answer(okJSON(`{"name":`)), nil},
+		"after a broken response":   {respond(okJSON(`{"name":`)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -59,11 +59,11 @@ func TestContextEndsInBackoff(t *testing.T) {
 	}
 }
 
-// A context that ends after the answer changes nothing about the answer.
+// A context that ends after the response changes nothing about the response.
 func TestContextEndsWithAFinalAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		c, _ := pipeClient(t, Config{}, answer(reply("404 Not Found", "", "")))
+		c, _ := pipeClient(t, Config{}, respond(reply("404 Not Found", "", "")))
 		call := get(Safe)
 		c.retry.next.next = after{c.retry.next.next, cancel}
 		_, _, err := do(ctx, c, call)
@@ -128,14 +128,14 @@ func TestWaitAfterRetryAfter(t *testing.T) {
 	}
 }
 
-// A date says how long to wait by the service's clock, whatever ours is.
+// A date says how long to wait by the clock of the service, whatever ours is.
 func TestRetryAfterByTheServicesClock(t *testing.T) {
 	for _, skew := range []time.Duration{time.Hour, -time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			now := time.Now().Add(skew).UTC()
 			c, s := pipeClient(t, Config{Retry: noWait(2)}, sequence(
-				answer(reply("503 Service Unavailable", "Date: "+now.Format(http.TimeFormat)+"\r\nRetry-After: "+now.Add(3*time.Second).Format(http.TimeFormat)+"\r\n", "")),
-				answer(okJSON("{}"))))
+				respond(reply("503 Service Unavailable", "Date: "+now.Format(http.TimeFormat)+"\r\nRetry-After: "+now.Add(3*time.Second).Format(http.TimeFormat)+"\r\n", "")),
+				respond(okJSON("{}"))))
 			start := time.Now()
 			_, _, err := do(t.Context(), c, get(Safe))
 			require.NoError(t, err)
@@ -195,9 +195,9 @@ func TestRetryBudget(t *testing.T) {
 	down.Store(true)
 	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 		if down.Load() {
-			return answer(reply("503 Service Unavailable", "", ""))(c, r)
+			return respond(reply("503 Service Unavailable", "", ""))(c, r)
 		}
-		return answer(okJSON("{}"))(c, r)
+		return respond(okJSON("{}"))(c, r)
 	})
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
 	call := func() *Error {
@@ -217,7 +217,7 @@ func TestRetryBudget(t *testing.T) {
 	}
 	require.EqualValues(t, budgetSize/retryCost+budgetSize/retryCost/4+3, s.requests.Load())
 
-	// One retry for each five first tries that succeed.
+	// One retry for each five first attempts that succeed.
 	down.Store(false)
 	for range 2 * retryCost {
 		_, _, err := do(t.Context(), c, get(Safe))
@@ -243,9 +243,9 @@ func TestBudgetRefill(t *testing.T) {
 	require.Zero(t, b.tokens)
 }
 
-// A try with another token is no retry, takes nothing and gives nothing back.
+// An attempt with another token is no retry, takes nothing and gives nothing back.
 func TestRenewalLeavesTheBudget(t *testing.T) {
-	s := serveTCP(t, sequence(answer(reply("401 Unauthorized", "", "")), answer(okJSON("{}"))))
+	s := serveTCP(t, sequence(respond(reply("401 Unauthorized", "", "")), respond(okJSON("{}"))))
 	tokens := 0
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: auth.Token(func(context.Context) (string, time.Time, error) {
 		tokens++
@@ -258,14 +258,14 @@ func TestRenewalLeavesTheBudget(t *testing.T) {
 	require.Equal(t, 100+successGain, c.retry.budget.tokens)
 }
 
-// Between the tries, and not before the first or after the last.
+// Between the attempts, and not before the first or after the last.
 func TestBackoffTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
 		start := time.Now()
 		c, _ := pipeClient(t, Config{}, func(c net.Conn, r *http.Request) bool {
 			at = append(at, time.Since(start))
-			return answer(reply("503 Service Unavailable", "", ""))(c, r)
+			return respond(reply("503 Service Unavailable", "", ""))(c, r)
 		})
 		_, _, err := do(t.Context(), c, get(Safe))
 		require.Equal(t, 5, failure(t, err).Attempts)
@@ -290,7 +290,7 @@ func TestRetryRewindsTheBody(t *testing.T) {
 		return err == nil
 	}
 	then := func(text string) handler {
-		return func(c net.Conn, r *http.Request) bool { return read(c, r) && answer(text)(c, r) }
+		return func(c net.Conn, r *http.Request) bool { return read(c, r) && respond(text)(c, r) }
 	}
 	s := serveTCP(t, sequence(
 		then(reply("503 Service Unavailable", "", "")),
@@ -313,9 +313,9 @@ func TestFailureLeavesOtherConnectionsOpen(t *testing.T) {
 	together := func(c net.Conn, r *http.Request) bool {
 		both.Done()
 		both.Wait()
-		return answer(okJSON("{}"))(c, r)
+		return respond(okJSON("{}"))(c, r)
 	}
-	s := serveTCP(t, sequence([]handler{together, together, drop, answer(okJSON("{}"))}...))
+	s := serveTCP(t, sequence([]handler{together, together, drop, respond(okJSON("{}"))}...))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
 	var wg sync.WaitGroup
 	for range 2 {
@@ -348,7 +348,7 @@ func TestReusedConnectionDies(t *testing.T) {
 		"repeatable, POST": {post(Repeatable, BytesBody("text/plain", []byte("x"))), 2, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serveTCP(t, sequence([]handler{answer(okJSON("{}")), drop, answer(okJSON("{}"))}...))
+			s := serveTCP(t, sequence([]handler{respond(okJSON("{}")), drop, respond(okJSON("{}"))}...))
 			c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
 			_, _, err := do(t.Context(), c, get(tt.call.Repeat))
 			require.NoError(t, err)
@@ -370,7 +370,7 @@ func TestReusedConnectionDies(t *testing.T) {
 // Nor may it when the same call goes out again with another token.
 func TestReusedConnectionDiesAfterRefusal(t *testing.T) {
 	var asked atomic.Int64
-	s := serveTCP(t, sequence(answer(reply("401 Unauthorized", "", "")), drop, answer(okJSON("{}"))))
+	s := serveTCP(t, sequence(respond(reply("401 Unauthorized", "", "")), drop, respond(okJSON("{}"))))
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(5)})
 	_, _, err := do(t.Context(), c, get(Once))
 	require.ErrorIs(t, err, ErrAmbiguous)
@@ -431,9 +431,9 @@ func TestConcurrentCalls(t *testing.T) {
 	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 		count(1)
 		runtime.Gosched() // to others that are under way
-		count(-1)         // before the answer makes place for another
+		count(-1)         // before the response makes room for another
 		name := strings.TrimPrefix(r.URL.Path, "/")
-		return answer(okJSON(`{"name":"`+name+`"}`))(c, r)
+		return respond(okJSON(`{"name":"`+name+`"}`))(c, r)
 	})
 	c := newClient(t, Config{BaseURL: s.url(), Credentials: bearer("token-1")})
 	var wg sync.WaitGroup
