@@ -1,7 +1,7 @@
 package imagereplicator
 
 import (
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
@@ -13,7 +13,9 @@ const pkg = "imagereplicator"
 
 // decoder reads the service's JSON. Some pages print keys with a space where
 // NTT's own clients have an underscore.
-var decoder = decode.New(decode.SpacesInNames())
+var decoder = decode.New(decode.SpacesInNames(), decode.Enum(canonical))
+
+var versionSuffix = regexp.MustCompile(`/v[0-9]+(\.[0-9]+)?$`)
 
 // Client calls the image replicator of one region. Create it with [New]. It is
 // safe for concurrent use.
@@ -64,8 +66,8 @@ func New(endpoint string, tokens TokenSource, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasSuffix(t.BaseURL(), "/v2") {
-		return nil, invalid(config.BaseURLName, "must be the root of the image storage service, without /v2")
+	if version := versionSuffix.FindString(t.BaseURL()); version != "" {
+		return nil, invalid(config.BaseURLName, "must be the root of the image storage service, without %s", version)
 	}
 	return &Client{Jobs: &JobsService{client: t, outageLimit: config.outageLimit}}, nil
 }

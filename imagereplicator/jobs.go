@@ -21,8 +21,9 @@ const (
 	opCancel = "Jobs.Cancel"
 )
 
-// Status is the state of a job. A value without a constant is kept as the
-// service sent it.
+// Status is the state of a job. A state that the service spells with capitals or
+// as "cancelled" is decoded to its constant; one without a constant is kept as
+// the service sent it.
 type Status string
 
 // States of a job, as the service's pages spell them. The pages do not define
@@ -45,10 +46,23 @@ const (
 	StatusError Status = "error"
 )
 
+var statuses = []Status{
+	StatusReplicateRequested, StatusReplicating, StatusReplicated, StatusCancelRequested, StatusCanceling, StatusCanceled, StatusError,
+}
+
+// canonical returns the constant that text means, or text.
+func canonical(text string) Status {
+	plain := Status(strings.Replace(strings.ToLower(strings.TrimSpace(text)), "cancell", "cancel", 1))
+	if slices.Contains(statuses, plain) {
+		return plain
+	}
+	return Status(text)
+}
+
 // Terminal reports whether a job in this state has ended: replicated, canceled
 // or error. Unknown states have not.
 func (s Status) Terminal() bool {
-	switch s {
+	switch canonical(string(s)) {
 	case StatusReplicated, StatusCanceled, StatusError:
 		return true
 	default:
@@ -59,7 +73,12 @@ func (s Status) Terminal() bool {
 // Cancelable reports whether the service cancels a job in this state:
 // replicate_requested or replicating. It refuses others with status 409.
 func (s Status) Cancelable() bool {
-	return s == StatusReplicateRequested || s == StatusReplicating
+	switch canonical(string(s)) {
+	case StatusReplicateRequested, StatusReplicating:
+		return true
+	default:
+		return false
+	}
 }
 
 // Job is one copy of an image. The service sends no times, no size and no reason

@@ -113,6 +113,23 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// However the service spells a state, it is the one of the pages; one that they
+// do not have is kept as it is.
+func TestStatusSpellings(t *testing.T) {
+	for text, want := range map[string]imagereplicator.Status{
+		"ERROR": "error", "Replicated": "replicated", "REPLICATE_REQUESTED": "replicate_requested", "Cancel_Requested": "cancel_requested",
+		"cancelled": "canceled", "Cancelled": "canceled", "CANCELLING": "canceling", " canceled\n": "canceled",
+		"Waiting_For_Tape": "Waiting_For_Tape", "errors": "errors",
+	} {
+		data, err := json.Marshal(map[string]string{"job_id": "j", "status": text})
+		require.NoError(t, err)
+		require.Equal(t, want, listed(t, string(data)).Status)
+		raw := imagereplicator.Status(text)
+		require.Equal(t, want.Terminal(), raw.Terminal(), text)
+		require.Equal(t, want.Cancelable(), raw.Cancelable(), text)
+	}
+}
+
 func TestCreate(t *testing.T) {
 	client, mock := mocked(t)
 	var got *http.Request

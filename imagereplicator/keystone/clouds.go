@@ -1,60 +1,145 @@
 package keystone
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/tls"
 	"fmt"
-	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
-	"github.com/hashicorp/go-cleanhttp"
-
-	"github.com/imagejobs/imagejobs-go/internal/transport"
+	"gopkg.in/yaml.v2"
 )
 
-// FromCloud are the options of a cloud in clouds.yaml and secure.yaml, which
-// are looked for where OS_CLIENT_CONFIG_FILE says, in the current folder, in
-// the user's and in the system's configuration. OS_REGION_NAME goes before the
-// file's region. A certificate authority or client certificate named there is
-// in HTTPClient, which is then the one to give to imagereplicator.New, too.
+// FromCloud returns the options of a cloud in clouds.yaml and secure.yaml. They
+// are looked for at OS_CLIENT_CONFIG_FILE if it is set, else in the current
+// folder and in the user's and the system's configuration.
 //
 // user_domain_… is the user's domain, project_domain_… the project's, and
-// domain_… either's that is not given; without any it is the id "default". Where
-// both are given, an id goes before a name. What cannot be read is an error that
-// matches imagereplicator.ErrInvalidArgument.
+// domain_… that of either that has none; without any it is the id "default". An
+// id takes precedence over a name. auth_type may be set and must fit.
+//
+// The endpoint is that of region_name and interface (or endpoint_type), or
+// image_endpoint_override. cacert, cert, key and verify configure TLS and set
+// Options.HTTPClient. OS_REGION_NAME, OS_INTERFACE, OS_IMAGE_ENDPOINT_OVERRIDE,
+// OS_CACERT, OS_CERT, OS_KEY and OS_INSECURE take precedence.
+//
+// An error is an [*imagereplicator.ArgumentError].
 func FromCloud(name string) (Options, error) {
-	if name == "" {
-		return Options{}, transport.Invalid(pkg, "FromCloud: name", "must not be empty")
+	if name = strings.TrimSpace(name); name == "" {
+		return Options{}, invalid("FromCloud: name", "must not be empty")
 	}
-	auth, endpoint, tlsConfig, err := parse(name)
+	failed := func(err error) (Options, error) {
+		return Options{}, invalid("FromCloud", "%s", quoted.ReplaceAllString(err.Error(), "`…`"))
+	}
+	opts := []clouds.ParseOption{clouds.WithCloudName(name)}
+	insecure, err := insecureEnv()
 	if err != nil {
-		return Options{}, transport.Invalid(pkg, "FromCloud", "%s", quoted.ReplaceAllString(err.Error(), "`…`"))
+		return Options{}, err
 	}
-	return Options{Auth: settled(auth), Region: endpoint.Region, HTTPClient: httpClient(tlsConfig)}, nil
+	if insecure != nil {
+		opts = append(opts, clouds.WithInsecure(*insecure))
+	}
+	auth, endpoint, tlsConfig, err := parse(opts)
+	if err != nil {
+		return failed(fmt.Errorf("cloud %q: %w", name, err))
+	}
+	rest, err := readCloud(name)
+	if err != nil {
+		return failed(err)
+	}
+	if err := checkAuthType("FromCloud: auth_type", rest.AuthType, &auth); err != nil {
+		return Options{}, err
+	}
+	kind := string(endpoint.Availability) // of a profile, too
+	if given := cmp.Or(env("OS_INTERFACE"), rest.EndpointType, rest.Interface); given != "" {
+		if kind, err = interfaceOf(given); err != nil {
+			return Options{}, renamed(err, "FromCloud: interface")
+		}
+	}
+	return Options{
+		Auth:       normalized(auth),
+		Region:     endpoint.Region,
+		Interface:  kind,
+		Endpoint:   cmp.Or(env("OS_IMAGE_ENDPOINT_OVERRIDE"), rest.ImageEndpointOverride),
+		HTTPClient: httpClient(tlsConfig),
+	}, nil
 }
 
 // parse is clouds.Parse, which panics at a cloud without credentials.
-func parse(name string) (auth gophercloud.AuthOptions, endpoint gophercloud.EndpointOpts, config *tls.Config, err error) {
+func parse(opts []clouds.ParseOption) (auth gophercloud.AuthOptions, endpoint gophercloud.EndpointOpts, config *tls.Config, err error) {
 	defer func() {
 		if recover() != nil {
-			err = fmt.Errorf("cloud %q has no auth", name)
+			err = fmt.Errorf("it has no auth")
 		}
 	}()
-	return clouds.Parse(clouds.WithCloudName(name))
+	return clouds.Parse(opts...)
 }
 
 // quoted is a value that the YAML decoder repeats because it has the wrong
 // type; it can be a piece of a secret.
 var quoted = regexp.MustCompile("`.*`")
 
-// httpClient is a client for a TLS configuration that says anything.
-func httpClient(config *tls.Config) *http.Client {
-	if config == nil || config.RootCAs == nil && len(config.Certificates) == 0 && !config.InsecureSkipVerify {
-		return nil
+// cloud is what gophercloud does not return of one.
+type cloud struct {
+	AuthType              string `yaml:"auth_type"`
+	Interface             string `yaml:"interface"`
+	EndpointType          string `yaml:"endpoint_type"`
+	ImageEndpointOverride string `yaml:"image_endpoint_override"`
+}
+
+// readCloud reads the file that gophercloud found, and secure.yaml beside it.
+func readCloud(name string) (cloud, error) {
+	var found cloud
+	for _, file := range []string{cloudsFile(), filepath.Join(filepath.Dir(cloudsFile()), "secure.yaml")} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue // gophercloud has read what must be there
+		}
+		var all struct {
+			Clouds map[string]cloud `yaml:"clouds"`
+		}
+		if err := yaml.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), &all); err != nil {
+			return found, err
+		}
+		c := all.Clouds[name]
+		found = cloud{
+			AuthType:              cmp.Or(c.AuthType, found.AuthType),
+			Interface:             cmp.Or(c.Interface, found.Interface),
+			EndpointType:          cmp.Or(c.EndpointType, found.EndpointType),
+			ImageEndpointOverride: cmp.Or(c.ImageEndpointOverride, found.ImageEndpointOverride),
+		}
 	}
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	transport := cleanhttp.DefaultPooledTransport()
-	transport.TLSClientConfig = config
-	return &http.Client{Transport: transport}
+	return found, nil
+}
+
+// cloudsFile returns the clouds.yaml that gophercloud reads.
+func cloudsFile() string {
+	if file := os.Getenv("OS_CLIENT_CONFIG_FILE"); file != "" {
+		return file
+	}
+	config := os.Getenv("XDG_CONFIG_HOME")
+	if home, err := os.UserHomeDir(); err == nil && config == "" {
+		config = filepath.Join(home, ".config")
+	}
+	const file = "clouds.yaml"
+	for _, folder := range []string{".", filepath.Join(config, "openstack")} {
+		if f := filepath.Join(folder, file); readable(f) {
+			return f
+		}
+	}
+	return filepath.Join("/etc/openstack", file)
+}
+
+func readable(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	_ = f.Close()
+	return true
 }

@@ -14,12 +14,10 @@ import (
 	"github.com/imagejobs/imagejobs-go/imagereplicator/keystone"
 )
 
-// cloudsYAML writes the files and has them found.
+// cloudsYAML writes the files where they are found.
 func cloudsYAML(t *testing.T, public, secure string) {
 	t.Helper()
-	for _, name := range []string{"OS_CACERT", "OS_CERT", "OS_KEY", "OS_INTERFACE", "OS_REGION_NAME"} {
-		t.Setenv(name, "")
-	}
+	environment(t, nil)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "clouds.yaml"), []byte(public), 0o600))
 	if secure != "" {
@@ -58,7 +56,7 @@ clouds:
 		require.NoError(t, err)
 		require.Nil(t, o.HTTPClient)
 		o.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		_, endpoint, err := keystone.New(t.Context(), o)
+		_, endpoint, err := logIn(t.Context(), o)
 		require.NoError(t, err)
 		require.Equal(t, server.URL, endpoint)
 	}
@@ -74,7 +72,7 @@ clouds:
 	require.Equal(t, "ot1", o.Region)
 }
 
-// The fields of Options go before those of the file.
+// The fields of Options take precedence over the file.
 func TestFromCloudForAnotherTenant(t *testing.T) {
 	cloudsYAML(t, "clouds: {studio: {region_name: jp1, auth: {auth_url: '"+authURL+"', username: key, password: "+secret+", project_name: p, user_domain_id: default}}}", "")
 	o, err := keystone.FromCloud("studio")
@@ -85,7 +83,7 @@ func TestFromCloudForAnotherTenant(t *testing.T) {
 	mock.RegisterResponder(http.MethodPost, tokensURL, recorded(issued(t, http.StatusCreated), &got, &body))
 	o.HTTPClient = &http.Client{Transport: mock}
 	o.TenantID = tenant
-	_, _, err = keystone.New(t.Context(), o)
+	_, _, err = logIn(t.Context(), o)
 	require.NoError(t, err)
 	require.Contains(t, body, `"scope":{"project":{"id":"`+tenant+`"}}`)
 }
@@ -132,7 +130,7 @@ func TestFromCloudIsSent(t *testing.T) {
 func TestFromCloudWithoutAuth(t *testing.T) {
 	cloudsYAML(t, "clouds: {studio: {region_name: jp1}}", "")
 	_, err := keystone.FromCloud("studio")
-	require.EqualError(t, err, `keystone: FromCloud: cloud "studio" has no auth`)
+	require.EqualError(t, err, `imagereplicator: keystone.FromCloud: cloud "studio": it has no auth`)
 	require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
 }
 
@@ -140,22 +138,79 @@ func TestFromCloudErrors(t *testing.T) {
 	cloudsYAML(t, "clouds: {studio: {auth: "+secret+"}}", "")
 	_, err := keystone.FromCloud("studio")
 	require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
-	require.ErrorContains(t, err, "keystone: FromCloud: yaml: unmarshal errors")
+	require.ErrorContains(t, err, `keystone.FromCloud: cloud "studio": yaml: unmarshal errors`)
 	require.NotContains(t, err.Error(), secret[:5])
 
 	_, err = keystone.FromCloud("")
-	require.EqualError(t, err, "keystone: FromCloud: name: must not be empty")
+	require.EqualError(t, err, "imagereplicator: keystone.FromCloud: name: must not be empty")
 	cloudsYAML(t, "clouds: {}", "")
 	_, err = keystone.FromCloud("studio")
 	require.ErrorContains(t, err, `cloud "studio" not found`)
 }
 
-func TestFromCloudTLS(t *testing.T) {
-	cloudsYAML(t, "clouds: {studio: {verify: false, auth: {auth_url: '"+authURL+"'}}}", "")
-	o, err := keystone.FromCloud("studio")
-	require.NoError(t, err)
-	transport, ok := o.HTTPClient.Transport.(*http.Transport)
-	require.True(t, ok)
-	require.True(t, transport.TLSClientConfig.InsecureSkipVerify)
-	require.EqualValues(t, 0x0303, transport.TLSClientConfig.MinVersion)
+// What gophercloud's parser keeps to itself.
+func TestFromCloudEndpoint(t *testing.T) {
+	const auth = "auth: {auth_url: '" + authURL + "', token: " + secret + "}"
+	for name, test := range map[string]struct {
+		public, secure     string
+		env                map[string]string
+		kind, endpoint     string
+		region, wantsError string
+	}{
+		"nothing":             {kind: "public"},
+		"interface":           {public: "interface: internal, ", kind: "internal"},
+		"endpoint_type":       {public: "endpoint_type: adminURL, ", kind: "admin"},
+		"both":                {public: "endpoint_type: internal, interface: admin, ", kind: "internal"},
+		"OS_INTERFACE":        {public: "interface: internal, ", env: map[string]string{"OS_INTERFACE": "admin"}, kind: "admin"},
+		"wrong interface":     {public: "interface: intern, ", wantsError: `FromCloud: interface: must be "public", "internal" or "admin", not "intern"`},
+		"override":            {public: "image_endpoint_override: 'https://a.example.com', ", kind: "public", endpoint: "https://a.example.com"},
+		"override in secure":  {secure: "clouds: {studio: {image_endpoint_override: 'https://b.example.com'}}", kind: "public", endpoint: "https://b.example.com"},
+		"override by OS":      {public: "image_endpoint_override: 'https://a.example.com', ", env: map[string]string{"OS_IMAGE_ENDPOINT_OVERRIDE": "https://c.example.com"}, kind: "public", endpoint: "https://c.example.com"},
+		"auth_type that fits": {public: "auth_type: v3token, ", kind: "public"},
+		"auth_type left over": {public: "auth_type: v3applicationcredential, ", wantsError: `FromCloud: auth_type: must not be "v3applicationcredential": the credentials are for token`},
+		"region of OS":        {public: "region_name: jp1, ", env: map[string]string{"OS_REGION_NAME": "jp2"}, kind: "public", region: "jp2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cloudsYAML(t, "\ufeffclouds: {studio: {"+test.public+auth+"}}", test.secure)
+			for name, value := range test.env {
+				t.Setenv(name, value)
+			}
+			o, err := keystone.FromCloud("studio")
+			if test.wantsError != "" {
+				require.EqualError(t, err, "imagereplicator: keystone."+test.wantsError)
+				require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, test.kind, o.Interface)
+			require.Equal(t, test.endpoint, o.Endpoint)
+			require.Equal(t, test.region, o.Region)
+		})
+	}
+}
+
+func TestCloudsFileIsFound(t *testing.T) {
+	environment(t, nil)
+	t.Setenv("OS_CLIENT_CONFIG_FILE", "")
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CONFIG_HOME", "")
+	write := func(folder, endpoint string) {
+		require.NoError(t, os.MkdirAll(folder, 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "clouds.yaml"),
+			[]byte("clouds: {studio: {image_endpoint_override: '"+endpoint+"', auth: {auth_url: '"+authURL+"', token: t}}}"), 0o600))
+	}
+	read := func() string {
+		o, err := keystone.FromCloud("studio")
+		require.NoError(t, err)
+		return o.Endpoint
+	}
+	t.Chdir(t.TempDir())
+	write(filepath.Join(home, ".config", "openstack"), "https://home.example.com")
+	require.Equal(t, "https://home.example.com", read())
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "xdg"))
+	write(filepath.Join(home, "xdg", "openstack"), "https://xdg.example.com")
+	require.Equal(t, "https://xdg.example.com", read())
+	write(".", "https://here.example.com")
+	require.Equal(t, "https://here.example.com", read())
 }

@@ -34,9 +34,9 @@ func TestCopyToThreeTenants(t *testing.T) {
 			options.AuthURL = server.AuthURL
 			options.Region = imagereplicatortest.Region
 			options.HTTPClient = &http.Client{Transport: transport}
-			tokens, endpoint, err := keystone.New(ctx, options)
+			session, err := keystone.New(ctx, options)
 			require.NoError(t, err)
-			client, err := imagereplicator.New(endpoint, tokens, imagereplicator.WithHTTPClient(options.HTTPClient))
+			client, err := session.Client()
 			require.NoError(t, err)
 
 			tenants := []string{imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID, imagereplicatortest.FourthTenantID}
@@ -91,7 +91,7 @@ func TestCopyToThreeTenants(t *testing.T) {
 	}
 }
 
-// A program that has a gophercloud client of its own lends that.
+// A program may have a gophercloud client of its own.
 func TestProviderTokensOfGophercloud(t *testing.T) {
 	server := imagereplicatortest.NewServer()
 	defer server.Close()

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -55,7 +57,33 @@ func issued(tb testing.TB, status int) httpmock.Responder {
 	})
 }
 
-// recorded answers like next and keeps the request and its body.
+// logIn returns the session's tokens and endpoint.
+func logIn(ctx context.Context, o keystone.Options) (imagereplicator.TokenSource, string, error) {
+	session, err := keystone.New(ctx, o)
+	if err != nil {
+		return nil, "", err
+	}
+	endpoint, err := session.Endpoint()
+	return session.TokenSource(), endpoint, err
+}
+
+// sentToken returns the token that a client of the source sends.
+func sentToken(t *testing.T, tokens imagereplicator.TokenSource) string {
+	t.Helper()
+	var sent string
+	client, err := imagereplicator.New("https://glance.example.com", tokens, imagereplicator.WithHTTPClient(&http.Client{
+		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			sent = r.Header.Get("X-Auth-Token")
+			return httpmock.NewStringResponse(http.StatusOK, `[]`), nil
+		}),
+	}))
+	require.NoError(t, err)
+	_, err = client.Jobs.List(t.Context())
+	require.NoError(t, err)
+	return sent
+}
+
+// recorded responds like next and keeps the request and its body.
 func recorded(next httpmock.Responder, r **http.Request, body *string) httpmock.Responder {
 	return func(req *http.Request) (*http.Response, error) {
 		*r = req
@@ -105,20 +133,18 @@ func TestNew(t *testing.T) {
 			mock.RegisterResponder(http.MethodPost, tokensURL, recorded(issued(t, http.StatusCreated), &got, &body))
 			o := options(mock)
 			test.change(&o)
-			tokens, endpoint, err := keystone.New(t.Context(), o)
+			tokens, endpoint, err := logIn(t.Context(), o)
 			require.NoError(t, err)
 			require.JSONEq(t, test.sent, body)
 			require.Empty(t, got.Header.Get("X-Auth-Token"))
 			require.Equal(t, "https://glance-jp1-ecl.api.ntt.com", endpoint)
 
-			// The token is long past its end, so that it is not used: another log-in.
+			// The token has expired long ago, so it is not used: there is another login.
 			got = nil
-			given, err := tokens.Token(t.Context())
-			require.NoError(t, err)
-			require.Equal(t, imagereplicator.Token{Value: token, Expiry: time.Date(2018, 7, 13, 8, 22, 37, 523381000, time.UTC)}, given)
+			require.Equal(t, token, sentToken(t, tokens))
 			require.Equal(t, 2, mock.GetTotalCallCount())
 			require.JSONEq(t, test.sent, body)
-			require.Empty(t, got.Header.Get("X-Auth-Token"), "the old token is of no concern")
+			require.Empty(t, got.Header.Get("X-Auth-Token"), "the old token is not sent along")
 		})
 	}
 }
@@ -128,16 +154,14 @@ func TestNewWithAReadyToken(t *testing.T) {
 	var got *http.Request
 	var body string
 	mock.RegisterResponder(http.MethodGet, tokensURL, recorded(issued(t, http.StatusOK), &got, &body))
-	tokens, endpoint, err := keystone.New(t.Context(), keystone.Options{
+	tokens, endpoint, err := logIn(t.Context(), keystone.Options{
 		AuthURL: authURL, Token: token, Region: "jp4", HTTPClient: &http.Client{Transport: mock},
 	})
 	require.NoError(t, err)
 	require.Equal(t, "https://glance-jp4-ecl.api.ntt.com", endpoint, "by region_id")
 	require.Equal(t, token, got.Header.Get("X-Auth-Token"))
 	require.Equal(t, token, got.Header.Get("X-Subject-Token"))
-	given, err := tokens.Token(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, token, given.Value)
+	require.Equal(t, token, sentToken(t, tokens))
 }
 
 func TestAddresses(t *testing.T) {
@@ -146,43 +170,52 @@ func TestAddresses(t *testing.T) {
 		"https://keystone-jp1-ecl.api.ntt.com/":               "https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens",
 		"https://keystone-jp1-ecl.api.ntt.com/v3/":            "https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens",
 		"https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens": "https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens",
+		"https://keystone-jp1-ecl.api.ntt.com/v3.14":          "https://keystone-jp1-ecl.api.ntt.com/v3/auth/tokens",
 		"https://api.ntt.com/keystone/v3":                     "https://api.ntt.com/keystone/v3/auth/tokens",
+		"https://cloud.example.com/dev1/identity/v3":          "https://cloud.example.com/dev1/identity/v3/auth/tokens",
+		"https://cloud.example.com/dev1/identity/":            "https://cloud.example.com/dev1/identity/v3/auth/tokens",
+		"https://serv2.example.com/v3x/identity":              "https://serv2.example.com/v3x/identity/v3/auth/tokens",
 		"http://127.0.0.1:5000":                               "http://127.0.0.1:5000/v3/auth/tokens",
 	} {
 		mock := httpmock.NewMockTransport()
 		mock.RegisterResponder(http.MethodPost, want, issued(t, http.StatusCreated))
 		o := options(mock)
 		o.AuthURL = address
-		_, _, err := keystone.New(t.Context(), o)
+		_, _, err := logIn(t.Context(), o)
 		require.NoError(t, err, address)
 	}
 }
 
 func TestNewRefuses(t *testing.T) {
 	for want, change := range map[string]func(*keystone.Options){
-		"keystone: Options.AuthURL: must not be empty":                                       func(o *keystone.Options) { o.AuthURL = "" },
-		"keystone: Options.AuthURL: plain http would send":                                   func(o *keystone.Options) { o.AuthURL = "http://keystone.example.com/v3" },
-		"keystone: Options.AuthURL: must not contain user info":                              func(o *keystone.Options) { o.AuthURL = "https://key:" + secret + "@keystone.example.com" },
-		"keystone: Options.AuthURL: must not have a query":                                   func(o *keystone.Options) { o.AuthURL += "?a=b" },
-		"keystone: Options.AuthURL: must be the address of Keystone or of its API version 3": func(o *keystone.Options) { o.AuthURL = "https://keystone.example.com/v2.0" },
-		"keystone: Options.APIKey: must not be empty: there is no":                           func(o *keystone.Options) { o.APIKey, o.APISecret = "", "" },
-		"keystone: Options.APIKey: must not be empty with an API secret":                     func(o *keystone.Options) { o.APIKey = "" },
-		"keystone: Options.APISecret: must not be empty with an API key":                     func(o *keystone.Options) { o.APISecret = "" },
-		"keystone: Options.TenantID: must not be empty":                                      func(o *keystone.Options) { o.TenantID = "" },
-		"keystone: Options.APIKey: must not be given together":                               func(o *keystone.Options) { o.Token = token },
-		"keystone: Options.APIKey: must not be given together with":                          func(o *keystone.Options) { o.ApplicationCredentialID, o.ApplicationCredentialSecret = "a", secret },
-		"keystone: Options.ApplicationCredentialSecret: must not be empty":                   func(o *keystone.Options) { *o = keystone.Options{AuthURL: authURL, ApplicationCredentialID: "a"} },
-		"keystone: Options.ApplicationCredentialID: must not be empty": func(o *keystone.Options) {
+		"imagereplicator: keystone.Options.AuthURL: must not be empty":                                       func(o *keystone.Options) { o.AuthURL = "" },
+		"imagereplicator: keystone.Options.AuthURL: plain http would send":                                   func(o *keystone.Options) { o.AuthURL = "http://keystone.example.com/v3" },
+		"imagereplicator: keystone.Options.AuthURL: must not contain user info":                              func(o *keystone.Options) { o.AuthURL = "https://key:" + secret + "@keystone.example.com" },
+		"imagereplicator: keystone.Options.AuthURL: must not have a query":                                   func(o *keystone.Options) { o.AuthURL += "?a=b" },
+		"imagereplicator: keystone.Options.AuthURL: must be the address of Keystone or of its API version 3": func(o *keystone.Options) { o.AuthURL = "https://keystone.example.com/v2.0" },
+		"imagereplicator: keystone.Options.APIKey: must not be empty: there is no":                           func(o *keystone.Options) { o.APIKey, o.APISecret = "", "" },
+		"imagereplicator: keystone.Options.APIKey: must not be empty with an API secret":                     func(o *keystone.Options) { o.APIKey = "" },
+		"imagereplicator: keystone.Options.APISecret: must not be empty with an API key":                     func(o *keystone.Options) { o.APISecret = "" },
+		"imagereplicator: keystone.Options.TenantID: must not be empty":                                      func(o *keystone.Options) { o.TenantID = "" },
+		"imagereplicator: keystone.Options.APIKey: must not be given together":                               func(o *keystone.Options) { o.Token = token },
+		"imagereplicator: keystone.Options.APIKey: must not be given together with":                          func(o *keystone.Options) { o.ApplicationCredentialID, o.ApplicationCredentialSecret = "a", secret },
+		"imagereplicator: keystone.Options.ApplicationCredentialSecret: must not be empty":                   func(o *keystone.Options) { *o = keystone.Options{AuthURL: authURL, ApplicationCredentialID: "a"} },
+		"imagereplicator: keystone.Options.ApplicationCredentialID: must not be empty": func(o *keystone.Options) {
 			*o = keystone.Options{AuthURL: authURL, ApplicationCredentialSecret: secret}
 		},
-		"keystone: Options.Auth: ":                  func(o *keystone.Options) { o.Auth.UserID = "u" },
-		"keystone: WithUserAgent: must not contain": func(o *keystone.Options) { o.UserAgent = "a\nb" },
+		"imagereplicator: keystone.Options.Auth: ": func(o *keystone.Options) { o.Auth.UserID = "u" },
+		"imagereplicator: keystone.Options.Interface: must be \"public\", \"internal\" or \"admin\", not \"intern\"": func(o *keystone.Options) { o.Interface = "intern" },
+		"imagereplicator: keystone.Options.Endpoint: must be absolute":                                               func(o *keystone.Options) { o.Endpoint = "glance.example.com" },
+		"imagereplicator: keystone.Options.Endpoint: plain http would send":                                          func(o *keystone.Options) { o.Endpoint = "http://glance.example.com" },
+		"imagereplicator: keystone.Options.Endpoint: must not contain user info":                                     func(o *keystone.Options) { o.Endpoint = "https://u:" + secret + "@glance.example.com" },
+		"imagereplicator: keystone.Tokens.Get: header X-":                                                            func(o *keystone.Options) { *o = keystone.Options{AuthURL: authURL, Token: "a\nb"} },
+		"imagereplicator: keystone.WithUserAgent: must not contain":                                                  func(o *keystone.Options) { o.UserAgent = "a\nb" },
 	} {
 		t.Run(want, func(t *testing.T) {
 			mock := httpmock.NewMockTransport()
 			o := options(mock)
 			change(&o)
-			_, _, err := keystone.New(t.Context(), o)
+			_, _, err := logIn(t.Context(), o)
 			require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
 			require.ErrorContains(t, err, want)
 			require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), secret)
@@ -196,9 +229,9 @@ func TestPlainHTTPNamesTheField(t *testing.T) {
 	mock := httpmock.NewMockTransport()
 	o := options(mock)
 	o.AuthURL = "http://keystone.example.com/v3"
-	_, _, err := keystone.New(t.Context(), o)
+	_, _, err := logIn(t.Context(), o)
 	require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
-	require.ErrorContains(t, err, "keystone: Options.AuthURL: plain http would send")
+	require.ErrorContains(t, err, "keystone.Options.AuthURL: plain http would send")
 	require.ErrorContains(t, err, "Options.InsecureHTTP")
 	require.NotContains(t, err.Error(), "WithInsecureHTTP")
 	require.Zero(t, mock.GetTotalCallCount())
@@ -209,65 +242,180 @@ func TestRegions(t *testing.T) {
 	mock.RegisterResponder(http.MethodPost, tokensURL, issued(t, http.StatusCreated))
 	o := options(mock)
 	o.Region = "JP4"
-	_, endpoint, err := keystone.New(t.Context(), o)
+	_, endpoint, err := logIn(t.Context(), o)
 	require.NoError(t, err)
 	require.Equal(t, "https://glance-jp4-ecl.api.ntt.com", endpoint)
 
-	o.Region = "us1"
-	_, _, err = keystone.New(t.Context(), o)
-	require.EqualError(t, err, `keystone: Options.Region: the service catalog has no image endpoint in "us1", only in: JP4, jp1`)
-	require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
-
-	o.Region = ""
-	_, _, err = keystone.New(t.Context(), o)
-	require.EqualError(t, err, `keystone: Options.Region: must not be empty: the service catalog has image endpoints in: JP4, jp1`)
-
-	for catalog, want := range map[string]string{
-		`[]`: "keystone: the service catalog has no public endpoint of type image for this tenant",
-		`[{"type": "image", "endpoints": [{"interface": "public", "region": "jp1", "url": "https://a.example.com"}, {"interface": "public", "region": "jp1", "url": "https://b.example.com"}]}]`: "keystone: the service catalog has several image endpoints in \"jp1\": https://a.example.com, https://b.example.com",
+	const has = "the service catalog has the image endpoints jp1 internal http://10.0.0.1:9292, " +
+		"jp1 public https://glance-jp1-ecl.api.ntt.com/, JP4 public https://glance-jp4-ecl.api.ntt.com"
+	const instead = "or set Options.Endpoint (image_endpoint_override, OS_IMAGE_ENDPOINT_OVERRIDE)"
+	const one, none = `[{"type": "image", "endpoints": [`, `[{"type": "compute", "endpoints": [{"interface": "public", "url": "https://nova.example.com"}]}]`
+	for name, test := range map[string]struct {
+		region, kind, catalog string
+		want                  string
+	}{
+		"another region": {"us1", "", "", `Options.Region: there is no public endpoint in region "us1"; ` + has + "; choose one of these regions, " + instead},
+		"no region":      {"", "", "", "Options.Region: must not be empty; " + has + "; choose one of these regions, " + instead},
+		"no such kind":   {"jp1", "admin", "", "Options.Interface: there is no admin endpoint; " + has + "; choose one of these interfaces, " + instead},
+		"plain http": {"jp1", "internal", "", "Options.Endpoint: must be set: the endpoint http://10.0.0.1:9292 in the service catalog " +
+			"plain http would send the credentials unencrypted: use https, or Options.InsecureHTTP in a trusted network"},
+		"no catalog":     {"jp1", "", `[]`, "Options.Endpoint: must not be empty: the service catalog has no image endpoints for this tenant"},
+		"no image there": {"jp1", "", none, "Options.Endpoint: must not be empty: the service catalog has no image endpoints for this tenant"},
+		"several": {"jp1", "", one + `{"interface": "public", "region": "jp1", "url": "https://a.example.com"}, {"interface": "public", "region": "jp1", "url": "https://b.example.com"}]}]`,
+			"Options.Endpoint: must not be empty; the service catalog has the image endpoints jp1 public https://a.example.com, jp1 public https://b.example.com; more than one of them is meant"},
 	} {
-		mock.RegisterResponder(http.MethodPost, tokensURL, httpmock.NewStringResponder(http.StatusCreated,
-			`{"token": {"expires_at": null, "catalog": `+catalog+`}}`).HeaderSet(http.Header{"X-Subject-Token": {token}}))
-		o.Region = "jp1"
-		_, _, err = keystone.New(t.Context(), o)
-		require.EqualError(t, err, want)
+		t.Run(name, func(t *testing.T) {
+			mock := httpmock.NewMockTransport()
+			mock.RegisterResponder(http.MethodPost, tokensURL, issued(t, http.StatusCreated))
+			if test.catalog != "" {
+				mock.RegisterResponder(http.MethodPost, tokensURL, catalog(test.catalog))
+			}
+			o := options(mock)
+			o.Region, o.Interface = test.region, test.kind
+			session, err := keystone.New(t.Context(), o)
+			require.NoError(t, err, "the tokens can be used")
+			require.Equal(t, token, sentToken(t, session.TokenSource()))
+			_, err = session.Endpoint()
+			require.EqualError(t, err, "imagereplicator: keystone."+test.want)
+			require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
+			_, again := session.Client()
+			require.Equal(t, err, again)
+			_, again = session.ImageService()
+			require.Equal(t, err, again)
+
+			o.Endpoint = "https://other.example.com/v2/"
+			_, endpoint, err := logIn(t.Context(), o)
+			require.NoError(t, err)
+			require.Equal(t, "https://other.example.com", endpoint)
+		})
 	}
 }
 
-func TestTokenWithoutEnd(t *testing.T) {
+// catalog responds to a login with a token of that catalog that never expires.
+func catalog(services string) httpmock.Responder {
+	return httpmock.NewStringResponder(http.StatusCreated, `{"token": {"expires_at": null, "catalog": `+services+`}}`).
+		HeaderSet(http.Header{"X-Subject-Token": {token}})
+}
+
+// However the catalog spells the endpoint, the paths are the documented ones.
+func TestEndpointVersions(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://glance.example.com":                "https://glance.example.com",
+		"https://glance.example.com/":               "https://glance.example.com",
+		"https://glance.example.com/v1":             "https://glance.example.com",
+		"https://glance.example.com/v2":             "https://glance.example.com",
+		"https://glance.example.com/v2/":            "https://glance.example.com",
+		"https://glance.example.com/v2.0":           "https://glance.example.com",
+		"https://cloud.example.com/dev1/image/v2.0": "https://cloud.example.com/dev1/image",
+		"https://cloud.example.com/dev1":            "https://cloud.example.com/dev1",
+	} {
+		mock := httpmock.NewMockTransport()
+		mock.RegisterResponder(http.MethodPost, tokensURL, catalog(`[{"type": "image", "endpoints": [{"interface": "public", "url": "`+url+`"}]}]`))
+		mock.RegisterResponder(http.MethodGet, want+"/v2/extension/image_replicator/jobs", httpmock.NewStringResponder(http.StatusOK, "[]"))
+		mock.RegisterResponder(http.MethodGet, want+"/v2/images/i", httpmock.NewStringResponder(http.StatusOK, `{"id": "i"}`))
+		o := options(mock)
+		o.Region = ""
+		session, err := keystone.New(t.Context(), o)
+		require.NoError(t, err)
+		client, err := session.Client()
+		require.NoError(t, err)
+		_, err = client.Jobs.List(t.Context())
+		require.NoError(t, err, url)
+		service, err := session.ImageService()
+		require.NoError(t, err)
+		image, err := images.Get(t.Context(), service, "i").Extract()
+		require.NoError(t, err, url)
+		require.Equal(t, "i", image.ID)
+	}
+}
+
+func TestInterfaces(t *testing.T) {
+	const services = `[{"type": "image", "endpoints": [
+		{"interface": "public", "region": "jp1", "url": "https://public.example.com"},
+		{"interface": "internal", "region": "jp1", "url": "https://internal.example.com"},
+		{"interface": "admin", "region": "jp1", "url": "https://admin.example.com"}]}]`
+	for kind, want := range map[string]string{
+		"": "public", "public": "public", "publicURL": "public", "internal": "internal", "internalURL": "internal", "admin": "admin", "adminURL": "admin",
+	} {
+		mock := httpmock.NewMockTransport()
+		mock.RegisterResponder(http.MethodPost, tokensURL, catalog(services))
+		o := options(mock)
+		o.Interface = kind
+		_, endpoint, err := logIn(t.Context(), o)
+		require.NoError(t, err)
+		require.Equal(t, "https://"+want+".example.com", endpoint)
+	}
+}
+
+func TestTokenWithoutExpiry(t *testing.T) {
 	mock := httpmock.NewMockTransport()
-	mock.RegisterResponder(http.MethodPost, tokensURL, httpmock.NewStringResponder(http.StatusCreated,
-		`{"token": {"expires_at": null, "catalog": [{"type": "image", "endpoints": [{"interface": "public", "url": "https://a.example.com"}]}]}}`).
-		HeaderSet(http.Header{"X-Subject-Token": {token}}))
+	mock.RegisterResponder(http.MethodPost, tokensURL, catalog(`[{"type": "image", "endpoints": [{"interface": "public", "url": "https://a.example.com"}]}]`))
 	o := options(mock)
 	o.Region = ""
-	tokens, endpoint, err := keystone.New(t.Context(), o)
+	session, err := keystone.New(t.Context(), o)
 	require.NoError(t, err)
-	require.Equal(t, "https://a.example.com", endpoint)
-	given, err := tokens.Token(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, imagereplicator.Token{Value: token}, given)
-	require.Equal(t, 1, mock.GetTotalCallCount(), "the first token is the one that New got")
+	tokens := session.TokenSource()
+	for range 3 {
+		_ = sentToken(t, session.TokenSource())
+	}
 	_, err = tokens.Token(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 2, mock.GetTotalCallCount(), "asked again, it gets another")
+	require.Equal(t, 1, mock.GetTotalCallCount(), "the first token is that of the login, for each source")
+	_, err = tokens.Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, mock.GetTotalCallCount(), "asked again, a source logs in again")
+	_, err = session.TokenSource().Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, mock.GetTotalCallCount())
+}
+
+// The server's clock says how long a token lives: one that is nine hours behind
+// ours costs no more logins than one that is right.
+func TestClocksThatDisagree(t *testing.T) {
+	for name, off := range map[string]time.Duration{"right": 0, "ours is ahead": -9 * time.Hour, "ours is behind": 9 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				logins := 0
+				o := options(roundTripper(func(r *http.Request) (*http.Response, error) {
+					now := time.Now().Add(off)
+					if r.Method == http.MethodGet {
+						return httpmock.NewStringResponse(http.StatusOK, "[]"), nil
+					}
+					logins++
+					resp := httpmock.NewStringResponse(http.StatusCreated, fmt.Sprintf(`{"token": {"expires_at": %q, "catalog": [{"type": "image",
+						"endpoints": [{"interface": "public", "region": "jp1", "url": "https://a.example.com"}]}]}}`, now.Add(time.Hour).UTC().Format(time.RFC3339Nano)))
+					resp.Header = http.Header{"X-Subject-Token": {fmt.Sprint("token-", logins)}, "Date": {now.UTC().Format(http.TimeFormat)}}
+					return resp, nil
+				}))
+				session, err := keystone.New(t.Context(), o)
+				require.NoError(t, err)
+				client, err := session.Client()
+				require.NoError(t, err)
+				for range 300 {
+					_, err := client.Jobs.List(t.Context())
+					require.NoError(t, err)
+					<-time.After(30 * time.Second)
+				}
+				require.Equal(t, 3, logins, "two and a half hours with tokens of one hour, replaced five minutes early")
+			})
+		})
+	}
 }
 
 type roundTripper httpmock.Responder
 
 func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
 
-// Any 2xx with a token in it will do. gophercloud would repeat the answer to
-// one that it does not expect in an error, with whatever is in it.
+// Any 2xx with a token in it will do.
 func TestEverySuccessIsOne(t *testing.T) {
 	for _, status := range []int{http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNonAuthoritativeInfo} {
-		_, endpoint, err := keystone.New(t.Context(), options(roundTripper(issued(t, status))))
+		_, endpoint, err := logIn(t.Context(), options(roundTripper(issued(t, status))))
 		require.NoError(t, err, status)
 		require.Equal(t, "https://glance-jp1-ecl.api.ntt.com", endpoint)
 
 		o := options(roundTripper(issued(t, status)))
 		o.APIKey, o.APISecret, o.TenantID, o.Token = "", "", "", secret
-		_, _, err = keystone.New(t.Context(), o)
+		_, _, err = logIn(t.Context(), o)
 		require.NoError(t, err, status)
 	}
 }
@@ -281,29 +429,30 @@ func TestRefusals(t *testing.T) {
 		message   string
 	}{
 		"unauthorized": {httpmock.NewStringResponder(401, `{"error": {"code": 401, "title": "Unauthorized", "message": "The password s3cret-of-the-key is wrong."}}`),
-			imagereplicator.ErrUnauthorized, "The password REDACTED is wrong."},
+			imagereplicator.ErrUnauthorized, "401 Unauthorized"},
 		"forbidden by the gateway": {httpmock.NewStringResponder(403, `{"errorMessage": "not permitted"}`), imagereplicator.ErrForbidden, "not permitted"},
 		"redirect": {httpmock.NewStringResponder(307, "").HeaderSet(http.Header{"Location": {"https://keystone.example.com/"}}),
 			nil, "redirects to https://keystone.example.com/"},
-		"a page":           {httpmock.NewStringResponder(201, "<p>"+secret), nil, "the answer is not JSON"},
-		"no token":         {httpmock.NewStringResponder(201, `{"token": {}}`), nil, "no X-Subject-Token"},
-		"no description":   {httpmock.NewStringResponder(201, `{"token": []}`).HeaderSet(http.Header{"X-Subject-Token": {token}}), nil, "keystone: "},
-		"connection error": {httpmock.NewErrorResponder(errors.New("broken while sending " + secret)), nil, "broken while sending REDACTED"},
+		"a page":           {httpmock.NewStringResponder(201, "<p>"+secret), imagereplicator.ErrTransient, "the response is not the JSON expected"},
+		"no token":         {httpmock.NewStringResponder(201, `{"token": {}}`), imagereplicator.ErrTransient, "the response is not the JSON expected"},
+		"other JSON":       {httpmock.NewStringResponder(201, `{"status": "maintenance"}`).HeaderSet(http.Header{"X-Subject-Token": {token}}), imagereplicator.ErrTransient, "the response is not the JSON expected"},
+		"no description":   {httpmock.NewStringResponder(201, `{"token": ["none"]}`).HeaderSet(http.Header{"X-Subject-Token": {token}}), imagereplicator.ErrTransient, "the response is not the JSON expected"},
+		"connection error": {httpmock.NewErrorResponder(errors.New("broken while sending " + secret)), imagereplicator.ErrTransient, "keystone.Tokens.Create: POST"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // for the time between tries
+			synctest.Test(t, func(t *testing.T) { // for the time between attempts
 				mock := httpmock.NewMockTransport()
 				mock.RegisterNoResponder(test.responder)
 				o := options(mock)
 				o.Logger = logger
-				_, _, err := keystone.New(t.Context(), o)
+				_, _, err := logIn(t.Context(), o)
 				require.ErrorContains(t, err, test.message)
 				require.NotContains(t, err.Error(), `Post "`, "net/http says the same again")
 				if test.is != nil {
 					require.ErrorIs(t, err, test.is)
 					failure := new(imagereplicator.Error)
 					require.ErrorAs(t, err, &failure)
-					require.Equal(t, "keystone.Tokens.Create", failure.Operation)
+					require.Equal(t, "keystone.Tokens.Create", failure.Op)
 					require.Equal(t, tokensURL, failure.URL)
 				}
 				for inner := err; inner != nil; inner = errors.Unwrap(inner) {
@@ -327,13 +476,13 @@ func TestRefusals(t *testing.T) {
 	require.NotContains(t, log.String(), token)
 }
 
-func TestTemporaryFailuresAreRetried(t *testing.T) {
+func TestTransientFailuresAreRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mock := httpmock.NewMockTransport()
 		mock.RegisterResponder(http.MethodPost, tokensURL,
 			httpmock.NewStringResponder(http.StatusServiceUnavailable, "").Then(httpmock.NewErrorResponder(io.ErrUnexpectedEOF)).
 				Then(issued(t, http.StatusCreated)))
-		_, _, err := keystone.New(t.Context(), options(mock))
+		_, _, err := logIn(t.Context(), options(mock))
 		require.NoError(t, err)
 		require.Equal(t, 3, mock.GetTotalCallCount())
 	})
@@ -342,7 +491,7 @@ func TestTemporaryFailuresAreRetried(t *testing.T) {
 func TestContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err := keystone.New(ctx, options(httpmock.NewMockTransport()))
+	_, _, err := logIn(ctx, options(httpmock.NewMockTransport()))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -353,7 +502,7 @@ func TestSecretsGoToNoOtherHost(t *testing.T) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	for _, status := range []int{301, 302, 307, 308} {
 		server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpIssueToken, Status: status, Header: http.Header{"Location": {other.AuthURL + "/auth/tokens"}}})
-		_, _, err := keystone.New(t.Context(), keystone.Options{
+		_, _, err := logIn(t.Context(), keystone.Options{
 			AuthURL: server.AuthURL, APIKey: server.APIKey, APISecret: server.APISecret, TenantID: tenant, Region: imagereplicatortest.Region,
 			HTTPClient: &http.Client{Transport: transport},
 		})
@@ -361,7 +510,7 @@ func TestSecretsGoToNoOtherHost(t *testing.T) {
 	}
 	require.Empty(t, other.Requests())
 	// With an address without a version, too, nobody is asked where version 3 is.
-	_, _, err := keystone.New(t.Context(), keystone.Options{
+	_, _, err := logIn(t.Context(), keystone.Options{
 		AuthURL: server.URL, APIKey: server.APIKey, APISecret: server.APISecret, TenantID: tenant, Region: imagereplicatortest.Region,
 		HTTPClient: &http.Client{Transport: transport},
 	})
@@ -389,21 +538,30 @@ func TestOptionsAreNotPrinted(t *testing.T) {
 
 	mock := httpmock.NewMockTransport()
 	mock.RegisterResponder(http.MethodPost, tokensURL, issued(t, http.StatusCreated))
-	tokens, _, err := keystone.New(t.Context(), options(mock))
+	tokens, _, err := logIn(t.Context(), options(mock))
 	require.NoError(t, err)
 	text := fmt.Sprintf("%v %+v %#v", tokens, tokens, tokens)
 	require.NotContains(t, text, secret)
 	require.NotContains(t, text, token)
+
+	session, err := keystone.New(t.Context(), options(mock))
+	require.NoError(t, err)
+	data, err := json.Marshal(session)
+	require.NoError(t, err)
+	text = fmt.Sprintf("%v %+v %#v %s", session, session, session, data)
+	require.NotContains(t, text, secret)
+	require.NotContains(t, text, token)
 }
 
-// environment is that alone, of what OpenStack programs read.
+// environment sets what OpenStack programs read to these values alone.
 func environment(t *testing.T, values map[string]string) {
 	t.Helper()
 	for _, name := range []string{
 		"OS_CLOUD", "OS_AUTH_URL", "OS_USERNAME", "OS_USERID", "OS_USER_ID", "OS_PASSWORD", "OS_PASSCODE", "OS_TOKEN",
 		"OS_PROJECT_ID", "OS_PROJECT_NAME", "OS_TENANT_ID", "OS_TENANT_NAME", "OS_PROJECT_DOMAIN_ID", "OS_PROJECT_DOMAIN_NAME",
 		"OS_USER_DOMAIN_ID", "OS_USER_DOMAIN_NAME", "OS_DOMAIN_ID", "OS_DOMAIN_NAME", "OS_DEFAULT_DOMAIN",
-		"OS_REGION_NAME", "OS_SYSTEM_SCOPE",
+		"OS_REGION_NAME", "OS_SYSTEM_SCOPE", "OS_INTERFACE", "OS_ENDPOINT_TYPE", "OS_IMAGE_ENDPOINT_OVERRIDE", "OS_AUTH_TYPE",
+		"OS_CACERT", "OS_CERT", "OS_KEY", "OS_INSECURE",
 		"OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME", "OS_APPLICATION_CREDENTIAL_SECRET",
 	} {
 		t.Setenv(name, values[name])
@@ -426,19 +584,17 @@ func TestFromEnv(t *testing.T) {
 	require.NoError(t, err)
 	transport := &http.Transport{DisableKeepAlives: true}
 	o.HTTPClient = &http.Client{Transport: transport}
-	tokens, endpoint, err := keystone.New(t.Context(), o)
+	tokens, endpoint, err := logIn(t.Context(), o)
 	require.NoError(t, err)
 	require.Equal(t, server.URL, endpoint)
-	given, err := tokens.Token(t.Context())
-	require.NoError(t, err)
-	require.WithinDuration(t, time.Now().Add(time.Hour), given.Expiry, time.Minute)
+	require.NotEmpty(t, sentToken(t, tokens))
 
 	t.Setenv("OS_PASSWORD", "")
 	_, err = keystone.FromEnv()
 	require.ErrorContains(t, err, "OS_PASSWORD")
 }
 
-// sent is the body of the log-in that the options lead to.
+// sent returns the body of the login that the options lead to.
 func sent(t *testing.T, o keystone.Options) string {
 	t.Helper()
 	mock := httpmock.NewMockTransport()
@@ -446,12 +602,12 @@ func sent(t *testing.T, o keystone.Options) string {
 	var body string
 	mock.RegisterResponder(http.MethodPost, tokensURL, recorded(issued(t, http.StatusCreated), &got, &body))
 	o.HTTPClient, o.Region = &http.Client{Transport: mock}, "jp1"
-	_, _, err := keystone.New(t.Context(), o)
+	_, _, err := logIn(t.Context(), o)
 	require.NoError(t, err)
 	return body
 }
 
-// passwordLogin is a log-in by password; user and project are what differs.
+// passwordLogin returns a login by password; user and project are what differs.
 func passwordLogin(user, project string) string {
 	return `{"auth": {"identity": {"methods": ["password"], "password": {"user": {` + user + `, "password": "` + secret + `"}}},
 		"scope": {"project": {` + project + `}}}}`
@@ -474,7 +630,7 @@ func TestFromEnvIsSent(t *testing.T) {
 			},
 			passwordLogin(`"name": "u", "domain": {"name": "UDom"}`, `"name": "p", "domain": {"name": "PDom"}`),
 		},
-		"the file that the dashboard gives": {
+		"the file of the dashboard": {
 			env{
 				"OS_USERNAME": "u", "OS_PASSWORD": secret, "OS_PROJECT_ID": "pid", "OS_PROJECT_NAME": "p",
 				"OS_USER_DOMAIN_NAME": "UDom", "OS_PROJECT_DOMAIN_ID": "pd",
@@ -559,7 +715,7 @@ func TestFromEnvWithAToken(t *testing.T) {
 	mock := httpmock.NewMockTransport()
 	mock.RegisterResponder(http.MethodGet, tokensURL, issued(t, http.StatusOK))
 	o.HTTPClient, o.Region = &http.Client{Transport: mock}, "jp1"
-	_, _, err = keystone.New(t.Context(), o)
+	_, _, err = logIn(t.Context(), o)
 	require.NoError(t, err)
 }
 
@@ -582,31 +738,83 @@ func TestFromEnvErrors(t *testing.T) {
 		"OS_PASSWORD: must not be set together with OS_APPLICATION_CREDENTIAL_ID or _NAME": {
 			"OS_USERNAME": "u", "OS_PASSWORD": secret, "OS_APPLICATION_CREDENTIAL_ID": "app", "OS_APPLICATION_CREDENTIAL_SECRET": secret,
 		},
+		`OS_AUTH_TYPE: must not be "v3applicationcredential": the credentials are for password`: {
+			"OS_USERNAME": "u", "OS_PASSWORD": secret, "OS_AUTH_TYPE": "v3applicationcredential",
+		},
+		`OS_AUTH_TYPE: must not be "password": the credentials are for token`: {"OS_TOKEN": secret, "OS_AUTH_TYPE": "password"},
+		`OS_AUTH_TYPE: must not be "v3token": the credentials are for v3applicationcredential`: {
+			"OS_APPLICATION_CREDENTIAL_ID": "app", "OS_APPLICATION_CREDENTIAL_SECRET": secret, "OS_AUTH_TYPE": "v3token",
+		},
+		`OS_AUTH_TYPE: must be password, token or v3applicationcredential, not "v3oidcpassword"`: {
+			"OS_USERNAME": "u", "OS_PASSWORD": secret, "OS_AUTH_TYPE": "v3oidcpassword",
+		},
+		`OS_INTERFACE: must be "public", "internal" or "admin", not "intern"`: {"OS_TOKEN": secret, "OS_INTERFACE": "intern"},
+		`OS_INSECURE: must be true or false, not "perhaps"`:                   {"OS_TOKEN": secret, "OS_INSECURE": "perhaps"},
+		"OS_CACERT: open none.pem: no such file or directory":                 {"OS_TOKEN": secret, "OS_CACERT": "none.pem"},
+		"OS_CACERT: testdata/token.json has no certificate in PEM form":       {"OS_TOKEN": secret, "OS_CACERT": "testdata/token.json"},
+		"OS_KEY: must not be empty with OS_CERT":                              {"OS_TOKEN": secret, "OS_CERT": "c.pem"},
+		"OS_CERT: must not be empty with OS_KEY":                              {"OS_TOKEN": secret, "OS_KEY": "k.pem"},
+		"OS_CERT: open c.pem: no such file or directory":                      {"OS_TOKEN": secret, "OS_CERT": "c.pem", "OS_KEY": "k.pem"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			values["OS_AUTH_URL"] = authURL
 			environment(t, values)
 			_, err := keystone.FromEnv()
-			require.EqualError(t, err, "keystone: FromEnv: "+want)
+			require.EqualError(t, err, "imagereplicator: keystone.FromEnv: "+want)
 			require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
 		})
 	}
 	environment(t, map[string]string{"OS_USERNAME": "u", "OS_PASSWORD": secret})
 	_, err := keystone.FromEnv()
-	require.EqualError(t, err, "keystone: FromEnv: OS_AUTH_URL: must not be empty")
+	require.EqualError(t, err, "imagereplicator: keystone.FromEnv: OS_AUTH_URL: must not be empty")
 
 	// The project may come later, in TenantID; without it New says what is missing.
 	environment(t, map[string]string{"OS_AUTH_URL": authURL, "OS_USERNAME": "u", "OS_PASSWORD": secret})
 	o, err := keystone.FromEnv()
 	require.NoError(t, err)
-	_, _, err = keystone.New(t.Context(), o)
-	require.ErrorContains(t, err, "keystone: Options.TenantID: must not be empty")
+	_, _, err = logIn(t.Context(), o)
+	require.ErrorContains(t, err, "keystone.Options.TenantID: must not be empty")
 	require.ErrorContains(t, err, "OS_PROJECT_ID")
 	o.TenantID = tenant
 	require.JSONEq(t, passwordLogin(`"name": "u", "domain": {"id": "default"}`, `"id": "`+tenant+`"`), sent(t, o))
 }
 
-func FuzzTokenAnswer(f *testing.F) {
+// Line ends of files and variables are no part of a value.
+func TestLineEnds(t *testing.T) {
+	login := passwordLogin(`"name": "u", "domain": {"id": "default"}`, `"id": "pid"`)
+	environment(t, map[string]string{
+		"OS_AUTH_URL": authURL + "\r\n", "OS_USERNAME": "u\n", "OS_PASSWORD": secret + "\r\n", "OS_PROJECT_ID": " pid\n",
+		"OS_REGION_NAME": "jp1\n", "OS_INTERFACE": "public\n", "OS_AUTH_TYPE": "password\n",
+	})
+	o, err := keystone.FromEnv()
+	require.NoError(t, err)
+	require.Equal(t, "jp1", o.Region)
+	require.JSONEq(t, login, sent(t, o))
+
+	require.JSONEq(t, login, sent(t, keystone.Options{AuthURL: authURL + "\n", APIKey: "u\n", APISecret: "\n" + secret + "\n", TenantID: "pid\n"}))
+	require.JSONEq(t, login, sent(t, keystone.Options{Auth: gophercloud.AuthOptions{
+		IdentityEndpoint: authURL + "\n", Username: "u\n", Password: secret + "\n", TenantID: "pid\n",
+	}}))
+	require.JSONEq(t, `{"auth": {"identity": {"methods": ["token"], "token": {"id": "`+secret+`"}}, "scope": {"project": {"id": "pid"}}}}`,
+		sent(t, keystone.Options{AuthURL: authURL, Token: secret + "\n", TenantID: "pid"}))
+}
+
+func TestByteOrderMark(t *testing.T) {
+	data, err := os.ReadFile("testdata/token.json")
+	require.NoError(t, err)
+	mock := httpmock.NewMockTransport()
+	mock.RegisterResponder(http.MethodPost, tokensURL, httpmock.NewStringResponder(http.StatusCreated, "\ufeff"+string(data)).
+		HeaderSet(http.Header{"X-Subject-Token": {token}}))
+	session, err := keystone.New(t.Context(), options(mock))
+	require.NoError(t, err)
+	result, ok := session.Provider().GetAuthResult().(tokens.CreateResult)
+	require.True(t, ok)
+	project, err := result.ExtractProject()
+	require.NoError(t, err)
+	require.Equal(t, tenant, project.ID)
+}
+
+func FuzzTokenResponse(f *testing.F) {
 	data, err := os.ReadFile("testdata/token.json")
 	require.NoError(f, err)
 	f.Add(string(data))
@@ -619,7 +827,7 @@ func FuzzTokenAnswer(f *testing.F) {
 			httpmock.NewStringResponder(http.StatusBadGateway, "").Then(httpmock.NewStringResponder(http.StatusCreated, body).
 				HeaderSet(http.Header{"X-Subject-Token": {token}})))
 		synctest.Test(t, func(t *testing.T) {
-			tokens, endpoint, err := keystone.New(t.Context(), options(mock))
+			tokens, endpoint, err := logIn(t.Context(), options(mock))
 			if err != nil {
 				require.Nil(t, tokens)
 				require.NotContains(t, err.Error(), secret)

@@ -55,9 +55,7 @@ func (t *tokens) Grant(ctx context.Context) (Grant, error) {
 		if err := f.wait(ctx); err != nil {
 			return Grant{}, err
 		}
-		// A token that expired on its way is sent all the same: the service
-		// decides about it, not our clock.
-		t.mu.Lock()
+		t.mu.Lock() // the token is sent even if it has expired by now: the service decides
 	}
 	if !t.early.IsZero() && time.Now().After(t.early) {
 		t.early = time.Now().Add(earlyRetry)
@@ -115,9 +113,10 @@ func (t *tokens) refresh(ctx context.Context) *flight {
 
 func (t *tokens) keep(value string, expiry, now time.Time) {
 	t.grant = Grant{Header: t.header, Value: t.prefix + value, generation: t.grant.generation + 1, secret: value}
-	t.expiry, t.early = expiry, time.Time{}
-	if life := expiry.Sub(now); !expiry.IsZero() && life > 0 {
-		t.early = expiry.Add(-min(life/10, maxEarly))
+	t.expiry, t.early = time.Time{}, time.Time{}
+	// A new token that has expired was judged by a clock that is wrong.
+	if life := expiry.Sub(now); life > 0 {
+		t.expiry, t.early = expiry, expiry.Add(-min(life/10, maxEarly))
 	}
 }
 

@@ -343,19 +343,28 @@ func TestExpiredTokenWaits(t *testing.T) {
 	})
 }
 
-// A source whose tokens have ended when they arrive, by our clock, leaves the
-// decision to the service.
+// A token that has expired when it arrives was judged by a clock that is wrong:
+// the service decides about it, and the source is not asked for each call.
 func TestTokenBornExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &issuer{life: -time.Hour}
-		c := Token(func(ctx context.Context) (string, time.Time, error) {
-			value, _, err := s.token(ctx)
-			return value, time.Now().Add(s.life), err
+		asked := 0
+		c := Token(func(context.Context) (string, time.Time, error) {
+			asked++
+			return fmt.Sprintf("token-%d", asked), time.Now().Add(-time.Hour), nil
 		}, "X-Auth-Token", "")
-		for n := range 3 {
-			token, _ := apply(t, c)
-			require.Equal(t, fmt.Sprintf("token-%d", n+1), token)
+		for range 3 {
+			token, grant := apply(t, c)
+			require.Equal(t, fmt.Sprintf("token-%d", asked), token)
+			for range 300 {
+				again, _ := apply(t, c)
+				require.Equal(t, token, again)
+				<-time.After(time.Minute)
+			}
+			newer, err := c.Renew(t.Context(), grant)
+			require.NoError(t, err)
+			require.True(t, newer)
 		}
+		require.Equal(t, 4, asked)
 	})
 }
 

@@ -1,0 +1,106 @@
+package keystone
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+// imageType is the service type of the image storage in the catalog.
+const imageType = "image"
+
+var version = regexp.MustCompile(`/v[0-9]+(\.[0-9]+)?$`)
+
+// unversioned returns an endpoint as the replicator's paths need it: catalogs
+// have /v1, /v2, /v2.0 or nothing at its end.
+func unversioned(url string) string {
+	return version.ReplaceAllString(strings.TrimRight(url, "/"), "")
+}
+
+// interfaceOf returns what a catalog calls the kind of endpoint, by that name or
+// by the older one, as in "internalURL".
+func interfaceOf(name string) (string, error) {
+	switch kind := strings.TrimSuffix(strings.TrimSpace(name), "URL"); kind {
+	case "":
+		return "public", nil
+	case "public", "internal", "admin":
+		return kind, nil
+	default:
+		return "", invalid("Options.Interface", `must be "public", "internal" or "admin", not %q`, name)
+	}
+}
+
+// checkEndpoint finds before the login what imageEndpoint would find after it.
+func (o *Options) checkEndpoint() error {
+	if o.Endpoint != "" {
+		_, err := o.imageEndpoint(nil)
+		return err
+	}
+	_, err := interfaceOf(o.Interface)
+	return err
+}
+
+// imageEndpoint returns the endpoint to use. gophercloud's own search takes the
+// first of several.
+func (o *Options) imageEndpoint(catalog []service) (string, error) {
+	if o.Endpoint != "" {
+		return o.checked(unversioned(strings.TrimSpace(o.Endpoint)), "")
+	}
+	kind, err := interfaceOf(o.Interface)
+	if err != nil {
+		return "", err
+	}
+	region := strings.TrimSpace(o.Region)
+	var found, all, regions []string
+	for _, s := range catalog {
+		if s.Type != imageType {
+			continue
+		}
+		for _, e := range s.Endpoints {
+			all = append(all, fmt.Sprintf("%s %s %s", e.Region, e.Interface, e.URL))
+			if e.Interface != kind {
+				continue
+			}
+			regions = append(regions, e.Region)
+			if region == "" || region == e.Region || region == e.RegionID {
+				found = append(found, unversioned(e.URL))
+			}
+		}
+	}
+	slices.Sort(found)
+	slices.Sort(regions)
+	found, regions = slices.Compact(found), slices.Compact(regions)
+	const instead = "or set Options.Endpoint (image_endpoint_override, OS_IMAGE_ENDPOINT_OVERRIDE)"
+	has := "the service catalog has no image endpoints"
+	if len(all) > 0 {
+		has = "the service catalog has the image endpoints " + strings.Join(all, ", ")
+	}
+	switch {
+	case len(found) == 1:
+		return o.checked(found[0], fmt.Sprintf("must be set: the endpoint %s in the service catalog ", found[0]))
+	case len(all) == 0:
+		return "", invalid("Options.Endpoint", "must not be empty: %s for this tenant", has)
+	case len(regions) == 0:
+		return "", invalid("Options.Interface", "there is no %s endpoint; %s; choose one of these interfaces, %s", kind, has, instead)
+	case len(found) == 0:
+		return "", invalid("Options.Region", "there is no %s endpoint in region %q; %s; choose one of these regions, %s", kind, region, has, instead)
+	case region == "" && len(regions) > 1:
+		return "", invalid("Options.Region", "must not be empty; %s; choose one of these regions, %s", has, instead)
+	default:
+		return "", invalid("Options.Endpoint", "must not be empty; %s; more than one of them is meant", has)
+	}
+}
+
+// checked returns the endpoint unless no client could use it.
+func (o *Options) checked(endpoint, prefix string) (string, error) {
+	_, err := transport.New(transport.Config{
+		BaseURL:      endpoint,
+		InsecureName: "Options.InsecureHTTP",
+		InsecureHTTP: o.InsecureHTTP,
+		Invalid:      func(_, problem string) error { return invalid("Options.Endpoint", "%s%s", prefix, problem) },
+	})
+	return endpoint, err
+}
