@@ -88,3 +88,12 @@ func inMemory(t *testing.T) (*services, *dialer, *env) {
 	d := &dialer{pipe: pipe, addr: "127.0.0.1:80"}
 	return s, d, &env{base: pipeBase, client: d.httpClient(t)}
 }
+
+// overSockets is the same on loopback, in real time.
+func overSockets(t *testing.T) (*services, *http.Transport, *env) {
+	t.Helper()
+	s := newServices(t, nil)
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	return s, tr, &env{base: s.URL(), client: &http.Client{Transport: tr}, retry: true}
+}

@@ -176,7 +176,7 @@ func bodyFaults() []fault {
 	}
 	// What the service may say itself.
 	for _, text := range []string{
-		`{"error":{"code":5,"message":"no"}}`, `{"error":"no"}`, `{"error_message":"no","error_code":5}`, `{"success":"no"}`, `{"success":false}`,
+		`{"error":{"code":5,"message":"denied"}}`, `{"error":"denied"}`, `{"error_message":"denied","error_code":5}`, `{"success":"no"}`, `{"success":false}`,
 	} {
 		list = append(list, spoiled(text, refusal, func(string) string { return text }))
 	}

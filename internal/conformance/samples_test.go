@@ -2,52 +2,39 @@ package conformance
 
 import (
 	"context"
-	"errors"
-	"go/ast"
-	"go/token"
 	"maps"
-	"net/http"
-	"reflect"
-	"regexp"
-	"slices"
-	"strings"
 	"testing"
-	"testing/synctest"
+	"time"
 
-	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/keystone"
-	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/multiplay"
+	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// sample is how an exported type is searched for secrets: in values that hold some, or, for a type that is said to hold
-// none, by a look at its fields.
-type sample struct {
-	filled []any
-	plain  reflect.Type
-}
-
-func filled(values ...any) sample { return sample{filled: values} }
-
-func plain[T any]() sample { return sample{plain: reflect.TypeFor[T]()} }
-
-// samples has every exported type of the clients.
-func samples(t *testing.T) map[string]sample {
+// samples has every exported type.
+func samples(t *testing.T) table {
 	t.Helper()
-	all := map[string]sample{}
-	maps.Copy(all, oracleSamples(t))
-	maps.Copy(all, replicatorSamples(t))
-	maps.Copy(all, multiplaySamples(t))
+	all := table{}
+	oracleSamples(t, all)
+	replicatorSamples(t, all)
+	multiplaySamples(t, all)
+	testServerSamples(t, all)
 	return all
 }
 
-func oracleSamples(t *testing.T) map[string]sample {
+var noTime time.Time
+
+func oracleSamples(t *testing.T, all table) {
 	t.Helper()
-	tokens := func(context.Context) (oraclemarket.Token, error) { return oraclemarket.Token{Value: tokenValue}, nil }
+	tokens := func(context.Context) (oraclemarket.Token, error) {
+		return oraclemarket.NewToken(tokenValue, noTime), nil
+	}
 	sources := []any{
 		oraclemarket.StaticToken(tokenValue), oraclemarket.ClientCredentials(keyID, keySecret),
 		oraclemarket.OAMClientCredentials("https://login.example/token", "domain", keyID, keySecret),
@@ -57,54 +44,56 @@ func oracleSamples(t *testing.T) map[string]sample {
 	used := &env{base: pipeBase, client: echo(400, "application/json"), retry: true}
 	static, err := used.oracleClient(nil)
 	require.NoError(t, err)
-	_, failed := static.MachineImages.Delete(t.Context(), 7) // so that the token is in the cache
+	_, failed := static.MachineImages.DeleteEverywhere(t.Context(), 7) // so that the token is in the cache
 	require.Error(t, failed)
-	return map[string]sample{
-		"oraclemarket.Token":                        filled(oraclemarket.Token{Value: tokenValue}, &oraclemarket.Token{Value: tokenValue}),
-		"oraclemarket.TokenSource":                  filled(sources...),
-		"oraclemarket.TokenSourceFunc":              filled(oraclemarket.TokenSourceFunc(tokens)),
-		"oraclemarket.Client":                       filled(client, *client, static, *static),
-		"oraclemarket.MachineImagesService":         filled(client.MachineImages, *client.MachineImages, *static.MachineImages),
-		"oraclemarket.StorageImagesService":         filled(client.StorageImages, *client.StorageImages, *static.StorageImages),
-		"oraclemarket.Error":                        filled(errorsOf[*oraclemarket.Error](t, "oraclemarket")...),
-		"oraclemarket.Option":                       filled(oraclemarket.WithUserAgent("a")),
-		"oraclemarket.WaitOption":                   filled(oraclemarket.WithPollInterval(0, 0)),
-		"oraclemarket.CheckpointStore":              filled(oraclemarket.FileCheckpoints("dir")),
-		"oraclemarket.CheckpointLocker":             filled(oraclemarket.FileCheckpoints("dir")),
-		"oraclemarket.StateError":                   plain[oraclemarket.StateError](),
-		"oraclemarket.MachineImageUploadRequest":    plain[oraclemarket.MachineImageUploadRequest](),
-		"oraclemarket.DataCenterImageUploadRequest": plain[oraclemarket.DataCenterImageUploadRequest](),
-		"oraclemarket.Acknowledgement":              plain[oraclemarket.Acknowledgement](),
-		"oraclemarket.CreateMachineImageRequest":    plain[oraclemarket.CreateMachineImageRequest](),
-		"oraclemarket.InitiateUploadRequest":        plain[oraclemarket.InitiateUploadRequest](),
-		"oraclemarket.Chunk":                        plain[oraclemarket.Chunk](),
-		"oraclemarket.ChunkAcknowledgement":         plain[oraclemarket.ChunkAcknowledgement](),
-		"oraclemarket.UploadSummary":                plain[oraclemarket.UploadSummary](),
-		"oraclemarket.OrderBy":                      plain[oraclemarket.OrderBy](),
-		"oraclemarket.SortOrder":                    plain[oraclemarket.SortOrder](),
-		"oraclemarket.ListMachineImagesOptions":     plain[oraclemarket.ListMachineImagesOptions](),
-		"oraclemarket.MachineImagePage":             plain[oraclemarket.MachineImagePage](),
-		"oraclemarket.Page":                         plain[oraclemarket.Page](),
-		"oraclemarket.Link":                         plain[oraclemarket.Link](),
-		"oraclemarket.Status":                       plain[oraclemarket.Status](),
-		"oraclemarket.StorageImage":                 plain[oraclemarket.StorageImage](),
-		"oraclemarket.StorageDataCenterImageStatus": plain[oraclemarket.StorageDataCenterImageStatus](),
-		"oraclemarket.ListStorageImagesOptions":     plain[oraclemarket.ListStorageImagesOptions](),
-		"oraclemarket.CopyStorageImageRequest":      plain[oraclemarket.CopyStorageImageRequest](),
-		"oraclemarket.UploadRequest":                plain[oraclemarket.UploadRequest](),
-		"oraclemarket.UploadProgress":               plain[oraclemarket.UploadProgress](),
-	}
+
+	given[oraclemarket.TokenSource](all, sources...)
+	given[oraclemarket.TokenSourceFunc](all, oraclemarket.TokenSourceFunc(tokens))
+	given[oraclemarket.Client](all, *client, *static)
+	given[oraclemarket.MachineImagesService](all, *client.MachineImages, *static.MachineImages)
+	given[oraclemarket.StorageImagesService](all, *client.StorageImages, *static.StorageImages)
+	given[oraclemarket.Error](all, errorsOf[*oraclemarket.Error](t, "oraclemarket")...)
+	given[oraclemarket.Option](all, oraclemarket.WithUserAgent("a"))
+	given[oraclemarket.WaitOption](all, oraclemarket.WithPollInterval(0, 0))
+	given[oraclemarket.CheckpointStore](all, oraclemarket.FileCheckpoints("dir"))
+	given[oraclemarket.CheckpointLocker](all, oraclemarket.FileCheckpoints("dir"))
+	plain[oraclemarket.Token](all)
+	plain[oraclemarket.ArgumentError](all)
+	plain[oraclemarket.StateError](all)
+	plain[oraclemarket.MachineImageUploadRequest](all)
+	plain[oraclemarket.DataCenterImageUploadRequest](all)
+	plain[oraclemarket.Acknowledgement](all)
+	plain[oraclemarket.CreateMachineImageRequest](all)
+	plain[oraclemarket.InitiateUploadRequest](all)
+	plain[oraclemarket.Chunk](all)
+	plain[oraclemarket.ChunkAcknowledgement](all)
+	plain[oraclemarket.UploadSummary](all)
+	plain[oraclemarket.OrderBy](all)
+	plain[oraclemarket.SortOrder](all)
+	plain[oraclemarket.ListMachineImagesOptions](all)
+	plain[oraclemarket.MachineImagePage](all)
+	plain[oraclemarket.Page](all)
+	plain[oraclemarket.Percent](all)
+	plain[oraclemarket.Link](all)
+	plain[oraclemarket.Status](all)
+	plain[oraclemarket.StorageImage](all)
+	plain[oraclemarket.StorageDataCenterImageStatus](all)
+	plain[oraclemarket.ListStorageImagesOptions](all)
+	plain[oraclemarket.CopyStorageImageRequest](all)
+	plain[oraclemarket.ImageUpload](all)
+	plain[oraclemarket.UploadProgress](all)
 }
 
-// provider is a client of another library. How it prints is not ours to say, so that it prints nothing here.
+// provider is a client of another library. How it prints is not ours to say, so
+// that it prints nothing here.
 type provider struct{ token func() string }
 
 func (p provider) Token() string { return p.token() }
 
-func replicatorSamples(t *testing.T) map[string]sample {
+func replicatorSamples(t *testing.T, all table) {
 	t.Helper()
 	tokens := func(context.Context) (imagereplicator.Token, error) {
-		return imagereplicator.Token{Value: tokenValue}, nil
+		return imagereplicator.NewToken(tokenValue, noTime), nil
 	}
 	other := provider{func() string { return tokenValue }}
 	used := &env{base: pipeBase, client: echo(200, "application/json"), retry: true}
@@ -112,281 +101,160 @@ func replicatorSamples(t *testing.T) map[string]sample {
 	require.NoError(t, err)
 	_, failed := client.Jobs.Get(t.Context(), "job")
 	require.Error(t, failed)
-	var options keystone.Options
-	fill(reflect.ValueOf(&options).Elem())
-	require.NotEmpty(t, leak(options.Auth.Password+options.APISecret))
-	return map[string]sample{
-		"imagereplicator.Token":            filled(imagereplicator.Token{Value: tokenValue}, &imagereplicator.Token{Value: tokenValue}),
-		"imagereplicator.TokenSource":      filled(imagereplicator.StaticToken(tokenValue), imagereplicator.ProviderTokens(other)),
-		"imagereplicator.TokenSourceFunc":  filled(imagereplicator.TokenSourceFunc(tokens)),
-		"imagereplicator.Provider":         filled(other),
-		"imagereplicator.Client":           filled(client, *client),
-		"imagereplicator.JobsService":      filled(client.Jobs, *client.Jobs),
-		"imagereplicator.Error":            filled(errorsOf[*imagereplicator.Error](t, "imagereplicator", "keystone")...),
-		"imagereplicator.Option":           filled(imagereplicator.WithUserAgent("a")),
-		"imagereplicator.WaitOption":       filled(imagereplicator.WithPollInterval(0, 0)),
-		"imagereplicator.StateError":       plain[imagereplicator.StateError](),
-		"imagereplicator.Status":           plain[imagereplicator.Status](),
-		"imagereplicator.Job":              plain[imagereplicator.Job](),
-		"imagereplicator.CreateJobRequest": plain[imagereplicator.CreateJobRequest](),
-		"keystone.Options":                 filled(options, &options),
-	}
-}
-
-// sources are all kinds of source, full of secrets.
-func sources(t *testing.T) []multiplay.Source {
-	t.Helper()
-	url, err := multiplay.ParseSourceURL("s3://" + mark + ":" + mark + "%2F@bucket/folder/?region=eu&betapassword=" + mark)
+	s, _, e := overSockets(t)
+	session, err := keystone.New(t.Context(), e.keystoneOptions())
 	require.NoError(t, err)
-	return []multiplay.Source{
-		source(),
-		multiplay.SteamSource{User: sourceField, Password: sourceField, AppID: 1, GuardCode: sourceField, BetaPassword: sourceField},
-		multiplay.GoogleStorageSource{Bucket: "bucket", CredentialsJSON: []byte(`{"private_key":"` + mark + `\n"}`)},
-		url,
-	}
+	require.Equal(t, 1, s.Processed("Tokens.Create"))
+
+	given[imagereplicator.TokenSource](all, imagereplicator.StaticToken(tokenValue), imagereplicator.ProviderTokens(other), session.TokenSource())
+	given[imagereplicator.TokenSourceFunc](all, imagereplicator.TokenSourceFunc(tokens))
+	given[imagereplicator.Provider](all, other)
+	given[imagereplicator.Client](all, *client)
+	given[imagereplicator.JobsService](all, *client.Jobs)
+	given[imagereplicator.Error](all, errorsOf[*imagereplicator.Error](t, "imagereplicator", "keystone")...)
+	given[imagereplicator.Option](all, imagereplicator.WithUserAgent("a"))
+	given[imagereplicator.WaitOption](all, imagereplicator.WithPollInterval(0, 0))
+	plain[imagereplicator.Token](all)
+	plain[imagereplicator.ArgumentError](all)
+	plain[imagereplicator.StateError](all)
+	plain[imagereplicator.Status](all)
+	plain[imagereplicator.Job](all)
+	plain[imagereplicator.CreateJobRequest](all)
+
+	options := e.keystoneOptions()
+	options.Token, options.ApplicationCredentialSecret = tokenValue, keySecret
+	options.Auth.Password, options.Auth.Passcode, options.Auth.TokenID = keySecret, keySecret, tokenValue
+	given[keystone.Options](all, options)
+	given[keystone.Session](all, session)
 }
 
-func multiplaySamples(t *testing.T) map[string]sample {
+func sourceURL() multiplay.SourceURL {
+	url, err := multiplay.ParseSourceURL("s3://" + mark + ":" + mark + "%2F@bucket/folder/?region=eu&betapassword=" + mark)
+	if err != nil {
+		panic(err)
+	}
+	return url
+}
+
+func multiplaySamples(t *testing.T, all table) {
 	t.Helper()
 	client, err := multiplay.New(1, keyID, keySecret)
 	require.NoError(t, err)
-	var anySource, updates, releases, options []any
-	for _, s := range sources(t) {
-		pointer := reflect.New(reflect.TypeOf(s))
-		pointer.Elem().Set(reflect.ValueOf(s))
-		anySource = append(anySource, s, pointer.Interface())
-		update := multiplay.CreateImageUpdateRequest{Source: s}
-		release := multiplay.ReleaseRequest{Source: s}
-		updates, releases = append(updates, update, &update), append(releases, release, &release)
+	used, err := (&env{base: pipeBase, client: echo(400, "application/json"), retry: true}).multiplayClient()
+	require.NoError(t, err)
+	_, failed := used.ImageUpdates.Create(t.Context(), &multiplay.CreateImageUpdateRequest{ImageID: 1, MachineID: 2, Description: "x", Source: source()})
+	require.Error(t, failed) // so that the source was sent
+	secret := multiplay.NewSecret(sourceField)
+	steam := multiplay.SteamSource{User: "user", Password: secret, AppID: 1, GuardCode: secret, BetaPassword: secret}
+	google := multiplay.GoogleStorageSource{Bucket: "bucket", CredentialsJSON: multiplay.NewSecret(`{"private_key":"` + mark + `\n"}`)}
+	var updates, releases, options []any
+	kinds := []any{source(), steam, google, sourceURL()}
+	for _, s := range kinds {
+		updates = append(updates, multiplay.CreateImageUpdateRequest{Source: s.(multiplay.Source)})
+		releases = append(releases, multiplay.ReleaseRequest{Source: s.(multiplay.Source)})
 	}
-	url, ok := anySource[len(anySource)-2].(multiplay.SourceURL)
-	require.True(t, ok)
-	options = append(options, multiplay.ImageOptions{UpdateURL: url}, &multiplay.ImageOptions{UpdateURL: url})
-	return map[string]sample{
-		"multiplay.Client":                    filled(client, *client),
-		"multiplay.ImageDiffsService":         filled(client.ImageDiffs, *client.ImageDiffs),
-		"multiplay.ImageInstallsService":      filled(client.ImageInstalls, *client.ImageInstalls),
-		"multiplay.ImagesService":             filled(client.Images, *client.Images),
-		"multiplay.ImageUpdatesService":       filled(client.ImageUpdates, *client.ImageUpdates),
-		"multiplay.ImageVersionsService":      filled(client.ImageVersions, *client.ImageVersions),
-		"multiplay.Error":                     filled(errorsOf[*multiplay.Error](t, "multiplay")...),
-		"multiplay.ImageLockedError":          filled(errorsOf[*multiplay.ImageLockedError](t, "multiplay")...),
-		"multiplay.ReleaseError":              filled(errorsOf[*multiplay.ReleaseError](t, "multiplay")...),
-		"multiplay.Source":                    filled(anySource...),
-		"multiplay.S3Source":                  filled(anySource[0:2]...),
-		"multiplay.SteamSource":               filled(anySource[2:4]...),
-		"multiplay.GoogleStorageSource":       filled(anySource[4:6]...),
-		"multiplay.SourceURL":                 filled(anySource[6:8]...),
-		"multiplay.CreateImageUpdateRequest":  filled(updates...),
-		"multiplay.ReleaseRequest":            filled(releases...),
-		"multiplay.ImageOptions":              filled(options...),
-		"multiplay.Option":                    filled(multiplay.WithUserAgent("a")),
-		"multiplay.WaitOption":                filled(multiplay.WithPollInterval(0, 0)),
-		"multiplay.StateError":                plain[multiplay.StateError](),
-		"multiplay.ImageDiffStatus":           plain[multiplay.ImageDiffStatus](),
-		"multiplay.CreateImageDiffRequest":    plain[multiplay.CreateImageDiffRequest](),
-		"multiplay.ImageDiffStatusOptions":    plain[multiplay.ImageDiffStatusOptions](),
-		"multiplay.RejectImageDiffOptions":    plain[multiplay.RejectImageDiffOptions](),
-		"multiplay.ImageDiffRejection":        plain[multiplay.ImageDiffRejection](),
-		"multiplay.ImageInstall":              plain[multiplay.ImageInstall](),
-		"multiplay.QueueImageInstallRequest":  plain[multiplay.QueueImageInstallRequest](),
-		"multiplay.QueuedImageInstall":        plain[multiplay.QueuedImageInstall](),
-		"multiplay.ImageOptionsRequest":       plain[multiplay.ImageOptionsRequest](),
-		"multiplay.GameOption":                plain[multiplay.GameOption](),
-		"multiplay.ImageOption":               plain[multiplay.ImageOption](),
-		"multiplay.MachineOption":             plain[multiplay.MachineOption](),
-		"multiplay.Image":                     plain[multiplay.Image](),
-		"multiplay.MachineCounts":             plain[multiplay.MachineCounts](),
-		"multiplay.RolloutStatus":             plain[multiplay.RolloutStatus](),
-		"multiplay.FleetRollout":              plain[multiplay.FleetRollout](),
-		"multiplay.RegionRollout":             plain[multiplay.RegionRollout](),
-		"multiplay.RolloutStatusOptions":      plain[multiplay.RolloutStatusOptions](),
-		"multiplay.RolloutError":              plain[multiplay.RolloutError](),
-		"multiplay.ImageUpdateStatus":         plain[multiplay.ImageUpdateStatus](),
-		"multiplay.ImageVersionStatus":        plain[multiplay.ImageVersionStatus](),
-		"multiplay.CreateImageVersionRequest": plain[multiplay.CreateImageVersionRequest](),
-		"multiplay.JobState":                  plain[multiplay.JobState](),
-		"multiplay.Job":                       plain[multiplay.Job](),
-		"multiplay.ReleaseStep":               plain[multiplay.ReleaseStep](),
-		"multiplay.ReleaseIDs":                plain[multiplay.ReleaseIDs](),
-		"multiplay.ReleaseEvent":              plain[multiplay.ReleaseEvent](),
-		"multiplay.ReleaseResult":             plain[multiplay.ReleaseResult](),
-	}
+	options = append(options, multiplay.ImageOptions{UpdateURL: sourceURL()})
+
+	given[multiplay.Client](all, *client, *used)
+	given[multiplay.ImageDiffsService](all, *client.ImageDiffs, *used.ImageDiffs)
+	given[multiplay.ImageInstallsService](all, *client.ImageInstalls, *used.ImageInstalls)
+	given[multiplay.ImagesService](all, *client.Images, *used.Images)
+	given[multiplay.ImageUpdatesService](all, *client.ImageUpdates, *used.ImageUpdates)
+	given[multiplay.ImageVersionsService](all, *client.ImageVersions, *used.ImageVersions)
+	given[multiplay.Error](all, errorsOf[*multiplay.Error](t, "multiplay")...)
+	given[multiplay.ImageLockedError](all, errorsOf[*multiplay.ImageLockedError](t, "multiplay")...)
+	given[multiplay.ReleaseError](all, errorsOf[*multiplay.ReleaseError](t, "multiplay")...)
+	given[multiplay.Secret](all, secret)
+	given[multiplay.Source](all, kinds...)
+	given[multiplay.SourceURL](all, sourceURL())
+	given[multiplay.CreateImageUpdateRequest](all, updates...)
+	given[multiplay.ReleaseRequest](all, releases...)
+	given[multiplay.ImageOptions](all, options...)
+	given[multiplay.Option](all, multiplay.WithUserAgent("a"))
+	given[multiplay.WaitOption](all, multiplay.WithPollInterval(0, 0))
+	plain[multiplay.S3Source](all)
+	plain[multiplay.SteamSource](all)
+	plain[multiplay.GoogleStorageSource](all)
+	plain[multiplay.ArgumentError](all)
+	plain[multiplay.StateError](all)
+	plain[multiplay.ImageDiffStatus](all)
+	plain[multiplay.CreateImageDiffRequest](all)
+	plain[multiplay.ImageDiffStatusOptions](all)
+	plain[multiplay.RejectImageDiffOptions](all)
+	plain[multiplay.ImageDiffRejection](all)
+	plain[multiplay.ImageInstall](all)
+	plain[multiplay.QueueImageInstallRequest](all)
+	plain[multiplay.QueuedImageInstall](all)
+	plain[multiplay.ImageOptionsRequest](all)
+	plain[multiplay.GameOption](all)
+	plain[multiplay.ImageOption](all)
+	plain[multiplay.MachineOption](all)
+	plain[multiplay.Image](all)
+	plain[multiplay.MachineCounts](all)
+	plain[multiplay.RolloutStatus](all)
+	plain[multiplay.FleetRollout](all)
+	plain[multiplay.RegionRollout](all)
+	plain[multiplay.RolloutStatusOptions](all)
+	plain[multiplay.RolloutError](all)
+	plain[multiplay.ImageUpdateStatus](all)
+	plain[multiplay.ImageVersionStatus](all)
+	plain[multiplay.CreateImageVersionRequest](all)
+	plain[multiplay.JobState](all)
+	plain[multiplay.Job](all)
+	plain[multiplay.ReleaseStep](all)
+	plain[multiplay.ReleaseIDs](all)
+	plain[multiplay.ReleaseEvent](all)
+	plain[multiplay.ReleaseResult](all)
 }
 
-// fill puts a secret into every string that can be set.
-func fill(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString(keySecret)
-	case reflect.Struct:
-		for _, f := range v.Fields() {
-			if f.CanSet() {
-				fill(f)
-			}
-		}
-	case reflect.Pointer:
-		if v.IsNil() && v.Type().Elem().Kind() == reflect.Struct && v.Type() != reflect.TypeFor[*http.Client]() {
-			v.Set(reflect.New(v.Type().Elem()))
-			fill(v.Elem())
-		}
-	default:
-	}
-}
-
-// Every exported type, printed in every way: no secret shows.
-func TestExportedTypesHideSecrets(t *testing.T) {
-	all := samples(t)
-	var found []string
-	for pkg, dir := range packages() {
-		for _, d := range declarations(t, dir) {
-			g, ok := d.(*ast.GenDecl)
-			if !ok || g.Tok != token.TYPE {
-				continue
-			}
-			for _, spec := range g.Specs {
-				if s, ok := spec.(*ast.TypeSpec); ok && s.Name.IsExported() {
-					found = append(found, pkg+"."+s.Name.Name)
-				}
-			}
-		}
-	}
-	slices.Sort(found)
-	require.Equal(t, found, slices.Sorted(maps.Keys(all)), "each exported type has a sample")
-
-	for name, s := range all {
-		t.Run(name, func(t *testing.T) {
-			for _, v := range s.filled {
-				requireNoSecret(t, v)
-			}
-			if s.plain != nil {
-				require.Empty(t, suspicious(s.plain, nil))
-			} else {
-				require.NotEmpty(t, s.filled)
-			}
-		})
-	}
-}
-
-var secretName = regexp.MustCompile(`(?i)secret|token|passw|credential|auth|key$|url$`)
-
-// suspicious names a field of a type that is said to hold no secret, but by its name or type might.
-func suspicious(of reflect.Type, seen []reflect.Type) string {
-	secret := []reflect.Type{
-		reflect.TypeFor[oraclemarket.Token](), reflect.TypeFor[imagereplicator.Token](), reflect.TypeFor[keystone.Options](),
-		reflect.TypeFor[multiplay.Source](), reflect.TypeFor[multiplay.SourceURL](),
-		reflect.TypeFor[oraclemarket.TokenSource](), reflect.TypeFor[imagereplicator.TokenSource](),
-	}
-	if slices.Contains(secret, of) {
-		return of.String()
-	}
-	if slices.Contains(seen, of) {
-		return ""
-	}
-	seen = append(seen, of)
-	switch of.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Array:
-		return suspicious(of.Elem(), seen)
-	case reflect.Struct:
-		if !strings.HasPrefix(of.PkgPath(), "github.com/imagejobs/") {
-			return ""
-		}
-		for f := range of.Fields() {
-			if secretName.MatchString(f.Name) {
-				return of.String() + "." + f.Name
-			}
-			if found := suspicious(f.Type, seen); found != "" {
-				return of.String() + "." + f.Name + ": " + found
-			}
-		}
-	default:
-	}
-	return ""
-}
-
-// echo answers with all that it was sent.
-func echo(status int, contentType string) *http.Client {
-	mock := httpmock.NewMockTransport()
-	mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) { return repeat(r, status, contentType), nil })
-	return &http.Client{Transport: mock}
-}
-
-// Every operation against a service that repeats whatever it was sent, in every place of an answer: neither the error
-// nor the log shows a secret.
-func TestEchoedSecretsAreHidden(t *testing.T) {
-	for i, o := range operations() {
-		t.Run(o.String(), func(t *testing.T) {
-			t.Parallel()
-			all := echoes()
-			for j, name := range slices.Sorted(maps.Keys(all)) {
-				if leftOut(i, j) {
-					continue
-				}
-				client := all[name]
-				t.Run(name, func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) {
-						log, err := provoke(t, o, client)
-						require.NotEmpty(t, log)
-						require.Empty(t, leak(log))
-						if err != nil {
-							requireNoSecret(t, err)
-						}
-					})
-				})
-			}
-		})
-	}
-}
-
-// errorsOf are a few errors of type E that operations of the packages give when a service repeats what it was sent. What
-// all of them give is TestEchoedSecretsAreHidden's.
-func errorsOf[E error](t *testing.T, pkgs ...string) []any {
+// testServerSamples has the test servers' types. What they were sent, and what
+// they are to be sent, a test may read and print: Server, Request and
+// ImageUpdate are to show it.
+func testServerSamples(t *testing.T, all table) {
 	t.Helper()
-	var found []any
-	all := echoes()
-	for _, o := range operations() {
-		if len(found) >= 4 {
-			break
-		}
-		if !slices.Contains(pkgs, o.pkg) || o.class != once && !o.login && o.pkg != "keystone" {
-			continue
-		}
-		synctest.Test(t, func(t *testing.T) {
-			for _, name := range []string{"400 JSON", "locked"} {
-				_, err := provoke(t, o, all[name])
-				if e, ok := errors.AsType[E](err); ok {
-					found = append(found, e, reflect.ValueOf(e).Elem().Interface())
-				}
-			}
-		})
+	shown := table{}
+	plain[oraclemarkettest.Server](shown)
+	plain[oraclemarkettest.Request](shown)
+	plain[imagereplicatortest.Server](shown)
+	plain[imagereplicatortest.Request](shown)
+	plain[multiplaytest.Server](shown)
+	plain[multiplaytest.Request](shown)
+	plain[multiplaytest.ImageUpdate](shown)
+	for name, s := range shown {
+		s.plain = false
+		shown[name] = s
 	}
-	return found
-}
+	maps.Copy(all, shown)
 
-// A job says why it failed long after the call that gave its source to the service, which may repeat that source.
-func TestLaterAnswersHideSources(t *testing.T) {
-	for _, url := range []string{
-		"s3://" + mark + ":" + mark + "%2F@bucket/folder/?region=eu", "gs://bucket/folder?credentials=%7B" + mark + "%7D", "steam://" + mark + ":" + mark + "@install/1/?guardcode=" + mark,
-	} {
-		reason := "could not fetch " + url + ", twice"
-		failed := strings.NewReplacer("Completed", "Failed", `"jobstateid":5`, `"jobstateid":6,"joberror":"`+reason+`"`).Replace(good("ImageUpdates.Status"))
-		for _, f := range []emulator.Fault{
-			{Body: failed},
-			{Body: `{"success":false,"error_message":"` + reason + `"}`},
-			{Status: http.StatusForbidden, Body: reason},
-			{Status: http.StatusForbidden, Body: `{"error_message":"` + strings.ReplaceAll(reason, "/", `\/`) + `"}`},
-		} {
-			synctest.Test(t, func(t *testing.T) {
-				s, _, e := inMemory(t)
-				c, err := e.multiplayClient()
-				require.NoError(t, err)
-				f.Operation = "ImageUpdates.Status"
-				s.Inject(f)
-				status, err := c.ImageUpdates.Wait(t.Context(), 7)
-				require.ErrorContains(t, err, "could not fetch "+url[:strings.IndexByte(url, ':')])
-				requireNoSecret(t, err)
-				requireNoSecret(t, status)
-			})
-		}
-	}
+	given[oraclemarkettest.Option](all, oraclemarkettest.WithClientCredentials(keyID, keySecret), oraclemarkettest.WithStaticTokens(tokenValue))
+	given[imagereplicatortest.Option](all, imagereplicatortest.WithJobTime(0))
+	given[multiplaytest.Option](all, multiplaytest.WithKeys(1, keyID, keySecret), multiplaytest.WithBearerTokens(tokenValue))
+	plain[oraclemarkettest.Image](all)
+	plain[oraclemarkettest.Dialect](all)
+	plain[oraclemarkettest.Fault](all)
+	plain[oraclemarkettest.DropPoint](all)
+	plain[oraclemarkettest.StallPoint](all)
+	plain[oraclemarkettest.Upload](all)
+	plain[oraclemarkettest.Chunk](all)
+	plain[oraclemarkettest.Outage](all)
+	plain[oraclemarkettest.Part](all)
+	plain[oraclemarkettest.Status](all)
+	plain[oraclemarkettest.Outcome](all)
+	plain[oraclemarkettest.DataCenter](all)
+	plain[imagereplicatortest.Fault](all)
+	plain[imagereplicatortest.DropPoint](all)
+	plain[imagereplicatortest.StallPoint](all)
+	plain[imagereplicatortest.Image](all)
+	plain[imagereplicatortest.Outage](all)
+	plain[multiplaytest.Dialect](all)
+	plain[multiplaytest.ErrorStyle](all)
+	plain[multiplaytest.Files](all)
+	plain[multiplaytest.Fault](all)
+	plain[multiplaytest.DropPoint](all)
+	plain[multiplaytest.StallPoint](all)
+	plain[multiplaytest.Resource](all)
+	plain[multiplaytest.Outcome](all)
+	plain[multiplaytest.Image](all)
+	plain[multiplaytest.Outage](all)
+	plain[multiplaytest.ImageVersion](all)
 }

@@ -22,6 +22,15 @@ func packages() map[string]string {
 	}
 }
 
+// testPackages are those of the test servers.
+func testPackages() map[string]string {
+	return map[string]string{
+		"oraclemarkettest":    "../../oraclemarket/oraclemarkettest",
+		"imagereplicatortest": "../../imagereplicator/imagereplicatortest",
+		"multiplaytest":       "../../multiplay/multiplaytest",
+	}
+}
+
 // declarations returns those of the package's files that are not tests.
 func declarations(t *testing.T, dir string) []ast.Decl {
 	t.Helper()
