@@ -3,19 +3,25 @@ package multiplay
 import (
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/internal/auth"
 	"github.com/imagejobs/imagejobs-go/internal/decode"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 const pkg = "multiplay"
 
-// DefaultBaseURL is the host that the documentation names.
-const DefaultBaseURL = "https://api.multiplay.co.uk"
+const (
+	// DefaultBaseURL is the host of Clanforge, for [AccessKey].
+	DefaultBaseURL = "https://api.multiplay.co.uk"
+	// SuccessorBaseURL is the host on which Clanforge's image API lives on, with
+	// the same paths, for [BearerToken].
+	SuccessorBaseURL = "https://api.multiplay.dev"
+)
 
 // decoder reads the service's JSON. Of some fields no page says what they hold.
 var decoder = decode.New(decode.Enum(stateNamed), decode.TextOfAnything())
@@ -35,54 +41,53 @@ type Client struct {
 	Images *ImagesService
 }
 
-// New returns a client for one account service (the ASID, which goes out as
-// accountserviceid with each call) and a pair of keys that has access to it,
-// from the page "Auth Keys" of the Clanforge panel. The keys go out as Basic
-// authentication.
+// New returns a client for the account service that the credentials give access
+// to; see [AccessKey] and [BearerToken].
 //
 // New sends no request. A wrong argument or option is an [*ArgumentError].
-func New(accountServiceID int64, accessKey, secretKey string, opts ...Option) (*Client, error) {
-	switch {
-	case accountServiceID <= 0:
-		return nil, invalid("New: accountServiceID", "must be positive")
-	case accessKey == "":
-		return nil, invalid("New: accessKey", "must not be empty")
-	case strings.Contains(accessKey, ":"):
-		return nil, invalid("New: accessKey", "must not contain a colon, which ends it in Basic authentication")
-	case secretKey == "":
-		return nil, invalid("New: secretKey", "must not be empty")
+func New(credentials Credentials, opts ...Option) (*Client, error) {
+	if credentials.apply == nil {
+		return nil, invalid("New: credentials", "must come from AccessKey or BearerToken")
 	}
 	config := &config{
 		Config: transport.Config{
-			Package:     pkg,
-			BaseURL:     DefaultBaseURL,
-			Credentials: auth.Basic(accessKey, secretKey),
+			Package: pkg,
 			// The documents ask for it, although there is no body whose type it could be.
 			Header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
 			// Never url, whose value holds credentials, nor desc, which is free text.
 			PublicQuery: []string{
-				"accountserviceid", "imageid", "machineid", "diffid", "gameid", "diff_info", "reinstall",
-				"restart", "full", "force", "mirroring", "active", "detail",
+				"accountserviceid", "imageid", "machineid", "diffid", "gameid", "diff_info", "reinstall", "restart",
+				"full", "force", "install_at", "disable_timeout", "disable_percentage", "mirroring", "active", "detail",
 			},
 			Decoder:   decoder,
 			WrapError: wrapError,
 			Invalid:   func(field, problem string) error { return invalid(field, "%s", problem) },
 		},
 	}
+	if err := credentials.apply(config); err != nil {
+		return nil, err
+	}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(config)
 		}
 	}
-	if config.outageLimit < 0 {
+	switch {
+	case config.outageLimit < 0:
 		return nil, invalid("WithOutageLimit", "must not be negative")
+	case config.project < 0:
+		return nil, invalid("WithAccountServiceID", "must not be negative")
+	case config.account.AccountServiceID != 0 && config.account.AccountServiceID != config.project:
+		return nil, invalid("WithAccountServiceID", "must not differ from that of AccessKey")
 	}
 	t, err := transport.New(config.Config)
 	if err != nil {
 		return nil, err
 	}
-	c := &caller{Client: t, account: account{accountServiceID}, outageLimit: config.outageLimit}
-	c.accountQuery = url.Values{"accountserviceid": {strconv.FormatInt(accountServiceID, 10)}}.Encode()
+	c := &caller{Client: t, account: config.account, project: config.project, outageLimit: config.outageLimit}
+	if id := c.account.AccountServiceID; id != 0 {
+		c.accountQuery = url.Values{"accountserviceid": {strconv.FormatInt(id, 10)}}.Encode()
+	}
 	installs := &ImageInstallsService{client: c}
 	return &Client{
 		ImageUpdates:  &ImageUpdatesService{client: c},
@@ -93,6 +98,60 @@ func New(accountServiceID int64, accessKey, secretKey string, opts ...Option) (*
 	}, nil
 }
 
+// Environment variables of [FromEnv].
+const (
+	envEndpoint = "MULTIPLAY_ENDPOINT"
+	envASID     = "MULTIPLAY_ACCOUNT_SERVICE_ID"
+	envAccess   = "MULTIPLAY_ACCESS_KEY"
+	envSecret   = "MULTIPLAY_SECRET_KEY"
+	envToken    = "MULTIPLAY_TOKEN"
+)
+
+// FromEnv returns a client configured by environment variables:
+//
+//   - MULTIPLAY_ACCOUNT_SERVICE_ID, MULTIPLAY_ACCESS_KEY and
+//     MULTIPLAY_SECRET_KEY are the arguments of [AccessKey].
+//   - MULTIPLAY_TOKEN, in place of the keys, is a token for [BearerToken];
+//     MULTIPLAY_ACCOUNT_SERVICE_ID is then optional, see [WithAccountServiceID].
+//   - MULTIPLAY_ENDPOINT is the base URL, that of the credentials if unset.
+//
+// Options take precedence. A missing variable is an [*ArgumentError], as are
+// keys beside a token.
+func FromEnv(opts ...Option) (*Client, error) {
+	env := func(name string) string { return strings.TrimSpace(os.Getenv(name)) }
+	var asid int64
+	if text := env(envASID); text != "" {
+		var err error
+		if asid, err = strconv.ParseInt(text, 10, 64); err != nil || asid <= 0 {
+			return nil, invalid("FromEnv: "+envASID, "must be a positive number")
+		}
+	}
+	access, secret, token := env(envAccess), env(envSecret), env(envToken)
+	var credentials Credentials
+	switch {
+	case token != "" && (access != "" || secret != ""):
+		return nil, invalid("FromEnv: "+envToken, "must not be set beside %s or %s", envAccess, envSecret)
+	case token != "":
+		credentials = BearerToken(StaticToken(token))
+		opts = append([]Option{WithAccountServiceID(asid)}, opts...)
+	case access == "" && secret == "":
+		return nil, invalid("FromEnv: "+envAccess, "must be set, or %s", envToken)
+	case access == "":
+		return nil, invalid("FromEnv: "+envAccess, "must be set")
+	case secret == "":
+		return nil, invalid("FromEnv: "+envSecret, "must be set")
+	case asid == 0:
+		return nil, invalid("FromEnv: "+envASID, "must be set")
+	default:
+		credentials = AccessKey(asid, access, secret)
+	}
+	if endpoint := env(envEndpoint); endpoint != "" {
+		base := func(c *config) { c.BaseURL, c.BaseURLName = endpoint, "FromEnv: "+envEndpoint }
+		opts = append([]Option{base}, opts...)
+	}
+	return New(credentials, opts...)
+}
+
 // caller is what the services share.
 type caller struct {
 	*transport.Client
@@ -100,13 +159,36 @@ type caller struct {
 	account account
 	// accountQuery is the same, encoded once, for calls without another one.
 	accountQuery any
+	project      int64 // the account service of rollouts, 0 if it is not known
 	outageLimit  time.Duration
 	sent         sentSecrets
+	clock        serviceClock
 }
 
-// account is the query parameter that all calls but one have.
+// serviceClock has the newest Date of a response.
+type serviceClock struct {
+	mu   sync.Mutex
+	date string
+}
+
+func (c *serviceClock) saw(date string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.date = date
+}
+
+// time returns the service's time of its newest response, zero if it is not
+// known.
+func (c *serviceClock) time() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return decode.ParseTime(c.date)
+}
+
+// account is the query parameter that all calls of Clanforge but one have, and
+// those of its successor do not.
 type account struct {
-	AccountServiceID int64 `url:"accountserviceid"`
+	AccountServiceID int64 `url:"accountserviceid,omitempty"`
 }
 
 // readCall returns a call that only reads.
@@ -144,6 +226,14 @@ func createPath(resource string) []string { return []string{"cfp", "v1", resourc
 func checkID(field string, id int64) error {
 	if id <= 0 {
 		return invalid(field, "must be positive")
+	}
+	return nil
+}
+
+// checkProject refuses a rollout without the account service in its path.
+func (c *caller) checkProject(operation string) error {
+	if c.project == 0 {
+		return invalid("WithAccountServiceID", "is required by %s beside a BearerToken", operation)
 	}
 	return nil
 }

@@ -14,26 +14,26 @@ import (
 
 func TestNewChecksItsArguments(t *testing.T) {
 	for want, create := range map[string]func() (*multiplay.Client, error){
-		"New: accountServiceID: must be positive": func() (*multiplay.Client, error) { return multiplay.New(0, "a", "b") },
-		"New: accessKey: must not be empty":       func() (*multiplay.Client, error) { return multiplay.New(1, "", "b") },
-		"New: accessKey: must not contain a colon, which ends it in Basic authentication": func() (*multiplay.Client, error) {
-			return multiplay.New(1, "a:b", secretKey)
+		"AccessKey: accountServiceID: must be positive": func() (*multiplay.Client, error) { return multiplay.New(multiplay.AccessKey(0, "a", "b")) },
+		"AccessKey: accessKey: must not be empty":       func() (*multiplay.Client, error) { return multiplay.New(multiplay.AccessKey(1, "", "b")) },
+		"AccessKey: accessKey: must not contain a colon, which ends it in Basic authentication": func() (*multiplay.Client, error) {
+			return multiplay.New(multiplay.AccessKey(1, "a:b", secretKey))
 		},
-		"New: secretKey: must not be empty": func() (*multiplay.Client, error) { return multiplay.New(1, "a", "") },
+		"AccessKey: secretKey: must not be empty": func() (*multiplay.Client, error) { return multiplay.New(multiplay.AccessKey(1, "a", "")) },
 		"WithBaseURL: plain http would send the credentials unencrypted": func() (*multiplay.Client, error) {
-			return multiplay.New(1, accessKey, secretKey, multiplay.WithBaseURL("http://api.example"))
+			return multiplay.New(keys(), multiplay.WithBaseURL("http://api.example"))
 		},
 		"WithRetry: maxAttempts must be at least 1, not 0": func() (*multiplay.Client, error) {
-			return multiplay.New(1, accessKey, secretKey, multiplay.WithRetry(0, 0, 0))
+			return multiplay.New(keys(), multiplay.WithRetry(0, 0, 0))
 		},
 		"WithOutageLimit: must not be negative": func() (*multiplay.Client, error) {
-			return multiplay.New(1, accessKey, secretKey, multiplay.WithOutageLimit(-1))
+			return multiplay.New(keys(), multiplay.WithOutageLimit(-1))
 		},
 		"WithAttemptTimeout: must not be negative": func() (*multiplay.Client, error) {
-			return multiplay.New(1, accessKey, secretKey, nil, multiplay.WithAttemptTimeout(-1))
+			return multiplay.New(keys(), nil, multiplay.WithAttemptTimeout(-1))
 		},
 		"WithUserAgent: must not contain control characters": func() (*multiplay.Client, error) {
-			return multiplay.New(1, accessKey, secretKey, multiplay.WithUserAgent("a\nb"))
+			return multiplay.New(keys(), multiplay.WithUserAgent("a\nb"))
 		},
 	} {
 		client, err := create()

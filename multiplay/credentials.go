@@ -1,6 +1,13 @@
 package multiplay
 
-import "github.com/imagejobs/imagejobs-go/internal/redact"
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/redact"
+)
 
 // Secret is a credential in a [Source]. Create it with [NewSecret]; the zero
 // Secret is none. Nothing that formats or encodes it, or a value that it stands
@@ -12,3 +19,94 @@ type hidden = redact.Secret
 
 // NewSecret returns a Secret that holds value as it is, not percent-encoded.
 func NewSecret(value string) Secret { return Secret{redact.NewSecret(value)} }
+
+// Credentials choose the form of the service, and prove who calls it. Create
+// them with [AccessKey] or [BearerToken]; the zero value is none.
+type Credentials struct {
+	// apply is a func, so that nothing shows what is in it.
+	apply func(*config) error
+}
+
+// AccessKey returns the credentials of Clanforge: an account service (the ASID,
+// which goes out as accountserviceid) and a pair of keys that has access to it,
+// from the page "Auth Keys" of the Clanforge panel. They go out as Basic
+// authentication, without the blanks and line ends around them, to
+// [DefaultBaseURL] unless [WithBaseURL] says otherwise.
+//
+// Source: [Authentication].
+//
+// [Authentication]: https://docs.unity.com/en-us/clanforge/api/topics/authentication
+func AccessKey(accountServiceID int64, accessKey, secretKey string) Credentials {
+	accessKey, secretKey = strings.TrimSpace(accessKey), strings.TrimSpace(secretKey)
+	return Credentials{func(c *config) error {
+		switch {
+		case accountServiceID <= 0:
+			return invalid("AccessKey: accountServiceID", "must be positive")
+		case accessKey == "":
+			return invalid("AccessKey: accessKey", "must not be empty")
+		case strings.Contains(accessKey, ":"):
+			return invalid("AccessKey: accessKey", "must not contain a colon, which ends it in Basic authentication")
+		case secretKey == "":
+			return invalid("AccessKey: secretKey", "must not be empty")
+		}
+		c.BaseURL, c.Credentials = DefaultBaseURL, auth.Basic(accessKey, secretKey)
+		c.account, c.project = account{accountServiceID}, accountServiceID
+		return nil
+	}}
+}
+
+// BearerToken returns the credentials of Clanforge's successor: a token, which
+// implies the account service. It goes to [SuccessorBaseURL] unless
+// [WithBaseURL] says otherwise. Rollouts have the account service in their path
+// and need [WithAccountServiceID].
+func BearerToken(source TokenSource) Credentials {
+	return Credentials{func(c *config) error {
+		if source == nil {
+			return invalid("BearerToken: source", "must not be nil")
+		}
+		c.BaseURL, c.Credentials = SuccessorBaseURL, auth.Token(authSource(source), "Authorization", "Bearer ")
+		return nil
+	}}
+}
+
+// Token is a bearer token. Create it with [NewToken]. Nothing that formats or
+// encodes it shows its value.
+type Token struct {
+	value  redact.Secret
+	expiry time.Time
+}
+
+// NewToken returns a token that is sent as a bearer token, without the blanks
+// and line ends around it. A zero expiry is an unknown one.
+func NewToken(value string, expiry time.Time) Token {
+	return Token{redact.NewSecret(value), expiry}
+}
+
+// TokenSource returns a new token each time it is called. The client caches the
+// token. It requests the next one shortly before the expiry, and once when the
+// service responds with status 401; calls that need it wait for the same request.
+type TokenSource interface {
+	Token(ctx context.Context) (Token, error)
+}
+
+// TokenSourceFunc is a function that implements [TokenSource].
+type TokenSourceFunc func(ctx context.Context) (Token, error)
+
+// Token implements [TokenSource].
+func (f TokenSourceFunc) Token(ctx context.Context) (Token, error) { return f(ctx) }
+
+// StaticToken returns a [TokenSource] that always yields value.
+func StaticToken(value string) TokenSource {
+	token := NewToken(value, time.Time{})
+	return TokenSourceFunc(func(context.Context) (Token, error) { return token, nil })
+}
+
+func authSource(tokens TokenSource) auth.Source {
+	return func(ctx context.Context) (string, time.Time, error) {
+		t, err := tokens.Token(ctx)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		return t.value.Reveal(), t.expiry, nil
+	}
+}

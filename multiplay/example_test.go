@@ -15,7 +15,7 @@ func ExampleClient_Release() {
 	server := multiplaytest.NewServer(multiplaytest.WithSpeed(1000)) // stands in for the service
 	defer server.Close()
 
-	client, err := multiplay.New(server.AccountServiceID, server.AccessKey, server.SecretKey, multiplay.WithBaseURL(server.URL))
+	client, err := multiplay.New(multiplay.AccessKey(server.AccountServiceID, server.AccessKey, server.SecretKey), multiplay.WithBaseURL(server.URL))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -26,7 +26,6 @@ func ExampleClient_Release() {
 		Description: "build 42",
 		Source:      multiplay.S3Source{AccessKey: multiplay.NewSecret("key"), SecretKey: multiplay.NewSecret("secret"), Bucket: "builds", Folder: "server/42"},
 		Restart:     true,
-		InstallNow:  true,
 		OnEvent: func(e multiplay.ReleaseEvent) {
 			if e.Job != nil && e.Job.State == multiplay.JobCompleted {
 				fmt.Println(e.Step, "completed")
@@ -54,7 +53,6 @@ func ExampleReleaseError() {
 
 	request := &multiplay.ReleaseRequest{
 		ImageID: 1249, MachineID: 95394, Description: "build 42", Source: multiplay.SteamSource{AppID: 740},
-		InstallNow: true,
 	}
 	_, err := client.Release(context.Background(), request)
 	fmt.Println(err)

@@ -260,7 +260,7 @@ func (s *ImagesService) RolloutStatus(ctx context.Context, imageID int64, opts *
 // rolloutStatus also returns how long the service asks to wait before the next
 // poll.
 func (s *ImagesService) rolloutStatus(ctx context.Context, imageID int64, opts *RolloutStatusOptions) (*RolloutStatus, time.Duration, error) {
-	if err := checkID(opRolloutStatus+": imageID", imageID); err != nil {
+	if err := cmp.Or(checkID(opRolloutStatus+": imageID", imageID), s.client.checkProject(opRolloutStatus)); err != nil {
 		return nil, 0, err
 	}
 	var query rolloutStatusQuery
@@ -268,7 +268,7 @@ func (s *ImagesService) rolloutStatus(ctx context.Context, imageID int64, opts *
 		query.Detail = opts.Detail
 	}
 	path := []string{
-		"cfp", "v2", "project", strconv.FormatInt(s.client.account.AccountServiceID, 10),
+		"cfp", "v2", "project", strconv.FormatInt(s.client.project, 10),
 		"image", strconv.FormatInt(imageID, 10), "status",
 	}
 	status, resp, err := transport.Do(ctx, s.client.Client, s.client.readCall(opRolloutStatus, path, query),

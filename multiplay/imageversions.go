@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,41 +48,72 @@ type CreateImageVersionRequest struct {
 	Force bool
 	// GameBuild becomes the name of the game version. Optional.
 	GameBuild string
-	// InstallAt is when to install, in seconds; zero leaves it out. One
-	// page calls scheduling unsupported.
+	// Install chooses when the machines install the version; InstallNow if empty.
+	Install InstallMode
+	// InstallAt is that time, in seconds, for InstallScheduled, which it implies.
 	InstallAt time.Time
-	// InstallNow sends NOW() in place of a time, as one page has it.
-	InstallNow bool
-	// DisableTimeout, in whole minutes, and DisablePercentage belong together:
-	// once that share of the machines has installed the version, those that have
-	// not after the timeout are disabled. Zero leaves both out.
+	// DisableTimeout disables machines: once DisablePercentage of them have
+	// installed the version, those that have not after this time, in whole
+	// minutes, are taken out of use. Zero, with DisablePercentage, leaves the
+	// service's default, in which an install fails after 4 hours.
 	DisableTimeout time.Duration
-	// DisablePercentage is 0 to 100 with two decimals; see DisableTimeout.
+	// DisablePercentage is 0.01 to 100; see DisableTimeout.
 	DisablePercentage float64
 }
+
+// InstallMode chooses when machines install a version.
+//
+// The pages contradict each other about it. On one the service waits without
+// install_at, and takes NOW() for at once; on another it takes times alone.
+// Clients that left install_at out have seen installs start.
+//
+// Source: [Image version create].
+//
+// [Image version create]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-create-version
+type InstallMode string
+
+// Ways to install a version.
+const (
+	// InstallNow installs at once. It is the default. NOW() goes out, or the
+	// present time beside a [BearerToken].
+	InstallNow InstallMode = "now"
+	// InstallScheduled installs at a given time.
+	InstallScheduled InstallMode = "scheduled"
+	// InstallManual leaves it to [ImageInstallsService.Queue] to start each
+	// install. install_at is left out.
+	InstallManual InstallMode = "manual"
+)
 
 func (r *CreateImageVersionRequest) check() error {
 	const name = "CreateImageVersionRequest"
 	if r == nil {
 		return invalid(name, "must not be nil")
 	}
-	return cmp.Or(checkID(name+".DiffID", r.DiffID), r.checkSchedule(name))
+	return cmp.Or(checkID(name+".DiffID", r.DiffID), r.checkInstall(name))
 }
 
-// checkSchedule checks when and how to install; name is the request that errors
+// checkInstall checks when and how to install; name is the request that errors
 // name.
-func (r *CreateImageVersionRequest) checkSchedule(name string) error {
+func (r *CreateImageVersionRequest) checkInstall(name string) error {
+	// Two decimals go out, none of which may be left.
+	percentage := math.Round(r.DisablePercentage * 100)
 	switch {
-	case r.InstallNow && !r.InstallAt.IsZero():
-		return invalid(name+".InstallNow", "must not stand beside InstallAt")
+	case !slices.Contains([]InstallMode{"", InstallNow, InstallScheduled, InstallManual}, r.Install):
+		return invalid(name+".Install", "must be now, scheduled or manual, not %q", r.Install)
+	case r.Install == InstallScheduled && r.InstallAt.IsZero():
+		return invalid(name+".InstallAt", "must be set for InstallScheduled")
+	case r.Install != InstallScheduled && r.Install != "" && !r.InstallAt.IsZero():
+		return invalid(name+".InstallAt", "must not be set beside Install %q", r.Install)
 	case !r.InstallAt.IsZero() && r.InstallAt.Unix() <= 0:
 		return invalid(name+".InstallAt", "must be after 1970")
 	case r.DisableTimeout < 0 || r.DisableTimeout%time.Minute != 0:
 		return invalid(name+".DisableTimeout", "must be whole minutes, not %s", r.DisableTimeout)
-	case !(r.DisablePercentage >= 0 && r.DisablePercentage <= 100): // NaN as well
-		return invalid(name+".DisablePercentage", "must be 0 to 100")
-	case r.DisablePercentage > 0 && r.DisableTimeout == 0:
+	case r.DisablePercentage != 0 && !(percentage >= 1 && percentage <= 100*100): // NaN as well
+		return invalid(name+".DisablePercentage", "must be 0.01 to 100")
+	case r.DisablePercentage != 0 && r.DisableTimeout == 0:
 		return invalid(name+".DisablePercentage", "needs DisableTimeout")
+	case r.DisablePercentage == 0 && r.DisableTimeout != 0:
+		return invalid(name+".DisableTimeout", "needs DisablePercentage")
 	}
 	return nil
 }
@@ -108,10 +141,13 @@ func (r *CreateImageVersionRequest) query(a account) *createImageVersionQuery {
 		GameBuild: r.GameBuild,
 	}
 	switch {
-	case r.InstallNow:
-		q.InstallAt = "NOW()"
+	case r.Install == InstallManual:
 	case !r.InstallAt.IsZero():
 		q.InstallAt = strconv.FormatInt(r.InstallAt.Unix(), 10)
+	case a.AccountServiceID == 0: // the successor, whose page has times alone
+		q.InstallAt = strconv.FormatInt(time.Now().Unix(), 10)
+	default:
+		q.InstallAt = "NOW()"
 	}
 	if r.DisableTimeout > 0 {
 		q.DisableTimeout = int64(r.DisableTimeout / time.Minute)

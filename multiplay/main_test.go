@@ -152,6 +152,8 @@ const (
 	base    = multiplay.DefaultBaseURL
 )
 
+func keys() multiplay.Credentials { return multiplay.AccessKey(account, accessKey, secretKey) }
+
 // mockClient is a client whose requests go to the mock.
 func mockClient(t *testing.T, opts ...multiplay.Option) (*multiplay.Client, *httpmock.MockTransport) {
 	t.Helper()
@@ -161,7 +163,7 @@ func mockClient(t *testing.T, opts ...multiplay.Option) (*multiplay.Client, *htt
 		multiplay.WithLogger(logger()),
 		multiplay.WithRetry(3, 0, time.Millisecond),
 	}, opts...)
-	client, err := multiplay.New(account, accessKey, secretKey, opts...)
+	client, err := multiplay.New(keys(), opts...)
 	require.NoError(t, err)
 	return client, mock
 }

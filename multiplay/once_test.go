@@ -205,7 +205,7 @@ func (s *closing) client(t *testing.T) *multiplay.Client {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	client, err := multiplay.New(account, accessKey, secretKey, multiplay.WithBaseURL(s.URL), multiplay.WithLogger(logger()),
+	client, err := multiplay.New(keys(), multiplay.WithBaseURL(s.URL), multiplay.WithLogger(logger()),
 		multiplay.WithHTTPClient(&http.Client{Transport: transport}), multiplay.WithRetry(5, 0, time.Millisecond))
 	require.NoError(t, err)
 	return client
@@ -283,7 +283,7 @@ func TestChangesAreRepeatedWhenNothingWasSent(t *testing.T) {
 		attempts++
 		return nil, &net.OpError{Op: "dial", Err: context.DeadlineExceeded}
 	}}
-	client, err := multiplay.New(account, accessKey, secretKey,
+	client, err := multiplay.New(keys(),
 		multiplay.WithHTTPClient(&http.Client{Transport: transport}), multiplay.WithRetry(3, 0, time.Millisecond))
 	require.NoError(t, err)
 	_, err = client.ImageUpdates.Retry(t.Context(), 1)

@@ -1,6 +1,7 @@
 package multiplay
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"time"
@@ -15,14 +16,25 @@ type Option func(*config)
 type config struct {
 	transport.Config
 
+	account     account
+	project     int64
 	outageLimit time.Duration
 }
 
 // WithBaseURL sets where the service is: an absolute https URL without user
 // info, query and fragment. Plain http is accepted for loopback addresses; for
-// others see [WithInsecureHTTP]. The default is [DefaultBaseURL].
+// others see [WithInsecureHTTP]. The default is [DefaultBaseURL] for
+// [AccessKey] and [SuccessorBaseURL] for [BearerToken].
 func WithBaseURL(url string) Option {
-	return func(c *config) { c.BaseURL = url }
+	return func(c *config) { c.BaseURL, c.BaseURLName = url, "WithBaseURL" }
+}
+
+// WithAccountServiceID sets the account service of rollouts beside a
+// [BearerToken]: [Client.Release], [ImagesService.RolloutStatus],
+// [ImagesService.WaitRollout] and [ImagesService.WatchRollout] need it, since
+// the service has it in their path. [AccessKey] implies it. Zero is none.
+func WithAccountServiceID(id int64) Option {
+	return func(c *config) { c.project = id }
 }
 
 // WithHTTPClient sends requests through client's Transport and uses its cookie
@@ -78,7 +90,11 @@ func WithInsecureHTTP() Option {
 // WaitOption configures how Wait, Watch and [Client.Release] poll.
 type WaitOption func(*waitConfig)
 
-type waitConfig struct{ poll.Options }
+type waitConfig struct {
+	poll.Options
+
+	startLimit time.Duration
+}
 
 // WithPollInterval sets the time between the first two polls, 1 s by default,
 // and the longest that it grows to, 15 s by default. Zero keeps a default. Up
@@ -88,16 +104,30 @@ func WithPollInterval(initial, max time.Duration) WaitOption {
 	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }
 
-// pollOptions validates what Wait and Watch were given.
-func pollOptions(opts []WaitOption) (poll.Options, error) {
-	var c waitConfig
+// WithStartLimit bounds how long [ImagesService.WaitRollout],
+// [ImagesService.WatchRollout] and [Client.Release] wait for the first install
+// of a rollout to start, from when it could: see [RolloutNotStartedError]. The
+// default is 15 minutes; zero keeps it.
+func WithStartLimit(d time.Duration) WaitOption {
+	return func(c *waitConfig) { c.startLimit = d }
+}
+
+const defaultStartLimit = 15 * time.Minute
+
+// waitOptions validates what Wait, Watch and Release were given.
+func waitOptions(opts []WaitOption) (waitConfig, error) {
+	c := waitConfig{}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&c)
 		}
 	}
 	if problem := c.Problem(); problem != "" {
-		return c.Options, invalid("WithPollInterval", "%s", problem)
+		return c, invalid("WithPollInterval", "%s", problem)
 	}
-	return c.Options, nil
+	if c.startLimit < 0 {
+		return c, invalid("WithStartLimit", "must not be negative")
+	}
+	c.startLimit = cmp.Or(c.startLimit, defaultStartLimit)
+	return c, nil
 }

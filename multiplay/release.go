@@ -39,6 +39,9 @@ type ReleaseRequest struct {
 
 	// ImageID is the game image. Required.
 	ImageID int64
+	// GameID is the image's game. Optional: with it, Release finds an update or a
+	// version again whose creation got no response.
+	GameID int64
 	// MachineID is the build machine. Required until there is a diff.
 	MachineID int64
 	// Description is free text for people. Required until there is an update.
@@ -54,13 +57,17 @@ type ReleaseRequest struct {
 	Force bool
 	// GameBuild becomes the name of the game version. Optional.
 	GameBuild string
-	// InstallAt is when to install; see [CreateImageVersionRequest].
+	// Install chooses when the machines install the version; InstallNow if empty.
+	// With InstallManual, Release itself queues each install. With InstallNow, it
+	// queues those that still wait after a minute: whatever the service means by
+	// install_at, the machines get the version.
+	Install InstallMode
+	// InstallAt is that time, in seconds, for InstallScheduled, which it implies.
 	InstallAt time.Time
-	// InstallNow installs at once; see [CreateImageVersionRequest].
-	InstallNow bool
-	// DisableTimeout and DisablePercentage disable machines that do not install
-	// in time; see [CreateImageVersionRequest].
-	DisableTimeout    time.Duration
+	// DisableTimeout disables machines that do not install in time; see
+	// [CreateImageVersionRequest].
+	DisableTimeout time.Duration
+	// DisablePercentage is when that begins; see [CreateImageVersionRequest].
 	DisablePercentage float64
 	// Full makes a full version in any case. An empty diff, of which no other
 	// can be made, gets one without it.
@@ -142,9 +149,22 @@ func (e *ReleaseError) Error() string {
 func (e *ReleaseError) Unwrap() error { return e.Err }
 
 // Release updates an image, makes a diff and a version of it, and waits for
-// the rollout: the documented workflow from the files to the game servers. Each
-// job is created at most once. A wrong request is an [*ArgumentError]; whatever
-// stops the release later is a [*ReleaseError], from which it can be resumed.
+// the rollout: the documented workflow from the files to the game servers. A
+// wrong request is an [*ArgumentError]; whatever stops the release later is a
+// [*ReleaseError], from which it can be resumed.
+//
+// Each job is created at most once. Release runs until ctx ends and rides out
+// transient failures in every step, see [WithOutageLimit]. If the response to
+// the creation of a job is lost, Release looks for the job:
+//
+//   - An update is the new one that [ImagesService.Options] shows for the image.
+//     That needs GameID.
+//   - A diff is the one that now locks the image.
+//   - A version is the new one that [ImageInstallsService.List] shows while the
+//     diff no longer locks the image. That needs GameID.
+//
+// What was there before is never taken for the release's own. If nothing is
+// found, the error matches [ErrAmbiguous] and says where to look.
 //
 // Source: [Update your game via the Clanforge API].
 //
@@ -153,10 +173,11 @@ func (c *Client) Release(ctx context.Context, req *ReleaseRequest, opts ...WaitO
 	if err := req.Validate(); err != nil {
 		return nil, err
 	}
-	if _, err := pollOptions(opts); err != nil {
+	o, err := waitOptions(opts)
+	if err := cmp.Or(err, c.Images.client.checkProject("Release")); err != nil {
 		return nil, err
 	}
-	r := &release{client: c, req: req, opts: opts}
+	r := &release{client: c, req: req, options: o}
 	r.result.ReleaseIDs = req.Resume
 	for _, step := range []struct {
 		name ReleaseStep
@@ -196,13 +217,15 @@ func (req *ReleaseRequest) Validate() error {
 		return invalid(name+".Resume.ImageVersionID", "must not be negative")
 	case req.ImageID <= 0:
 		return invalid(name+".ImageID", "must be positive")
+	case req.GameID < 0:
+		return invalid(name+".GameID", "must not be negative")
 	case req.Retries < 0:
 		return invalid(name+".Retries", "must not be negative")
 	case ids.DiffID == 0 && ids.ImageVersionID == 0 && req.MachineID <= 0:
 		return invalid(name+".MachineID", "must be positive")
 	}
 	if ids.ImageVersionID == 0 {
-		if err := req.version(ids.DiffID, req.Full).checkSchedule(name); err != nil {
+		if err := req.version(ids.DiffID, req.Full).checkInstall(name); err != nil {
 			return err
 		}
 	}
@@ -220,8 +243,8 @@ func (req *ReleaseRequest) version(diffID int64, full bool) *CreateImageVersionR
 		Full:              full,
 		Force:             req.Force,
 		GameBuild:         req.GameBuild,
+		Install:           req.Install,
 		InstallAt:         req.InstallAt,
-		InstallNow:        req.InstallNow,
 		DisableTimeout:    req.DisableTimeout,
 		DisablePercentage: req.DisablePercentage,
 	}

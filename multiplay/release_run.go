@@ -4,16 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/outage"
+	"github.com/imagejobs/imagejobs-go/internal/poll"
 )
 
 // release is one call of Release under way.
 type release struct {
-	client *Client
-	req    *ReleaseRequest
-	opts   []WaitOption
-	result ReleaseResult
-	last   lastEvent
+	client  *Client
+	req     *ReleaseRequest
+	options waitConfig
+	result  ReleaseResult
+	last    lastEvent
+	// before is a moment before the job of the step was created, by the service's
+	// clock; zero if it is not known.
+	before time.Time
 }
 
 // lastEvent is the state of a job that OnEvent was called with.
@@ -24,60 +30,100 @@ type lastEvent struct {
 }
 
 func (r *release) update(ctx context.Context) error {
+	updates := r.client.ImageUpdates
 	if r.result.UpdateID == 0 {
-		if err := r.withLockRejected(ctx, StepUpdate, func() error {
-			update, err := r.client.ImageUpdates.Create(ctx, &CreateImageUpdateRequest{
+		before, err := r.locksBefore(ctx)
+		if err != nil {
+			return err
+		}
+		send := func(ctx context.Context) (int64, *Job, error) {
+			update, err := updates.Create(ctx, &CreateImageUpdateRequest{
 				ImageID:     r.req.ImageID,
 				MachineID:   r.req.MachineID,
 				Description: r.req.Description,
 				Source:      r.req.Source,
 			})
-			if err == nil {
-				r.result.UpdateID = update.UpdateID
-				r.emitJob(StepUpdate, 0, &update.Job)
+			if err != nil {
+				return 0, nil, err
 			}
-			return err
+			return update.UpdateID, &update.Job, nil
+		}
+		if err := r.create(ctx, StepUpdate, &r.result.UpdateID, send, func(lost error) (int64, error) {
+			return r.findUpdate(ctx, before, lost)
 		}); err != nil {
 			return err
 		}
 	}
-	return followStep(ctx, r, StepUpdate, r.result.UpdateID, r.client.ImageUpdates.Watch, r.client.ImageUpdates.Retry)
+	job, err := updates.follow(r.result.UpdateID, nil)
+	if err != nil {
+		return err
+	}
+	return followStep(ctx, r, StepUpdate, job, func(ctx context.Context) error {
+		_, err := updates.Retry(ctx, r.result.UpdateID)
+		return err
+	})
 }
 
 func (r *release) diff(ctx context.Context) error {
+	diffs := r.client.ImageDiffs
 	if r.result.DiffID == 0 {
-		if err := r.withLockRejected(ctx, StepDiff, func() error {
-			diff, err := r.client.ImageDiffs.Create(ctx, &CreateImageDiffRequest{
-				ImageID:   r.req.ImageID,
-				MachineID: r.req.MachineID,
-			})
-			if err == nil {
-				r.result.DiffID = diff.DiffID
-				r.emitJob(StepDiff, 0, &diff.Job)
-			}
+		before, err := r.locksBefore(ctx)
+		if err != nil {
 			return err
+		}
+		send := func(ctx context.Context) (int64, *Job, error) {
+			diff, err := diffs.Create(ctx, &CreateImageDiffRequest{ImageID: r.req.ImageID, MachineID: r.req.MachineID})
+			if err != nil {
+				return 0, nil, err
+			}
+			return diff.DiffID, &diff.Job, nil
+		}
+		if err := r.create(ctx, StepDiff, &r.result.DiffID, send, func(lost error) (int64, error) {
+			return r.findDiff(ctx, before, send, lost)
 		}); err != nil {
 			return err
 		}
 	}
-	return followStep(ctx, r, StepDiff, r.result.DiffID, r.client.ImageDiffs.Watch, r.client.ImageDiffs.Retry)
+	job, err := diffs.follow(r.result.DiffID, nil)
+	if err != nil {
+		return err
+	}
+	return followStep(ctx, r, StepDiff, job, func(ctx context.Context) error {
+		_, err := diffs.Retry(ctx, r.result.DiffID)
+		return err
+	})
 }
 
 func (r *release) version(ctx context.Context) error {
+	versions := r.client.ImageVersions
 	if r.result.ImageVersionID == 0 {
 		full, err := r.full(ctx)
 		if err != nil {
 			return err
 		}
-		version, err := r.client.ImageVersions.Create(ctx, r.req.version(r.result.DiffID, full))
+		before, err := r.installedBefore(ctx)
 		if err != nil {
 			return err
 		}
+		send := func(ctx context.Context) (int64, *Job, error) {
+			version, err := versions.Create(ctx, r.req.version(r.result.DiffID, full))
+			if err != nil {
+				return 0, nil, err
+			}
+			return version.ImageVersionID, &version.Job, nil
+		}
+		if err := r.create(ctx, StepVersion, &r.result.ImageVersionID, send, func(lost error) (int64, error) {
+			return r.findVersion(ctx, before, lost)
+		}); err != nil {
+			return err
+		}
 		r.result.Full = full
-		r.result.ImageVersionID = version.ImageVersionID
-		r.emitJob(StepVersion, 0, &version.Job)
 	}
-	return followStep(ctx, r, StepVersion, r.result.ImageVersionID, r.client.ImageVersions.Watch, nil)
+	job, err := versions.follow(r.result.ImageVersionID, nil)
+	if err != nil {
+		return err
+	}
+	return followStep(ctx, r, StepVersion, job, nil)
 }
 
 // full reports whether the version has to be a full one.
@@ -85,7 +131,15 @@ func (r *release) full(ctx context.Context) (bool, error) {
 	if r.req.Full {
 		return true, nil
 	}
-	diff, err := r.client.ImageDiffs.Status(ctx, r.result.DiffID, &ImageDiffStatusOptions{Info: true})
+	job, err := follow(r.client.Images.client, "image diff", r.result.DiffID, nil,
+		func(ctx context.Context, id int64) (*ImageDiffStatus, time.Duration, error) {
+			return r.client.ImageDiffs.status(ctx, id, true)
+		})
+	if err != nil {
+		return false, err
+	}
+	job.Options, job.Seen = r.options.Options, true
+	diff, err := poll.Wait(ctx, job)
 	if errors.Is(err, ErrResponseTooLarge) {
 		return false, nil // with more files than fit into a response it is not empty
 	}
@@ -95,54 +149,132 @@ func (r *release) full(ctx context.Context) (bool, error) {
 	return diff.Empty(), nil
 }
 
+// queueLate is how long installs that should start at once may wait.
+const queueLate = time.Minute
+
 func (r *release) rollout(ctx context.Context) error {
-	for now, err := range r.client.Images.WatchRollout(ctx, r.req.ImageID, r.result.ImageVersionID, r.opts...) {
+	now := &rollout{
+		images: r.client.Images, imageID: r.req.ImageID, versionID: r.result.ImageVersionID,
+		limit: r.options.startLimit, quietPolls: 3,
+	}
+	switch {
+	case r.req.Install == InstallManual:
+	case !r.req.InstallAt.IsZero():
+		now.queueAfter, now.due = never, r.req.InstallAt
+	default:
+		now.queueAfter = queueLate
+	}
+	job := now.follow(r.options)
+	job.Seen = true
+	for status, err := range poll.Watch(ctx, job) {
 		if err != nil {
 			return err
 		}
-		r.result.Rollout = now
-		r.emit(ReleaseEvent{Step: StepRollout, Rollout: now})
+		r.result.Rollout = status
+		r.emit(ReleaseEvent{Step: StepRollout, Rollout: status})
 	}
 	return nil
 }
 
-// withLockRejected runs create and, where a diff locks the image and the caller
-// allowed it, rejects that diff and runs create once more.
-func (r *release) withLockRejected(ctx context.Context, step ReleaseStep, create func() error) error {
-	err := create()
-	locked, ok := errors.AsType[*ImageLockedError](err)
-	if !ok || !r.req.RejectLocking {
-		return err
+// create creates the job of a step and puts its id where it belongs. Where a
+// diff locks the image and the caller allowed it, it rejects that diff and goes
+// on. find looks for a job whose creation got no response.
+func (r *release) create(
+	ctx context.Context, step ReleaseStep, id *int64,
+	send func(context.Context) (int64, *Job, error), find func(lost error) (int64, error),
+) error {
+	if now := r.client.Images.client.clock.time(); now.After(r.before) {
+		r.before = now
 	}
-	if _, err := r.client.ImageDiffs.Reject(ctx, locked.DiffID, nil); err != nil {
-		return fmt.Errorf("image %d is locked by diff %d, which was to be rejected: %w", r.req.ImageID, locked.DiffID, err)
+	rejected := false
+	for rejections := 0; ; rejections++ {
+		var job *Job
+		created, err := r.repeat(ctx, 0, func(ctx context.Context) (created int64, err error) {
+			created, job, err = send(ctx)
+			return created, err
+		})
+		if errors.Is(err, ErrAmbiguous) && ctx.Err() == nil {
+			created, err = find(err)
+		}
+		if err == nil {
+			*id = created
+			if job != nil {
+				r.emitJob(step, 0, job)
+			}
+			return nil
+		}
+		const limit = 3
+		locked, ok := errors.AsType[*ImageLockedError](err)
+		if !ok || !r.req.RejectLocking || rejected || rejections == limit {
+			return err
+		}
+		if rejected, err = r.reject(ctx, step, locked.DiffID); err != nil {
+			return fmt.Errorf("image %d is locked by diff %d, which was to be rejected: %w", r.req.ImageID, locked.DiffID, err)
+		}
 	}
-	r.emit(ReleaseEvent{Step: step, RejectedDiffID: locked.DiffID})
-	return create()
+}
+
+// reject rejects a diff that locks the image. It reports whether that certainly
+// happened: if it got no response, the next creation shows.
+func (r *release) reject(ctx context.Context, step ReleaseStep, diffID int64) (bool, error) {
+	_, err := r.repeat(ctx, 0, func(ctx context.Context) (int64, error) {
+		_, err := r.client.ImageDiffs.Reject(ctx, diffID, nil)
+		return diffID, err
+	})
+	switch {
+	case err == nil:
+		r.emit(ReleaseEvent{Step: step, RejectedDiffID: diffID})
+		return true, nil
+	case errors.Is(err, ErrAmbiguous) && ctx.Err() == nil:
+		return false, nil
+	default:
+		return false, err
+	}
 }
 
 // followStep watches the job of a step to its end, and runs it again with
 // retry as often as the request allows. A nil retry is a job that cannot be
 // run again.
-func followStep[S holdsJob](
-	ctx context.Context, r *release, step ReleaseStep, id int64,
-	watch func(context.Context, int64, ...WaitOption) iter.Seq2[S, error], retry func(context.Context, int64) (S, error),
-) error {
+func followStep[S holdsJob](ctx context.Context, r *release, step ReleaseStep, job *poll.Job[S], retry func(context.Context) error) error {
+	// What a retry leaves as it was may be a replica that lags.
+	var failed Job
+	var retried time.Time
+	stale := func(now S) bool { return time.Since(retried) < outage.Lag && *now.job() == failed }
+	done := job.Done
+	job.Options, job.Seen = r.options.Options, true
+	job.Done = func(now S) bool { return done(now) && !stale(now) }
 	for runs := 0; ; runs++ {
+		var last S
 		var err error
-		for now, ended := range watch(ctx, id, r.opts...) {
-			if err = ended; err == nil {
+		for now, ended := range poll.Watch(ctx, job) {
+			last, err = now, ended
+			if err == nil && !stale(now) {
+				r.before = changed(now.job())
 				r.emitJob(step, runs, now.job())
 			}
 		}
-		failed, ok := errors.AsType[*StateError](err)
-		if !ok || failed.State != JobFailed || retry == nil || runs == r.req.Retries {
+		ended, ok := errors.AsType[*StateError](err)
+		if !ok {
 			return err
 		}
-		if _, err := retry(ctx, id); err != nil {
-			return fmt.Errorf("%w; running it again: %w", failed, err)
+		r.emitJob(step, runs, last.job())
+		if ended.State != JobFailed || retry == nil || runs == r.req.Retries {
+			return err
 		}
+		_, err = r.repeat(ctx, 0, func(ctx context.Context) (int64, error) { return 1, retry(ctx) })
+		if err != nil && (!errors.Is(err, ErrAmbiguous) || ctx.Err() != nil) {
+			return fmt.Errorf("%w; running it again: %w", ended, err)
+		}
+		failed, retried = *last.job(), time.Now()
 	}
+}
+
+// changed returns when the job last changed.
+func changed(j *Job) time.Time {
+	if j.Updated.IsZero() {
+		return j.Created
+	}
+	return j.Updated
 }
 
 // emitJob emits the state of a step's job, unless it is the last that was

@@ -31,9 +31,7 @@ func newReleasing(t *testing.T, opts ...multiplaytest.Option) *releasing {
 	t.Helper()
 	begin, looks := time.Now(), new(atomic.Int64)
 	clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * time.Millisecond) }
-	all := append([]multiplaytest.Option{
-		multiplaytest.WithDialect(multiplaytest.Dialect{StartInstalls: true}), multiplaytest.WithSpeed(100), multiplaytest.WithClock(clock),
-	}, opts...)
+	all := append([]multiplaytest.Option{multiplaytest.WithSpeed(100), multiplaytest.WithClock(clock)}, opts...)
 	r := &releasing{Server: multiplaytest.NewServer(all...)}
 	t.Cleanup(r.Close)
 	r.client = r.Client(multiplay.WithLogger(logger()), multiplay.WithRetry(5, 0, time.Millisecond))
@@ -101,7 +99,8 @@ func TestRelease(t *testing.T) {
 	require.Equal(t, multiplay.MachineCounts{Completed: 3}, result.Rollout.MachineCounts)
 	require.Equal(t, []string{"update Completed 0", "diff Completed 0", "version Completed 0", "rollout done"}, s.events)
 	require.Equal(t, []multiplaytest.ImageVersion{{
-		ID: result.ImageVersionID, ImageID: multiplaytest.ImageID, DiffID: result.DiffID, Restart: true, GameBuild: "1.42", State: multiplay.JobCompleted,
+		ID: result.ImageVersionID, ImageID: multiplaytest.ImageID, DiffID: result.DiffID, Restart: true, GameBuild: "1.42",
+		InstallAt: "NOW()", State: multiplay.JobCompleted,
 	}}, s.Versions())
 	require.Equal(t, result.UpdateID, s.Updates()[0].ID)
 	require.Equal(t, "build 42", s.Updates()[0].Description)
@@ -156,11 +155,10 @@ func TestReleaseAgainstAllOdds(t *testing.T) {
 		"as documented": nil,
 		"otherwise": {
 			multiplaytest.WithDialect(multiplaytest.Dialect{
-				OmitStateID: true, NumericJobStart: true, Complete: true, EmptyArrays: true,
-				StartInstalls: true, Errors: multiplaytest.ErrorsByStatus,
+				OmitStateID: true, NumericJobStart: true, Complete: true, EmptyArrays: true, Errors: multiplaytest.ErrorsByStatus,
 			}),
 		},
-		"all 200": {multiplaytest.WithDialect(multiplaytest.Dialect{StartInstalls: true, Errors: multiplaytest.ErrorsIn200})},
+		"all 200": {multiplaytest.WithDialect(multiplaytest.Dialect{Errors: multiplaytest.ErrorsIn200})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newReleasing(t, opts...)
@@ -345,13 +343,13 @@ func TestReleaseStops(t *testing.T) {
 			},
 		},
 		{
-			"diff gone", func(s *releasing, _ *multiplay.ReleaseRequest) {
+			"diff unreadable", func(s *releasing, _ *multiplay.ReleaseRequest) {
 				s.Inject(multiplaytest.Fault{
-					Operation: multiplaytest.OpDiffStatus, Status: http.StatusNotFound,
+					Operation: multiplaytest.OpDiffStatus, Status: http.StatusBadRequest,
 					Match: func(r *http.Request) bool { return r.URL.Query().Has("diff_info") },
 				})
 			}, multiplay.StepVersion,
-			func(t *testing.T, err error) { t.Helper(); require.ErrorIs(t, err, multiplay.ErrNotFound) },
+			func(t *testing.T, err error) { t.Helper(); require.ErrorIs(t, err, multiplay.ErrBadRequest) },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -406,7 +404,7 @@ func TestFullRelease(t *testing.T) {
 func TestReleaseIsScheduled(t *testing.T) {
 	s := newReleasing(t)
 	req := s.request()
-	req.InstallNow, req.DisableTimeout, req.DisablePercentage = true, 90*time.Minute, 12.5
+	req.Install, req.DisableTimeout, req.DisablePercentage = multiplay.InstallNow, 90*time.Minute, 12.5
 	result, err := s.release(t.Context(), req)
 	require.NoError(t, err)
 	sent := s.versionQuery(t, 0)
@@ -448,23 +446,25 @@ func TestReleaseRequestAsJSON(t *testing.T) {
 func TestReleaseRequestIsChecked(t *testing.T) {
 	client, mock := mockClient(t)
 	for want, req := range map[string]*multiplay.ReleaseRequest{
-		"ReleaseRequest: must not be nil":                              nil,
-		"ReleaseRequest.ImageID: must be positive":                     {},
-		"ReleaseRequest.MachineID: must be positive":                   {ImageID: 1},
-		"ReleaseRequest.Description: must not be empty":                {ImageID: 1, MachineID: 1},
-		"ReleaseRequest.Retries: must not be negative":                 {ImageID: 1, Retries: -1},
-		"ReleaseRequest.Resume.UpdateID: must not be negative":         {Resume: multiplay.ReleaseIDs{UpdateID: -1}},
-		"ReleaseRequest.Resume.DiffID: must not be negative":           {Resume: multiplay.ReleaseIDs{DiffID: -1}},
-		"ReleaseRequest.Resume.ImageVersionID: must not be negative":   {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
-		"ReleaseRequest.InstallNow: must not stand beside InstallAt":   {ImageID: 1, MachineID: 1, Description: "x", InstallNow: true, InstallAt: unix(1)},
-		"ReleaseRequest.InstallAt: must be after 1970":                 {ImageID: 1, Resume: multiplay.ReleaseIDs{DiffID: 1}, InstallAt: unix(-1)},
-		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s": {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
-		"ReleaseRequest.DisablePercentage: must be 0 to 100":           {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},
-		"ReleaseRequest.DisablePercentage: needs DisableTimeout":       {ImageID: 1, MachineID: 1, Description: "x", DisablePercentage: 5},
-		"S3Source.Bucket: must not be empty":                           {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: multiplay.NewSecret("a"), SecretKey: multiplay.NewSecret("b")}},
+		"ReleaseRequest: must not be nil":                                nil,
+		"ReleaseRequest.ImageID: must be positive":                       {},
+		"ReleaseRequest.MachineID: must be positive":                     {ImageID: 1},
+		"ReleaseRequest.Description: must not be empty":                  {ImageID: 1, MachineID: 1},
+		"ReleaseRequest.Retries: must not be negative":                   {ImageID: 1, Retries: -1},
+		"ReleaseRequest.Resume.UpdateID: must not be negative":           {Resume: multiplay.ReleaseIDs{UpdateID: -1}},
+		"ReleaseRequest.Resume.DiffID: must not be negative":             {Resume: multiplay.ReleaseIDs{DiffID: -1}},
+		"ReleaseRequest.Resume.ImageVersionID: must not be negative":     {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
+		"ReleaseRequest.GameID: must not be negative":                    {ImageID: 1, GameID: -1},
+		`ReleaseRequest.InstallAt: must not be set beside Install "now"`: {ImageID: 1, MachineID: 1, Description: "x", Install: multiplay.InstallNow, InstallAt: unix(1)},
+		"ReleaseRequest.InstallAt: must be after 1970":                   {ImageID: 1, Resume: multiplay.ReleaseIDs{DiffID: 1}, InstallAt: unix(-1)},
+		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s":   {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
+		"ReleaseRequest.DisablePercentage: must be 0.01 to 100":          {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},
+		"ReleaseRequest.DisablePercentage: needs DisableTimeout":         {ImageID: 1, MachineID: 1, Description: "x", DisablePercentage: 5},
+		"S3Source.Bucket: must not be empty":                             {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: multiplay.NewSecret("a"), SecretKey: multiplay.NewSecret("b")}},
 	} {
 		_, err := client.Release(t.Context(), req)
 		require.EqualError(t, err, "multiplay: "+want)
+		require.EqualError(t, req.Validate(), "multiplay: "+want)
 		require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
 		var stopped *multiplay.ReleaseError
 		require.NotErrorAs(t, err, &stopped)

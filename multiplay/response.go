@@ -65,6 +65,7 @@ type jobStatus[T any] interface {
 // "success": false of a job that ended badly is no refusal: programs have taken
 // success for that of the job, against its documented meaning.
 func receiveJob[T any, S jobStatus[T]](c *caller, r *transport.Response, isStatus bool, problem func(S) string) (S, error) {
+	c.clock.saw(r.Header.Get("Date"))
 	var got response[T]
 	if err := got.decode(r); err != nil {
 		return nil, err

@@ -3,11 +3,12 @@ package multiplay
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 
+	"github.com/imagejobs/imagejobs-go/internal/outage"
 	"github.com/imagejobs/imagejobs-go/internal/poll"
 )
 
@@ -23,10 +24,36 @@ func (e *RolloutError) Error() string {
 	return fmt.Sprintf("multiplay: rollout of image %d ended with %d failed and %d completed machines", e.ImageID, e.Failed, e.Completed)
 }
 
+// RolloutNotStartedError reports a rollout of which no install has started in
+// the start limit; see [WithStartLimit]. Its installs may wait to be queued by
+// hand: do that with [ImageInstallsService.Queue], or release with another
+// [InstallMode].
+type RolloutNotStartedError struct {
+	// ImageID is the image to roll out.
+	ImageID int64
+	// ImageVersionID is the version to install.
+	ImageVersionID int64
+	// Waiting has the installs that wait, as [ImageInstallsService.List] lists
+	// them.
+	Waiting []ImageInstall
+	// Limit is how long the first install was waited for.
+	Limit time.Duration
+}
+
+// Error implements error.
+func (e *RolloutNotStartedError) Error() string {
+	text := fmt.Sprintf("multiplay: rollout of version %d of image %d has not started in %s", e.ImageVersionID, e.ImageID, e.Limit)
+	if len(e.Waiting) > 0 {
+		text += fmt.Sprintf(": %d installs wait, the first is job %d", len(e.Waiting), e.Waiting[0].JobID)
+	}
+	return text + ": queue them with ImageInstalls.Queue, or release with InstallManual"
+}
+
 // WaitRollout polls until no machine awaits the image's latest version and no
 // install of that version is under way, and returns the last counts. Machines
 // that failed are a [*RolloutError]. The rollout begins when the version's job
-// completes: wait for that first.
+// completes: wait for that first. One that never starts is a
+// [*RolloutNotStartedError].
 //
 // WaitRollout runs until ctx ends. It rides out transient failures for the
 // outage limit, see [WithOutageLimit]. When it gives up, the error has the last
@@ -46,43 +73,166 @@ func (s *ImagesService) WatchRollout(ctx context.Context, imageID, imageVersionI
 }
 
 func (s *ImagesService) follow(imageID, imageVersionID int64, opts []WaitOption) (*poll.Job[*RolloutStatus], error) {
-	o, err := pollOptions(opts)
+	o, err := waitOptions(opts)
 	err = cmp.Or(
 		checkID("Images.WatchRollout: imageID", imageID),
 		checkID("Images.WatchRollout: imageVersionID", imageVersionID),
+		s.client.checkProject("Images.WatchRollout"),
 		err,
 	)
-	installing := false
+	r := &rollout{images: s, imageID: imageID, versionID: imageVersionID, limit: o.startLimit, queueAfter: never}
+	return r.follow(o), err
+}
+
+// rollout is what is known of one under way.
+type rollout struct {
+	images             *ImagesService
+	imageID, versionID int64
+	limit              time.Duration // for the first install to start
+	due                time.Time     // of the installs; zero for at once
+	queueAfter         time.Duration // how long installs wait before they are queued from here
+	quietPolls         int           // that end a rollout of which nothing was ever seen
+
+	first      *MachineCounts // of the first poll
+	moved      bool           // something of the rollout was seen
+	started    bool           // an install was
+	began      time.Time      // of waiting for one
+	installing bool
+	waiting    map[int64]*waitingInstall // by job id
+}
+
+const never = time.Duration(1<<63 - 1)
+
+// waitingInstall is an install that waits to be queued.
+type waitingInstall struct {
+	since, queued time.Time
+	refused       error
+}
+
+func (r *rollout) follow(o waitConfig) *poll.Job[*RolloutStatus] {
 	return &poll.Job[*RolloutStatus]{
-		Options: o,
+		Options: o.Options,
 		Package: pkg,
-		Name:    fmt.Sprintf("the rollout of image %d", imageID),
-		Outage:  s.client.outageLimit,
-		Get: func(ctx context.Context) (now *RolloutStatus, after time.Duration, err error) {
-			// The documented way is to poll the installs until there are none; the
-			// counts alone may not have begun to move.
-			if installing, err = s.installing(ctx, imageVersionID); err != nil {
-				return nil, 0, err
-			}
-			return s.rolloutStatus(ctx, imageID, nil)
-		},
-		Status: func(now *RolloutStatus) string { return fmt.Sprintf("%d machines pending", now.Pending) },
-		Done:   func(now *RolloutStatus) bool { return now.Pending == 0 && !installing },
+		Name:    fmt.Sprintf("the rollout of image %d", r.imageID),
+		Outage:  r.images.client.outageLimit,
+		Get:     r.get,
+		Status:  func(now *RolloutStatus) string { return fmt.Sprintf("%d machines pending", now.Pending) },
+		Done:    r.done,
 		Failed: func(now *RolloutStatus) error {
 			if now.Failed == 0 {
 				return nil
 			}
-			return &RolloutError{ImageID: imageID, MachineCounts: now.MachineCounts}
+			return &RolloutError{ImageID: r.imageID, MachineCounts: now.MachineCounts}
 		},
 		Same: func(older, newer *RolloutStatus) bool { return older.MachineCounts == newer.MachineCounts },
-	}, err
+	}
 }
 
-// installing reports whether an install of that version is under way. One that
-// does not name its version may be.
-func (s *ImagesService) installing(ctx context.Context, imageVersionID int64) (bool, error) {
-	installs, err := s.installs.List(ctx)
-	return slices.ContainsFunc(installs, func(i ImageInstall) bool {
-		return i.TargetImageVersionID == imageVersionID || i.TargetImageVersionID == 0
-	}), err
+// done is asked once a poll. The installs of a version that has just completed
+// may not be listed yet.
+func (r *rollout) done(now *RolloutStatus) bool {
+	if now.Pending != 0 || r.installing {
+		return false
+	}
+	r.quietPolls--
+	return r.moved || r.quietPolls <= 0
+}
+
+// get polls the installs as well, which is the documented way: the counts alone
+// may not have begun to move.
+func (r *rollout) get(ctx context.Context) (*RolloutStatus, time.Duration, error) {
+	installs, err := r.images.installs.List(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	now, after, err := r.images.rolloutStatus(ctx, r.imageID, nil)
+	if err != nil {
+		return nil, after, err
+	}
+	waiting := r.look(installs, now)
+	if err := r.queue(ctx, waiting); err != nil {
+		return nil, after, err
+	}
+	return now, after, r.checkStart(waiting)
+}
+
+// look learns from a poll what is under way, and returns the installs that wait
+// to be queued.
+func (r *rollout) look(installs []ImageInstall, now *RolloutStatus) (waiting []ImageInstall) {
+	r.installing = false
+	for _, i := range installs {
+		switch i.TargetImageVersionID {
+		case r.versionID:
+			r.installing, r.moved = true, true
+			if i.State == JobCreated || i.State == JobPending {
+				waiting = append(waiting, i)
+			} else if i.State != "" {
+				r.started = true
+			}
+		case 0: // it may be one of the version
+			r.installing = true
+		}
+	}
+	if r.first == nil {
+		r.first = &now.MachineCounts
+	}
+	r.moved = r.moved || now.Pending > 0 || now.MachineCounts != *r.first
+	// Installs that have ended are not listed any more.
+	r.started = r.started || now.Completed > r.first.Completed || now.Failed > r.first.Failed
+	return waiting
+}
+
+// queue queues the installs that have waited for long enough. What was queued
+// and still waits after the time that a list may lag is queued again.
+func (r *rollout) queue(ctx context.Context, waiting []ImageInstall) error {
+	now := time.Now()
+	for _, i := range waiting {
+		w := r.waiting[i.JobID]
+		if w == nil {
+			w = &waitingInstall{since: now}
+			if r.waiting == nil {
+				r.waiting = map[int64]*waitingInstall{}
+			}
+			r.waiting[i.JobID] = w
+		}
+		if now.Sub(w.since) < r.queueAfter || !w.queued.IsZero() && now.Sub(w.queued) < outage.Lag {
+			continue
+		}
+		if w.refused != nil {
+			return fmt.Errorf("install %d waits and cannot be queued: %w", i.JobID, w.refused)
+		}
+		_, err := r.images.installs.Queue(ctx, &QueueImageInstallRequest{JobID: i.JobID, Mirroring: i.Mirroring})
+		if err != nil && (ctx.Err() != nil || IsTransient(err)) {
+			return err
+		}
+		w.queued = now
+		if err != nil && !errors.Is(err, ErrAmbiguous) {
+			w.refused = err // perhaps it had started just before
+		}
+	}
+	return nil
+}
+
+// checkStart returns an error if the rollout has not started in time.
+func (r *rollout) checkStart(waiting []ImageInstall) error {
+	if r.started || len(waiting) == 0 {
+		return nil
+	}
+	now := time.Now()
+	if r.began.IsZero() {
+		r.began = now
+	}
+	due := r.began
+	if r.due.After(due) {
+		due = r.due
+	}
+	for _, i := range waiting {
+		if i.InstallAt.After(due) {
+			due = i.InstallAt
+		}
+	}
+	if now.Sub(due) < r.limit {
+		return nil
+	}
+	return &RolloutNotStartedError{ImageID: r.imageID, ImageVersionID: r.versionID, Waiting: waiting, Limit: r.limit}
 }

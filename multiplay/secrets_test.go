@@ -17,6 +17,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
@@ -38,8 +39,8 @@ func structs(t *testing.T) []any {
 		multiplay.Job{}, multiplay.MachineCounts{}, multiplay.MachineOption{}, multiplay.QueueImageInstallRequest{},
 		multiplay.QueuedImageInstall{}, multiplay.RegionRollout{}, multiplay.RejectImageDiffOptions{}, multiplay.ReleaseError{},
 		multiplay.ReleaseEvent{}, multiplay.ReleaseIDs{}, multiplay.ReleaseRequest{}, multiplay.ReleaseResult{},
-		multiplay.RolloutError{}, multiplay.RolloutStatus{}, multiplay.RolloutStatusOptions{}, multiplay.S3Source{},
-		multiplay.Secret{}, multiplay.SourceURL{}, multiplay.StateError{}, multiplay.SteamSource{},
+		multiplay.RolloutError{}, multiplay.RolloutNotStartedError{}, multiplay.RolloutStatus{}, multiplay.RolloutStatusOptions{}, multiplay.S3Source{},
+		multiplay.Secret{}, multiplay.SourceURL{}, multiplay.StateError{}, multiplay.SteamSource{}, multiplay.Credentials{}, multiplay.Token{},
 	}
 }
 
@@ -76,6 +77,12 @@ func fillSecrets(t *testing.T, v reflect.Value) {
 		return
 	case *multiplay.SourceURL:
 		*value = parsedSource(t)
+		return
+	case *multiplay.Credentials:
+		*value = multiplay.AccessKey(account, accessKey, s3Secret)
+		return
+	case *multiplay.Token:
+		*value = multiplay.NewToken(s3Secret, time.Time{})
 		return
 	case *multiplay.Source:
 		*value = s3Source()

@@ -14,9 +14,9 @@ import (
 func follow[S holdsJob](
 	c *caller, resource string, id int64, opts []WaitOption, get func(context.Context, int64) (S, time.Duration, error),
 ) (*poll.Job[S], error) {
-	o, err := pollOptions(opts)
+	o, err := waitOptions(opts)
 	return &poll.Job[S]{
-		Options: o,
+		Options: o.Options,
 		Package: pkg,
 		Name:    fmt.Sprintf("%s %d", resource, id),
 		Outage:  c.outageLimit,

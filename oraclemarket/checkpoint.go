@@ -5,23 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
-)
-
-// Sentinels of resumed uploads.
-var (
-	// ErrSourceChanged matches an upload whose file is not the one that its
-	// checkpoint is about, or that changed meanwhile. The error names what
-	// differs.
-	ErrSourceChanged = errors.New("the source changed since the upload began")
-	// ErrCheckpointInvalid matches a checkpoint that is corrupt, of another
-	// upload, or written by another version of this package.
-	ErrCheckpointInvalid = errors.New("the checkpoint cannot be used")
-	// ErrCheckpointLocked matches an upload that another call, in this or
-	// another process, is working on.
-	ErrCheckpointLocked = errors.New("another upload uses this checkpoint")
 )
 
 // phase is how far an upload is.
@@ -35,31 +21,43 @@ const (
 )
 
 const (
-	checkpointFormat = 1
+	checkpointFormat = 2
 	checkpointKind   = "oraclemarket.upload"
 )
 
 // checkpoint is the state of one upload.
 type checkpoint struct {
-	Format          int       `json:"format"`
-	Kind            string    `json:"kind"`
-	BaseURL         string    `json:"baseURL"`
-	Application     string    `json:"application"`
-	Version         string    `json:"version"`
-	OperatingSystem string    `json:"operatingSystem"`
-	FileName        string    `json:"fileName"`
-	Size            int64     `json:"size"`
-	ModTime         time.Time `json:"modTime,omitzero"`
-	Fingerprint     string    `json:"fingerprint"` // MD5 of the first and the last MiB
-	ChunkSize       int64     `json:"chunkSize"`
-	FirstChunk      int       `json:"firstChunk"`
-	Phase           phase     `json:"phase"`
+	Format          int    `json:"format"`
+	Kind            string `json:"kind"`
+	Key             string `json:"key"`
+	BaseURL         string `json:"baseURL"`
+	Application     string `json:"application"`
+	Version         string `json:"version"`
+	OperatingSystem string `json:"operatingSystem"`
+	FileName        string `json:"fileName"`
+
+	Size        int64  `json:"size"`
+	Fingerprint string `json:"fingerprint"`        // of the first and the last MiB
+	Identity    string `json:"identity,omitempty"` // by which the file system vouches for the acknowledged chunks
+	ChunkSize   int64  `json:"chunkSize"`
+	FirstChunk  int    `json:"firstChunk"`
+	NoChecksum  bool   `json:"noChecksum,omitempty"` // the digest is of SHA-256, not MD5
+
+	Phase phase `json:"phase"`
+	// InitiatedAt and LastInitiateAt are when the first and the last initiate
+	// call began, by the clock of the machine that made it.
 	InitiatedAt     time.Time `json:"initiatedAt"`
 	LastInitiateAt  time.Time `json:"lastInitiateAt,omitzero"`
 	UploadRequestID int64     `json:"uploadRequestId,omitempty"`
 	// Acknowledged has ranges of chunk numbers, both ends included: as chunks
 	// are sent roughly in order that is a handful, however large the file.
 	Acknowledged [][2]int `json:"acknowledged,omitempty"`
+	// Digest is over the acknowledged chunks. A resume proves with it that they
+	// are of the file that it has.
+	Digest chunkDigest `json:"digest"`
+	// Unproven says that chunks were sent before the acknowledged ones were
+	// proven: the service may have others, of another file.
+	Unproven bool `json:"unproven,omitempty"`
 }
 
 // sealed is what a store keeps. A disk can flip a bit in a number that still
@@ -74,10 +72,10 @@ func (c *checkpoint) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode checkpoint: %w", err)
 	}
-	return json.Marshal(sealed{SHA256: digest(state), State: state})
+	return json.Marshal(sealed{SHA256: seal(state), State: state})
 }
 
-func digest(state []byte) string {
+func seal(state []byte) string {
 	sum := sha256.Sum256(state)
 	return hex.EncodeToString(sum[:])
 }
@@ -91,7 +89,7 @@ func decodeCheckpoint(data []byte) (*checkpoint, error) {
 	if again, err := json.Marshal(s); err != nil || !bytes.Equal(again, data) {
 		return nil, invalidCheckpoint("it is corrupt: it is not as it was written")
 	}
-	if digest(s.State) != s.SHA256 {
+	if seal(s.State) != s.SHA256 {
 		return nil, invalidCheckpoint("it is corrupt: its checksum does not match")
 	}
 	c := &checkpoint{}
@@ -102,9 +100,9 @@ func decodeCheckpoint(data []byte) (*checkpoint, error) {
 	case c.Kind != checkpointKind:
 		return nil, invalidCheckpoint("it is of kind %q, not %q", c.Kind, checkpointKind)
 	case c.Format > checkpointFormat:
-		return nil, invalidCheckpoint("its format %d is newer than %d, which this version knows", c.Format, checkpointFormat)
-	case c.Format < 1:
-		return nil, invalidCheckpoint("its format %d does not exist", c.Format)
+		return nil, invalidCheckpoint("its format %d is newer than %d, which this version reads", c.Format, checkpointFormat)
+	case c.Format < checkpointFormat:
+		return nil, invalidCheckpoint("its format %d is older than %d, which this version reads", c.Format, checkpointFormat)
 	}
 	switch c.Phase {
 	case phaseInitiating:
@@ -133,6 +131,8 @@ type chunkSet struct {
 }
 
 func newChunkSet(n int) *chunkSet { return &chunkSet{have: make([]bool, n)} }
+
+func (s *chunkSet) clone() *chunkSet { return &chunkSet{slices.Clone(s.have), s.count} }
 
 func (s *chunkSet) add(i int) {
 	if !s.have[i] {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
@@ -36,17 +38,29 @@ type CheckpointLocker interface {
 	Lock(ctx context.Context, key string) (unlock func() error, err error)
 }
 
-// FileCheckpoints returns a [CheckpointStore] that keeps checkpoints as files in
-// dir, which is created if missing. They are written atomically, with mode 0600,
-// and locked while an upload uses them: it implements [CheckpointLocker]. On
-// systems without file locks, such as plan9 and js, Lock fails with
-// [errors.ErrUnsupported], and so does Upload.
-func FileCheckpoints(dir string) CheckpointStore { return fileCheckpoints{dir} }
+// FileCheckpointStore is a [CheckpointStore] and [CheckpointLocker] in a folder.
+// Create it with [FileCheckpoints].
+type FileCheckpointStore struct {
+	dir string
+	// fsync is (*os.File).Sync, but for tests.
+	fsync    func(*os.File) error
+	unsynced atomic.Bool
+}
 
-type fileCheckpoints struct{ dir string }
+// FileCheckpoints returns a store that keeps checkpoints as files in dir, which
+// is created if missing. They are written atomically, with mode 0600, and synced
+// to disk; where the file system cannot sync, a crash of the machine may lose
+// the newest state, and the client's log says so once.
+//
+// A checkpoint is locked while an upload uses it. On systems without file locks,
+// such as plan9 and js, and on file systems without them, Lock fails with an
+// error that matches [errors.ErrUnsupported], and so does Upload.
+func FileCheckpoints(dir string) *FileCheckpointStore {
+	return &FileCheckpointStore{dir: dir, fsync: (*os.File).Sync}
+}
 
-func (s fileCheckpoints) path(key, suffix string) (string, error) {
-	if s.dir == "" {
+func (s *FileCheckpointStore) path(key, suffix string) (string, error) {
+	if s == nil || s.dir == "" {
 		return "", invalid("FileCheckpoints: dir", "must not be empty")
 	}
 	if problem := transport.IDProblem(key); problem != "" {
@@ -56,7 +70,7 @@ func (s fileCheckpoints) path(key, suffix string) (string, error) {
 }
 
 // Load implements [CheckpointStore].
-func (s fileCheckpoints) Load(_ context.Context, key string) ([]byte, error) {
+func (s *FileCheckpointStore) Load(_ context.Context, key string) ([]byte, error) {
 	name, err := s.path(key, ".json")
 	if err != nil {
 		return nil, err
@@ -64,23 +78,22 @@ func (s fileCheckpoints) Load(_ context.Context, key string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// Save implements [CheckpointStore]. The folder is synced too: a new name is not
-// on disk before that.
-func (s fileCheckpoints) Save(_ context.Context, key string, state []byte) error {
+// Save implements [CheckpointStore].
+func (s *FileCheckpointStore) Save(_ context.Context, key string, state []byte) error {
 	name, err := s.path(key, ".json")
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := s.makeDir(); err != nil {
 		return err
 	}
 	// One fixed name: the key is locked, and a crash leaves at most one behind,
 	// which the next Save replaces, whatever its mode.
 	temp := strings.TrimSuffix(name, ".json") + ".tmp"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(temp); err != nil {
 		return err
 	}
-	if err := writeSynced(temp, state); err != nil {
+	if err := s.write(temp, state); err != nil {
 		_ = os.Remove(temp)
 		return err
 	}
@@ -88,10 +101,10 @@ func (s fileCheckpoints) Save(_ context.Context, key string, state []byte) error
 		_ = os.Remove(temp)
 		return err
 	}
-	return syncDir(s.dir)
+	return s.syncDir(s.dir) // a new name is not on disk before that
 }
 
-func writeSynced(name string, data []byte) (err error) {
+func (s *FileCheckpointStore) write(name string, data []byte) (err error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -100,31 +113,79 @@ func writeSynced(name string, data []byte) (err error) {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	return f.Sync()
+	return s.sync(f)
 }
 
 // Delete implements [CheckpointStore].
-func (s fileCheckpoints) Delete(_ context.Context, key string) error {
+func (s *FileCheckpointStore) Delete(_ context.Context, key string) error {
 	for _, suffix := range []string{".tmp", ".json"} {
 		name, err := s.path(key, suffix)
 		if err != nil {
 			return err
 		}
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := remove(name); err != nil {
+			return err
+		}
+	}
+	if err := s.syncDir(s.dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func remove(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Lock implements [CheckpointLocker].
+func (s *FileCheckpointStore) Lock(_ context.Context, key string) (func() error, error) {
+	name, err := s.path(key, ".lock")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.makeDir(); err != nil {
+		return nil, err
+	}
+	return lockFile(name)
+}
+
+// makeDir creates the folder. Each folder that is new has to be synced by the
+// one above it.
+func (s *FileCheckpointStore) makeDir() error {
+	var above []string
+	for dir := filepath.Clean(s.dir); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			break
+		}
+		above = append(above, filepath.Dir(dir))
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	for _, dir := range above {
+		if err := s.syncDir(dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Lock implements [CheckpointLocker].
-func (s fileCheckpoints) Lock(_ context.Context, key string) (func() error, error) {
-	name, err := s.path(key, ".lock")
-	if err != nil {
-		return nil, err
+// sync syncs f, as far as its file system can: SMB, FUSE and some NFS cannot.
+func (s *FileCheckpointStore) sync(f *os.File) error {
+	err := s.fsync(f)
+	if cannotSync(err) {
+		s.unsynced.Store(true)
+		return nil
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, err
-	}
-	return lockFile(name)
+	return err
+}
+
+// skippedSync reports whether a file system could not sync. Upload logs it.
+func (s *FileCheckpointStore) skippedSync() bool { return s.unsynced.Load() }
+
+func cannotSync(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
 }

@@ -22,6 +22,7 @@ type childTask struct {
 	Checkpoints           string
 	ChunkSize             int64
 	Concurrency           int
+	NoChecksum            bool
 	// Wait, if set, is the longest back-off.
 	Wait time.Duration
 }
@@ -29,7 +30,7 @@ type childTask struct {
 func (c *childTask) request() *oraclemarket.ImageUpload {
 	req := &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux",
-		ChunkSize: c.ChunkSize, Concurrency: c.Concurrency,
+		ChunkSize: c.ChunkSize, Concurrency: c.Concurrency, DisableChecksum: c.NoChecksum,
 		WaitOptions: []oraclemarket.WaitOption{oraclemarket.WithPollInterval(time.Millisecond, 20*time.Millisecond)},
 	}
 	if c.Checkpoints != "" {

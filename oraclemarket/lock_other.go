@@ -13,4 +13,4 @@ func lockFile(string) (unlock func() error, err error) {
 	return nil, fmt.Errorf("%s: FileCheckpoints on %s: %w", pkg, runtime.GOOS, errors.ErrUnsupported)
 }
 
-func syncDir(string) error { return nil }
+func (*FileCheckpointStore) syncDir(string) error { return nil }

@@ -23,6 +23,10 @@ func lockFile(name string) (unlock func() error, err error) {
 			if errors.Is(err, syscall.EWOULDBLOCK) {
 				return nil, fmt.Errorf("%w (%s)", ErrCheckpointLocked, name)
 			}
+			if errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+				return nil, fmt.Errorf("%s: the file system of %s has no locks (%w): keep the checkpoints on a local disk: %w",
+					pkg, name, err, errors.ErrUnsupported)
+			}
 			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}
 		// The last holder may have removed the file between our open and our
@@ -46,10 +50,10 @@ func unlockFile(f *os.File) error {
 	return errors.Join(err, f.Close())
 }
 
-func syncDir(dir string) error {
+func (s *FileCheckpointStore) syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(s.sync(d), d.Close())
 }

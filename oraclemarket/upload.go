@@ -5,7 +5,6 @@ import (
 	"crypto/md5" //nolint:gosec // the service's checksum, not a protection
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -47,12 +46,10 @@ type ImageUpload struct {
 	File io.ReaderAt
 	// Size is the file's length in bytes, above 0.
 	Size int64
-	// ModTime is when the file was last changed. A checkpoint is refused when
-	// it differs. Zero is not compared.
-	ModTime time.Time
 
 	// ChunkSize is the length of a chunk in bytes, the last one aside. 0 is
-	// that of the checkpoint, if there is one, or [DefaultChunkSize].
+	// [DefaultChunkSize]. An upload that is resumed keeps the size that it began
+	// with.
 	ChunkSize int64
 	// Concurrency is the number of chunks in flight, 1 to 64. 0 is
 	// [DefaultConcurrency]. A chunk takes up to 256 KiB of memory, whatever its
@@ -113,53 +110,80 @@ func (r *ImageUpload) checkSettings() error {
 	case r.Concurrency > maxConcurrency:
 		return invalid(name+".Concurrency", "must be at most %d, not %d", maxConcurrency, r.Concurrency)
 	}
-	if r.NewMD5 != nil && !r.DisableChecksum {
-		if h := r.NewMD5(); h == nil || h.Size() != md5.Size {
-			return invalid(name+".NewMD5", "must return hashes of %d bytes", md5.Size)
-		}
+	if err := r.checkHash(); err != nil {
+		return err
 	}
 	_, err := pollOptions(r.WaitOptions)
 	return err
 }
 
-// UploadFile is Upload for the file at path. Size and ModTime are those of the
-// file; FileName is its name unless req has another.
+func (r *ImageUpload) checkHash() error {
+	if r.DisableChecksum {
+		return nil
+	}
+	newMD5 := r.NewMD5
+	if newMD5 == nil {
+		newMD5 = md5.New
+	}
+	h := newMD5()
+	if h == nil || h.Size() != md5.Size {
+		return invalid("ImageUpload.NewMD5", "must return hashes of %d bytes", md5.Size)
+	}
+	defer closeHash(h)
+	if _, err := h.Write(nil); err != nil { // as with GODEBUG=fips140=only
+		return invalid("ImageUpload.DisableChecksum", "must be true: %v", err)
+	}
+	return nil
+}
+
+// UploadFile is Upload for the file at path, a regular file or a block device.
+// FileName is its name unless req has another; File and Size are ignored.
 func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req *ImageUpload) (*MachineImageUploadRequest, error) {
-	if err := req.checkSettings(); err != nil {
-		return nil, err
-	}
-	r := *req
-	source, err := openSource(path, &r)
-	if err != nil {
-		return nil, err
-	}
-	defer source.close()
-	return s.upload(ctx, &r, source)
+	return guard(func() (*MachineImageUploadRequest, error) {
+		if err := req.checkSettings(); err != nil {
+			return nil, err
+		}
+		r := *req
+		source, err := openSource(path, &r)
+		if err != nil {
+			return nil, err
+		}
+		defer source.close()
+		return s.upload(ctx, &r, source)
+	})
 }
 
 // Upload sends a machine image to the service in parallel chunks, has them
 // merged, and follows the upload request until it has ended. It returns the
-// request's last state; one that ended badly is a [*StateError].
+// request's last state; one that ended badly is a [*StateError]. Any other
+// failure after the first request is an [*UploadError], which names what is left
+// behind.
 //
 // With req.Checkpoints, the same call resumes an upload that was interrupted:
-// only chunks that were not acknowledged are sent. A file that has changed fails
-// with [ErrSourceChanged], a checkpoint in use with [ErrCheckpointLocked]. An
-// upload that the service does not know any more starts over. The checkpoint is
-// deleted when the request has ended.
+// only chunks that were not acknowledged are sent. The acknowledged ones are
+// read again meanwhile, unless the file system vouches for the file, and nothing
+// is merged before they proved to be of this file: another one fails with a
+// [*SourceChangedError]. A checkpoint in use fails with [ErrCheckpointLocked].
+// An upload that the service has forgotten for half a minute starts over. The
+// checkpoint is deleted when the request has ended.
 //
-// If the response to the first call of an upload is lost, even by a crash, List
-// is searched for its upload request before there is another. If several fit,
-// the error matches [ErrAmbiguous] and names them. Without Checkpoints, a call
-// that fails leaves its upload request behind, which Progress and the error name.
+// If the response to the first request of an upload is lost, even by a crash,
+// List is searched for half a minute for its upload request before there is
+// another. If several fit, the error matches [ErrAmbiguous] and names them. If
+// one fits that another process made of the same image in the same minutes, and
+// neither its dates nor its creator nor chunks in it tell, it is taken for ours.
 //
-// No chunk is held in memory. When ctx ends, Upload returns, and what was
-// acknowledged is kept.
+// A panic of File, Checkpoints, NewMD5 or a callback ends the upload with an
+// error, as does runtime.Goexit. No chunk is held in memory. When ctx ends,
+// Upload returns, and what was acknowledged is kept.
 func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*MachineImageUploadRequest, error) {
-	if err := req.Validate(); err != nil {
-		return nil, err
-	}
-	r := *req
-	return s.upload(ctx, &r, newSource(&r))
+	return guard(func() (*MachineImageUploadRequest, error) {
+		if err := req.Validate(); err != nil {
+			return nil, err
+		}
+		r := *req
+		return s.upload(ctx, &r, newSource(&r))
+	})
 }
 
 func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (_ *MachineImageUploadRequest, err error) {
@@ -181,14 +205,16 @@ func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, sou
 			}
 		}()
 	}
-	return u.run(ctx)
+	last, err := guard(func() (*MachineImageUploadRequest, error) { return u.run(ctx) })
+	return last, u.explain(err)
 }
 
-// checkpointKey is the same for the same image on the same service, whatever
-// became of the file: that a file has changed is worth an error.
+// checkpointKey is the same for the same image of the same account on the same
+// service, whatever became of the file: that a file has changed is worth an
+// error.
 func (s *MachineImagesService) checkpointKey(req *ImageUpload) string {
 	h := sha256.New()
-	for _, part := range []string{s.client.BaseURL(), req.Application, req.Version, req.OperatingSystem, req.FileName} {
+	for _, part := range []string{s.client.BaseURL(), s.user, req.Application, req.Version, req.OperatingSystem, req.FileName} {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
 	return "oraclemarket-" + hex.EncodeToString(h.Sum(nil)[:16])
@@ -205,13 +231,16 @@ type upload struct {
 	state          *checkpoint
 	done           *chunkSet
 	resumed        bool
+	proven         bool  // the acknowledged chunks are of this file
+	changed        bool  // they are not: nothing more is acknowledged
+	mayExist       bool  // an upload request whose id is not known
 	mergeUncertain bool  // an earlier call saw the merge acknowledged, but the service has not merged
 	sent           int64 // acknowledged bytes of this call
 	began          time.Time
 }
 
 func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
-	fingerprint, err := u.source.fingerprint()
+	fingerprint, err := u.source.fingerprint(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -230,14 +259,10 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	u.report()
 	repeated := u.state.Phase == phaseMerging // by an earlier call
 	if u.state.Phase == phaseUploading {
-		err := u.sendChunks(ctx)
-		if err == nil {
-			err = u.source.check(fingerprint)
+		if err := u.sendChunks(ctx); err != nil {
+			return nil, err
 		}
-		if errors.Is(err, ErrSourceChanged) && u.req.Checkpoints != nil {
-			err = fmt.Errorf("%w; %s to upload it as it is now", err, startOver(u.key, u.state.UploadRequestID))
-		}
-		if err != nil {
+		if err := u.source.check(ctx, fingerprint); err != nil {
 			return nil, err
 		}
 		if err := u.save(ctx, phaseMerging); err != nil {

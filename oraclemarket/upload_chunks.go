@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,37 +19,103 @@ func (u *upload) chunks() int {
 	return int((u.state.Size-1)/u.state.ChunkSize) + 1
 }
 
-// sendChunks sends what is not acknowledged. The first error ends it, and wins
-// over the cancellations that it causes.
+// span returns where in the file a chunk is.
+func (u *upload) span(i int) (offset, size int64) {
+	offset = int64(i) * u.state.ChunkSize
+	return offset, min(u.state.ChunkSize, u.state.Size-offset)
+}
+
+// sendChunks sends what is not acknowledged, while it proves what is. The first
+// error ends it, and wins over the cancellations that it causes.
 func (u *upload) sendChunks(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(u.req.Concurrency)
-	for _, i := range u.done.missing() {
-		if groupCtx.Err() != nil {
-			break
+	missing := u.done.missing()
+	if !u.proven {
+		if err := u.save(ctx, phaseUploading); err != nil { // now marked as unproven
+			return err
 		}
-		group.Go(func() error { return u.sendChunk(groupCtx, i) })
+		acknowledged, digest := u.done.clone(), u.state.Digest
+		group.Go(func() error { return u.prove(groupCtx, acknowledged, digest) })
 	}
+	group.Go(func() error {
+		chunks, chunksCtx := errgroup.WithContext(groupCtx)
+		chunks.SetLimit(u.req.Concurrency)
+		for _, i := range missing {
+			if chunksCtx.Err() != nil {
+				break
+			}
+			chunks.Go(func() error {
+				_, err := guard(func() (struct{}, error) { return struct{}{}, u.sendChunk(chunksCtx, i) })
+				return err
+			})
+		}
+		return chunks.Wait()
+	})
 	err := group.Wait()
-	if err == nil && ctx.Err() != nil { // before the first chunk, or between two
-		err = transport.ContextErr(ctx)
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil: // before the first chunk, or between two
+		return transport.ContextErr(ctx)
+	case u.done.count < len(u.done.have) || !u.proven:
+		return fmt.Errorf("%s: not all chunks are acknowledged and proven", pkg) // whatever the reason
 	}
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("%s: upload request %d interrupted after %d of %d chunks: %w",
-			pkg, u.state.UploadRequestID, u.done.count, len(u.done.have), err)
+	return nil
+}
+
+// prove reads the acknowledged chunks again and compares them with the digest of
+// the checkpoint. Those of another file are forgotten, as are the chunks that
+// were sent meanwhile.
+func (u *upload) prove(ctx context.Context, acknowledged *chunkSet, want chunkDigest) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(max(runtime.GOMAXPROCS(0)/2, 1)) // the missing chunks come first
+	var mu sync.Mutex
+	var have chunkDigest
+	for i, there := range acknowledged.have {
+		if !there || groupCtx.Err() != nil {
+			continue
+		}
+		group.Go(func() error {
+			sum, err := guard(func() (string, error) {
+				offset, size := u.span(i)
+				return u.source.proof(groupCtx, offset, size)
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			have.add(u.state.FirstChunk+i, sum)
+			return err
+		})
 	}
-	return err
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return transport.ContextErr(ctx)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if have != want {
+		u.changed, u.done, u.state.Digest = true, acknowledged.clone(), want
+		return errors.Join(sourceChanged("the content of the %d chunks sent before", acknowledged.count), u.save(ctx, phaseUploading))
+	}
+	u.proven, u.state.Identity = true, u.source.identity
+	return u.save(ctx, phaseUploading)
 }
 
 // maxResends is how often a chunk is sent that arrives with another checksum.
 const maxResends = 3
 
 func (u *upload) sendChunk(ctx context.Context, i int) error {
-	offset := int64(i) * u.state.ChunkSize
-	section := io.NewSectionReader(u.source.file, offset, min(u.state.ChunkSize, u.state.Size-offset))
-	chunk := &Chunk{Number: u.state.FirstChunk + i, FileName: u.req.FileName, File: section, Size: section.Size()}
+	offset, size := u.span(i)
+	section := io.NewSectionReader(u.source.file, offset, size)
+	chunk := &Chunk{Number: u.state.FirstChunk + i, FileName: u.req.FileName, File: section, Size: size}
+	var sent *sentReader
+	if u.req.DisableChecksum && u.req.Checkpoints != nil {
+		sent = &sentReader{ReaderAt: section}
+		chunk.File = sent
+	}
 	for attempt := 1; ; attempt++ {
-		sum, err := u.source.checksum(ctx, section)
+		sum, err := u.source.checksum(ctx, offset, size)
 		if err != nil {
 			return err
 		}
@@ -57,40 +126,58 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 		ack, err := u.service.UploadChunk(ctx, u.state.UploadRequestID, chunk)
 		switch {
 		case err == nil && (sum == "" || ack.Checksum == "" || strings.EqualFold(sum, ack.Checksum)):
-			return u.acknowledge(ctx, i, chunk.Size)
+			if sent != nil {
+				sum = sent.sum(size)
+			}
+			return u.acknowledge(ctx, i, sum)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)
 		case sum == "" || !errors.Is(err, ErrBadRequest):
-			return u.chunkError(ctx, chunk, section, err)
+			return u.chunkError(ctx, chunk, err)
 		}
 		// Another checksum, or a 400, which may be how the service says so: its
 		// documentation has one text for all of them.
 		if attempt == maxResends {
-			return u.chunkError(ctx, chunk, section, err)
+			return u.chunkError(ctx, chunk, err)
 		}
 	}
 }
 
 // chunkError says that the file changed where that is why a chunk failed.
-func (u *upload) chunkError(ctx context.Context, chunk *Chunk, section *io.SectionReader, err error) error {
+func (u *upload) chunkError(ctx context.Context, chunk *Chunk, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) { // of the file, or of a response
 		var last [1]byte
-		if n, readErr := section.ReadAt(last[:], section.Size()-1); n == 0 {
-			return errors.Join(u.source.readError(readErr), err)
+		offset, size := u.span(chunk.Number - u.state.FirstChunk)
+		if readErr := u.source.read(last[:], offset+size-1); readErr != nil {
+			return errors.Join(readErr, err)
 		}
 	}
-	return fmt.Errorf("%s: chunk %d of upload request %d: %w", pkg, chunk.Number, u.state.UploadRequestID, err)
+	if e, ok := errors.AsType[*Error](err); ok && e.StatusCode == http.StatusRequestEntityTooLarge {
+		err = fmt.Errorf("%w; its %d bytes are too many for the service or a proxy in front of it: set a smaller ImageUpload.ChunkSize", err, chunk.Size)
+	}
+	return fmt.Errorf("chunk %d: %w", chunk.Number, err)
 }
 
 // acknowledge keeps what the service has. It does so even when the upload is
 // being cancelled: an acknowledged chunk is never sent again.
-func (u *upload) acknowledge(ctx context.Context, i int, size int64) error {
+func (u *upload) acknowledge(ctx context.Context, i int, sum string) error {
+	offset, size := u.span(i)
+	if sum == "" && u.req.Checkpoints != nil { // it was not read in order
+		var err error
+		if sum, err = u.source.proof(ctx, offset, size); err != nil {
+			return err
+		}
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.changed {
+		return nil
+	}
 	u.done.add(i)
+	u.state.Digest.add(u.state.FirstChunk+i, sum)
 	u.sent += size
 	if err := u.save(ctx, phaseUploading); err != nil {
 		return err

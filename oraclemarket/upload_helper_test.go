@@ -103,7 +103,7 @@ const testChunk = 1000
 func imageOf(data []byte, store oraclemarket.CheckpointStore) *oraclemarket.ImageUpload {
 	return &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", FileName: "wordpress.tar.gz",
-		File: bytes.NewReader(data), Size: int64(len(data)), ModTime: time.Unix(1528777730, 5e6),
+		File: bytes.NewReader(data), Size: int64(len(data)),
 		ChunkSize: testChunk, Concurrency: 3, Checkpoints: store,
 	}
 }

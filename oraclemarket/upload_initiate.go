@@ -24,6 +24,7 @@ const maxPause = 15 * time.Second
 func (u *upload) initiate(ctx context.Context) error {
 	var arrived time.Time // the last moment at which a lost request can have
 	lost := u.resumed     // an earlier call may have come through
+	u.mayExist = lost
 	if lost {
 		arrived = time.Now()
 		if latest := u.state.LastInitiateAt.Add(maxInitiate); latest.Before(arrived) {
@@ -42,6 +43,7 @@ func (u *upload) initiate(ctx context.Context) error {
 		}
 		created, err := u.requestUpload(ctx)
 		arrived = time.Now()
+		u.mayExist = u.mayExist || errors.Is(err, ErrAmbiguous) || ctx.Err() != nil && attempts(err) > 0
 		ambiguous, cause := errors.Is(err, ErrAmbiguous), err
 		switch {
 		case err == nil:
@@ -87,6 +89,14 @@ func (u *upload) requestUpload(ctx context.Context) (*Acknowledgement, error) {
 		OverwriteStorageFile: u.req.OverwriteStorageFile, FileName: u.req.FileName,
 		NumberOfChunks: u.chunks(),
 	})
+}
+
+// attempts returns how many requests were sent.
+func attempts(err error) int {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Attempts
+	}
+	return 0
 }
 
 // retryAfter returns how long the service asks to wait.

@@ -5,24 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/outage"
 )
 
 // load reads the checkpoint, if there is one for this very file, or makes the
 // state of a new upload.
 func (u *upload) load(ctx context.Context, fingerprint string) error {
 	fresh := &checkpoint{
-		Format: checkpointFormat, Kind: checkpointKind,
+		Format: checkpointFormat, Kind: checkpointKind, Key: u.key,
 		BaseURL:     u.service.client.BaseURL(),
-		Application: u.req.Application, Version: u.req.Version, OperatingSystem: u.req.OperatingSystem,
-		FileName: u.req.FileName, Size: u.req.Size, ModTime: u.req.ModTime.UTC(), Fingerprint: fingerprint,
-		ChunkSize: u.req.ChunkSize, FirstChunk: u.service.firstChunk,
+		Application: u.req.Application, Version: u.req.Version, OperatingSystem: u.req.OperatingSystem, FileName: u.req.FileName,
+		Size: u.req.Size, Fingerprint: fingerprint, Identity: u.source.identity,
+		ChunkSize: u.req.ChunkSize, FirstChunk: u.service.firstChunk, NoChecksum: u.req.DisableChecksum,
 		Phase: phaseInitiating,
 	}
 	if fresh.ChunkSize == 0 {
 		fresh.ChunkSize = max(DefaultChunkSize, (u.req.Size-1)/maxChunks+1)
 	}
-	u.state = fresh
+	u.state, u.proven = fresh, true
 	u.done = newChunkSet(u.chunks())
 	if u.req.Checkpoints == nil {
 		return nil
@@ -35,99 +38,152 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 		return u.checkpointError("load", err)
 	}
 	found, err := decodeCheckpoint(data)
+	if err == nil {
+		err = u.usable(found)
+	}
 	if err != nil {
 		return u.checkpointError("load", err)
-	}
-	if err := u.sameUpload(found); err != nil {
-		return err
 	}
 	u.state, u.resumed = found, true
 	u.done = newChunkSet(u.chunks())
 	if err := u.done.addRanges(found.Acknowledged, found.FirstChunk); err != nil {
 		return u.checkpointError("load", err)
 	}
+	u.proven = u.done.count == 0 || found.Identity != "" && found.Identity == u.source.identity
+	return u.sameSource(found, fresh)
+}
+
+// usable refuses a checkpoint that this upload cannot go on from.
+func (u *upload) usable(found *checkpoint) error {
+	switch {
+	case found.Key != u.key:
+		return invalidCheckpoint("it is of another upload or account: %s %s %s %s at %s",
+			found.Application, found.Version, found.OperatingSystem, found.FileName, found.BaseURL)
+	case found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks:
+		return invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize)
+	case found.FirstChunk != u.service.firstChunk:
+		return invalidCheckpoint("its first chunk number is %d, not %d; use what it began with to go on", found.FirstChunk, u.service.firstChunk)
+	case found.NoChecksum != u.req.DisableChecksum:
+		return invalidCheckpoint("its DisableChecksum is %t, not %t; use what it began with to go on", found.NoChecksum, u.req.DisableChecksum)
+	}
 	return nil
 }
 
-// sameUpload refuses a checkpoint of another upload or another file.
-func (u *upload) sameUpload(found *checkpoint) error {
-	now := u.state
-	if found.BaseURL != now.BaseURL || found.Application != now.Application || found.Version != now.Version ||
-		found.OperatingSystem != now.OperatingSystem || found.FileName != now.FileName {
-		return u.checkpointError("load", invalidCheckpoint("it is of another upload: %s %s %s %s at %s",
-			found.Application, found.Version, found.OperatingSystem, found.FileName, found.BaseURL))
-	}
-	var changed error
+// sameSource finds out most other files before anything is sent.
+func (u *upload) sameSource(found, now *checkpoint) error {
 	switch {
 	case found.Size != now.Size:
-		changed = sourceChanged("its size was %d and is %d", found.Size, now.Size)
-	case !found.ModTime.Equal(now.ModTime) && !found.ModTime.IsZero() && !now.ModTime.IsZero():
-		changed = sourceChanged("its modification time was %s and is %s",
-			found.ModTime.Format(time.RFC3339Nano), now.ModTime.Format(time.RFC3339Nano))
+		return sourceChanged("its size was %d and is %d", found.Size, now.Size)
 	case found.Fingerprint != now.Fingerprint:
-		changed = sourceChanged("the fingerprint of its content was %s and is %s", found.Fingerprint, now.Fingerprint)
-	case u.req.ChunkSize != 0 && found.ChunkSize != now.ChunkSize:
-		changed = sourceChanged("the chunk size was %d and is %d", found.ChunkSize, now.ChunkSize)
-	case found.FirstChunk != now.FirstChunk:
-		changed = sourceChanged("the first chunk number was %d and is %d", found.FirstChunk, now.FirstChunk)
-	}
-	if changed == nil {
-		if found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks {
-			return u.checkpointError("load", invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize))
-		}
+		return sourceChanged("the fingerprint of its content was %s and is %s", found.Fingerprint, now.Fingerprint)
+	default:
 		return nil
 	}
-	back := "bring the old file back"
-	if found.Size == now.Size && found.Fingerprint == now.Fingerprint {
-		back = "use what it began with"
-	}
-	return fmt.Errorf("%w; %s to go on, or %s to start over", changed, back, startOver(u.key, found.UploadRequestID))
-}
-
-// startOver returns what to do to begin an upload anew.
-func startOver(key string, uploadRequestID int64) string {
-	if uploadRequestID == 0 {
-		return "delete checkpoint " + key
-	}
-	return fmt.Sprintf("delete checkpoint %s and upload request %d", key, uploadRequestID)
 }
 
 func (u *upload) checkpointError(verb string, err error) error {
 	return fmt.Errorf("%s: %s checkpoint %s: %w", pkg, verb, u.key, err)
 }
 
-// resume asks the service how far the upload is, and believes it.
+// resume asks the service how far the upload is.
 func (u *upload) resume(ctx context.Context) error {
 	if u.state.Phase == phaseInitiating {
 		return u.initiate(ctx)
 	}
-	now, err := u.service.Get(ctx, u.state.UploadRequestID)
-	if errors.Is(err, ErrNotFound) {
+	now, err := u.known(ctx)
+	switch {
+	case err != nil:
+		return err
+	case now == nil: // forgotten
 		u.resumed = false
 		u.state.UploadRequestID, u.state.InitiatedAt, u.state.LastInitiateAt = 0, time.Time{}, time.Time{}
-		u.done = newChunkSet(u.chunks())
+		u.forgetChunks()
 		return u.initiate(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	switch {
 	case now.StatusName.Terminal(), now.StatusName.pastMerge():
 		return u.save(ctx, phaseMerged)
 	case u.state.Phase == phaseMerged:
 		u.mergeUncertain = now.StatusName == StatusInitiated
-		return nil
-	case now.UploadedChunks < u.done.count:
-		// It lost some and cannot say which.
-		u.done = newChunkSet(u.chunks())
+	case u.missesChunks(now):
+		u.forgetChunks() // it cannot say which
 		return u.save(ctx, phaseUploading)
 	}
 	return nil
 }
 
+// forgetChunks has all chunks sent again.
+func (u *upload) forgetChunks() {
+	u.done, u.state.Digest = newChunkSet(u.chunks()), chunkDigest{}
+	u.proven, u.state.Unproven, u.state.Identity = true, false, u.source.identity
+}
+
+// known returns the upload request, or nil if the service has forgotten it. A
+// record may lag as a list does: what it lacks is believed only when it lacks it
+// for that long, and List as well.
+func (u *upload) known(ctx context.Context) (*MachineImageUploadRequest, error) {
+	rule := outage.Rule{Limit: u.service.outageLimit}
+	var since time.Time // it lacks something
+	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
+		now, err := u.service.Get(ctx, u.state.UploadRequestID)
+		lasts := !since.IsZero() && time.Since(since) >= u.service.lag
+		pause := interval
+		switch {
+		case err == nil && (lasts || !u.missesChunks(now)):
+			return now, nil
+		case isGone(err) && lasts:
+			if listed, listErr := u.listed(ctx); listed || listErr != nil {
+				return nil, errors.Join(listErr, err)
+			}
+			return nil, nil
+		case err == nil, isGone(err):
+			rule.Success()
+			if since.IsZero() {
+				since = time.Now()
+			}
+		default:
+			left, goOn := rule.Left(ctx, err, false)
+			if !goOn {
+				return nil, err
+			}
+			pause = min(maxPause, left)
+		}
+		if sleepErr := sleep(ctx, pause); sleepErr != nil {
+			return nil, errors.Join(sleepErr, err)
+		}
+	}
+}
+
+// isGone reports whether err says that there is no such request.
+func isGone(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.StatusCode == http.StatusNotFound || e.StatusCode == http.StatusGone)
+}
+
+// missesChunks reports whether the service says that it has fewer chunks than it
+// acknowledged. Counts that are both missing say nothing.
+func (u *upload) missesChunks(now *MachineImageUploadRequest) bool {
+	counts := now.UploadedChunks > 0 || now.PendingChunks > 0
+	return u.state.Phase == phaseUploading && counts && now.UploadedChunks < u.done.count &&
+		!now.StatusName.Terminal() && !now.StatusName.pastMerge()
+}
+
+// listed reports whether List has the upload request, not deleted.
+func (u *upload) listed(ctx context.Context) (bool, error) {
+	newest := &ListMachineImagesOptions{OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending}
+	for r, err := range u.service.All(ctx, newest) {
+		if err != nil {
+			return false, err
+		}
+		if r.UploadRequestID == u.state.UploadRequestID {
+			return r.StatusName != StatusDeleted, nil
+		}
+	}
+	return false, nil
+}
+
 func (u *upload) save(ctx context.Context, p phase) error {
 	u.state.Phase = p
 	u.state.Acknowledged = u.done.ranges(u.state.FirstChunk)
+	u.state.Unproven = u.state.Unproven || !u.proven && p == phaseUploading
 	if u.req.Checkpoints == nil {
 		return nil
 	}

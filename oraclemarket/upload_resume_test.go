@@ -3,14 +3,18 @@ package oraclemarket_test
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -36,49 +40,51 @@ func (r *uploadRig) interrupted(t *testing.T, store oraclemarket.CheckpointStore
 func TestUploadSourceChangedBetweenRuns(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, nil, nil)
-	zero := overClient(t, r, oraclemarket.WithFirstChunkNumber(0))
-	for text, change := range map[string]func(*oraclemarket.ImageUpload, []byte) *oraclemarket.MachineImagesService{
-		"its size was 9000 and is 8999": func(u *oraclemarket.ImageUpload, _ []byte) *oraclemarket.MachineImagesService {
-			u.Size--
-			return r.images
-		},
-		"its size was 9000 and is 9001": func(u *oraclemarket.ImageUpload, data []byte) *oraclemarket.MachineImagesService {
+	for text, change := range map[string]func(*oraclemarket.ImageUpload, []byte){
+		"its size was 9000 and is 8999": func(u *oraclemarket.ImageUpload, _ []byte) { u.Size-- },
+		"its size was 9000 and is 9001": func(u *oraclemarket.ImageUpload, data []byte) {
 			u.File, u.Size = bytes.NewReader(append(data, 0)), u.Size+1
-			return r.images
 		},
-		"its modification time was 2018-06-12T04:28:50.005Z and is 2018-06-12T04:28:50.006Z": func(u *oraclemarket.ImageUpload, _ []byte) *oraclemarket.MachineImagesService {
-			u.ModTime = u.ModTime.Add(time.Millisecond)
-			return r.images
-		},
-		"the fingerprint of its content was": func(_ *oraclemarket.ImageUpload, data []byte) *oraclemarket.MachineImagesService {
-			data[0] ^= 1
-			return r.images
-		},
-		"the fingerprint of its content was ": func(_ *oraclemarket.ImageUpload, data []byte) *oraclemarket.MachineImagesService {
-			data[len(data)-1] ^= 1
-			return r.images
-		},
-		"the chunk size was 1000 and is 999": func(u *oraclemarket.ImageUpload, _ []byte) *oraclemarket.MachineImagesService {
-			u.ChunkSize = 999
-			return r.images
-		},
-		"the first chunk number was 1 and is 0": func(*oraclemarket.ImageUpload, []byte) *oraclemarket.MachineImagesService {
-			return zero
-		},
+		"the fingerprint of its content was":  func(_ *oraclemarket.ImageUpload, data []byte) { data[0] ^= 1 },
+		"the fingerprint of its content was ": func(_ *oraclemarket.ImageUpload, data []byte) { data[len(data)-1] ^= 1 },
 	} {
 		store := &memStore{}
 		data := r.interrupted(t, store, 4)
 		id := store.only(t).UploadRequestID
 		before, saved := len(r.Requests()), len(store.saved)
 		req := imageOf(data, store)
-		images := change(req, data)
-		_, err := images.Upload(t.Context(), req)
+		change(req, data)
+		_, err := r.images.Upload(t.Context(), req)
 		require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
 		require.ErrorContains(t, err, text)
-		require.ErrorContains(t, err, fmt.Sprintf("and upload request %d to start over", id))
+		require.ErrorContains(t, err, "; bring the old file back to go on, or delete checkpoint ")
+		require.ErrorContains(t, err, fmt.Sprintf(" and upload request %d to start over", id))
+		var changed *oraclemarket.SourceChangedError
+		require.ErrorAs(t, err, &changed)
+		require.Equal(t, id, changed.UploadRequestID)
+		require.Contains(t, store.states, changed.CheckpointKey)
 		require.Len(t, r.Requests(), before, "nothing was sent")
 		require.Len(t, store.saved, saved)
 	}
+}
+
+// What an upload began with holds for all of it.
+func TestUploadResumedOtherwise(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	store := &memStore{}
+	data := r.interrupted(t, store, 4)
+	before := len(r.Requests())
+	_, err := overClient(t, r, oraclemarket.WithFirstChunkNumber(0)).Upload(t.Context(), imageOf(data, store))
+	require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
+	require.ErrorContains(t, err, "its first chunk number is 1, not 0; use what it began with to go on")
+	req := imageOf(data, store)
+	req.DisableChecksum = true
+	_, err = r.images.Upload(t.Context(), req)
+	require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
+	require.ErrorContains(t, err, "its DisableChecksum is false, not true")
+	require.Len(t, r.Requests(), before)
+	require.Len(t, r.Uploads(), 1)
 }
 
 // overClient is another client of the same service.
@@ -94,61 +100,149 @@ func overClient(t *testing.T, r *uploadRig, opts ...oraclemarket.Option) *oracle
 	return c.MachineImages
 }
 
-// The fingerprint is of the first and last MiB.
-func TestUploadFingerprintSpan(t *testing.T) {
+const mib = 1 << 20
+
+// Another build of the same size and times: the first and the last MiB are the
+// same, so only the chunks themselves can tell. Nothing mixed is merged.
+func TestUploadProvesWhatItResumes(t *testing.T) {
 	t.Parallel()
-	r := overTCP(t, serverOptions{oraclemarkettest.WithDiscard()}, nil)
-	const mib = 1 << 20
-	data := randomBytes(2*mib + 10)
-	for offset, refused := range map[int]bool{0: true, mib - 1: true, mib: false, mib + 9: false, mib + 10: true, 2*mib + 9: true} {
-		store := &memStore{}
-		req := imageOf(data, store)
-		req.ChunkSize = mib / 2
-		_, err := r.images.Upload(interruptAfter(t.Context(), req, 1), req)
-		require.ErrorIs(t, err, context.Canceled)
-		data[offset] ^= 1
-		req.Progress = nil
-		_, err = r.images.Upload(t.Context(), req)
-		if refused {
-			require.ErrorIs(t, err, oraclemarket.ErrSourceChanged, offset)
-		} else {
-			require.NoError(t, err, offset)
+	for _, checksum := range []bool{true, false} {
+		for name, test := range map[string]struct {
+			offset  int
+			refused bool
+		}{
+			"in an acknowledged chunk":    {mib + 10, true},
+			"in one that is yet to come":  {2*mib + 10, false},
+			"nowhere, it was only copied": {-1, false},
+		} {
+			t.Run(fmt.Sprintf("%s, checksum %t", name, checksum), func(t *testing.T) {
+				t.Parallel()
+				r := overTCP(t, nil, nil)
+				data := randomBytes(4 * mib)
+				store := &memStore{}
+				upload := func() *oraclemarket.ImageUpload {
+					req := imageOf(data, store)
+					req.ChunkSize, req.Concurrency, req.DisableChecksum = mib/2, 1, !checksum
+					return req
+				}
+				req := upload()
+				_, err := r.images.Upload(interruptAfter(t.Context(), req, 3), req)
+				require.ErrorIs(t, err, context.Canceled)
+				old := bytes.Clone(data)
+				if test.offset >= 0 {
+					data[test.offset] ^= 1
+				}
+				_, err = r.images.Upload(t.Context(), upload())
+				if !test.refused {
+					require.NoError(t, err)
+					requireImage(t, r.only(t), data)
+					for number, times := range r.only(t).Receipts {
+						require.Equal(t, 1, times, number)
+					}
+					return
+				}
+				var changed *oraclemarket.SourceChangedError
+				require.ErrorAs(t, err, &changed)
+				require.ErrorContains(t, err, "the content of the 3 chunks sent before")
+				require.Equal(t, r.only(t).ID, changed.UploadRequestID)
+				require.Zero(t, r.Count(oraclemarkettest.OpMerge))
+				require.Equal(t, []int{1, 2, 3}, store.only(t).numbers(), "those sent meanwhile are of the other file")
+
+				// As the error says: with the old file it goes on.
+				copy(data, old)
+				_, err = r.images.Upload(t.Context(), upload())
+				require.NoError(t, err)
+				requireImage(t, r.only(t), old)
+				store.empty(t)
+			})
 		}
 	}
 }
 
-// The chunk size of the checkpoint holds when the request has none, and a time
-// is the same one in every zone.
-func TestUploadResumeSameImage(t *testing.T) {
+// The missing chunks do not wait until the others are proven, but the merge does.
+func TestUploadProvesMeanwhile(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		store := &memStore{}
+		data := r.interrupted(t, store, 4)
+		free := make(chan struct{})
+		go func() {
+			synctest.Wait() // only the proof is left
+			if sent, merges := r.Count(oraclemarkettest.OpUploadChunk), r.Count(oraclemarkettest.OpMerge); sent != 9 || merges != 0 {
+				t.Errorf("%d chunks sent, %d merges", sent, merges)
+			}
+			close(free)
+		}()
+		req := imageOf(data, store)
+		req.File = readerAt(func(p []byte, off int64) (int, error) {
+			if off == testChunk && r.Count(oraclemarkettest.OpGet) > 0 {
+				<-free
+			}
+			return bytes.NewReader(data).ReadAt(p, off)
+		})
+		_, err := r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		requireImage(t, r.only(t), data)
+	})
+}
+
+// readerAt is a function as io.ReaderAt.
+type readerAt func(p []byte, off int64) (int, error)
+
+func (f readerAt) ReadAt(p []byte, off int64) (int, error) { return f(p, off) }
+
+// Where the file system vouches for a file, it is not read twice. This is a file
+// that has been there for a while.
+func TestUploadFileVouchedFor(t *testing.T) {
+	t.Parallel()
+	const path = "testdata/list_page1.json"
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
 	r := overTCP(t, nil, nil)
 	store := &memStore{}
-	data := r.interrupted(t, store, 4)
-	req := imageOf(data, store)
-	req.ChunkSize = 0
-	req.ModTime = req.ModTime.In(time.FixedZone("", 3*3600+17))
-	_, err := r.images.Upload(t.Context(), req)
+	var hashed atomic.Int64
+	upload := func() *oraclemarket.ImageUpload {
+		req := imageOf(nil, store)
+		req.ChunkSize, req.Concurrency = 100, 1
+		req.NewMD5 = func() hash.Hash { return countedMD5{md5.New(), &hashed} }
+		return req
+	}
+	req := upload()
+	_, err = r.images.UploadFile(interruptAfter(t.Context(), req, 4), path, req)
+	require.ErrorIs(t, err, context.Canceled)
+	hashed.Store(0)
+	_, err = r.images.UploadFile(t.Context(), path, upload())
+	require.NoError(t, err)
+	requireImage(t, r.only(t), data)
+	proven := int64(0)
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+		proven = 400
+	}
+	require.Equal(t, int64(len(data))-400+proven, hashed.Load())
+}
+
+// A file that was only touched is the same. The chunk size is that of the
+// checkpoint, whatever the request says.
+func TestUploadFileTouched(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	data := randomBytes(9 * testChunk)
+	path := filepath.Join(t.TempDir(), "image.img")
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	store := &memStore{}
+	req := imageOf(nil, store)
+	req.Concurrency = 1
+	_, err := r.images.UploadFile(interruptAfter(t.Context(), req, 4), path, req)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, os.Chtimes(path, time.Time{}, time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC)))
+	req = imageOf(nil, store)
+	req.ChunkSize = 3 * testChunk
+	_, err = r.images.UploadFile(t.Context(), path, req)
 	require.NoError(t, err)
 	u := r.only(t)
 	requireImage(t, u, data)
-	for number, times := range u.Receipts {
-		require.Equal(t, 1, times, number)
-	}
 	require.Equal(t, 9, r.Count(oraclemarkettest.OpUploadChunk))
-}
-
-func TestUploadOddZone(t *testing.T) {
-	t.Parallel()
-	r := overTCP(t, nil, nil)
-	store := &memStore{}
-	data := randomBytes(9 * testChunk)
-	req := imageOf(data, store)
-	req.ModTime = req.ModTime.In(time.FixedZone("", 3*3600+17)) // seconds, which no date in JSON can have
-	_, err := r.images.Upload(interruptAfter(t.Context(), req, 2), req)
-	require.ErrorIs(t, err, context.Canceled)
-	req.Progress = nil
-	_, err = r.images.Upload(t.Context(), req)
-	require.NoError(t, err)
 }
 
 // changingFile is a file that others write to.
@@ -247,7 +341,7 @@ func TestUploadFileChangesMeanwhile(t *testing.T) {
 			}
 			require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
 			require.ErrorContains(t, err, text)
-			require.ErrorContains(t, err, fmt.Sprintf("and upload request %d to upload it as it is now", r.only(t).ID))
+			require.ErrorContains(t, err, fmt.Sprintf(" and upload request %d to start over", r.only(t).ID))
 			require.Zero(t, r.Count(oraclemarkettest.OpMerge))
 		}
 	}
@@ -277,7 +371,6 @@ func (d brokenDisk) ReadAt(p []byte, off int64) (int, error) {
 func TestUploadUnreadableSource(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, nil, nil)
-	const mib = 1 << 20
 	data := randomBytes(2*mib + 8000)
 	req := imageOf(data, nil)
 	req.ChunkSize, req.File = 100_000, brokenDisk{bytes.NewReader(data), mib + 4000}
@@ -288,23 +381,46 @@ func TestUploadUnreadableSource(t *testing.T) {
 	require.Zero(t, r.Count(oraclemarkettest.OpMerge))
 }
 
-// The service has fewer chunks than were acknowledged, and cannot say which.
+// The service has fewer chunks than were acknowledged, for longer than a count
+// may lag, and cannot say which.
 func TestUploadResumeServiceLostChunks(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := inMemory(t, nil, nil)
-		store := &memStore{}
-		data := r.interrupted(t, store, 4)
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Body: fmt.Sprintf(
-			`{"uploadRequestId":%d,"statusName":"Initiated","uploadedChunks":3,"pendingChunks":6}`, r.only(t).ID)})
-		_, err := r.images.Upload(t.Context(), imageOf(data, store))
-		require.NoError(t, err)
-		u := r.only(t)
-		requireImage(t, u, data)
-		for number, times := range u.Receipts {
-			require.Equal(t, map[bool]int{true: 2, false: 1}[number <= 4], times, number)
-		}
-	})
+	for name, test := range map[string]struct {
+		counts string
+		lasts  time.Duration
+		resent bool
+	}{
+		"fewer":                 {`"uploadedChunks":3,"pendingChunks":6`, 40 * time.Second, true},
+		"none":                  {`"uploadedChunks":0,"pendingChunks":9`, 40 * time.Second, true},
+		"fewer for a while":     {`"uploadedChunks":3,"pendingChunks":6`, 20 * time.Second, false},
+		"no counts":             {`"other":1`, time.Hour, false},
+		"counts that are zero":  {`"uploadedChunks":0,"pendingChunks":0`, time.Hour, false},
+		"counts of other kinds": {`"uploadedChunks":"N/A","pendingChunks":null`, time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, nil, nil)
+				store := &memStore{}
+				data := r.interrupted(t, store, 4)
+				start := time.Now()
+				r.Inject(oraclemarkettest.Fault{
+					Operation: oraclemarkettest.OpGet, Times: -1,
+					Match: func(*http.Request) bool {
+						return time.Since(start) < test.lasts && r.Count(oraclemarkettest.OpMerge) == 0
+					},
+					Body: fmt.Sprintf(`{"uploadRequestId":%d,"statusName":"Initiated",%s}`, r.only(t).ID, test.counts),
+				})
+				_, err := r.images.Upload(t.Context(), imageOf(data, store))
+				require.NoError(t, err)
+				u := r.only(t)
+				requireImage(t, u, data)
+				for number, times := range u.Receipts {
+					require.Equal(t, map[bool]int{true: 2, false: 1}[test.resent && number <= 4], times, number)
+				}
+			})
+		})
+	}
 }
 
 // It has more, because answers were lost: no reason to send any of those again
@@ -329,31 +445,82 @@ func TestUploadResumeServiceHasMore(t *testing.T) {
 	})
 }
 
+// A 404 or 410 counts when it lasts and List confirms it: chunks are not given up
+// for a replica that lags.
 func TestUploadResumeUnknownToService(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := inMemory(t, nil, nil)
-		store := &memStore{}
-		data := r.interrupted(t, store, 4)
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Status: http.StatusNotFound})
-		req := imageOf(data, store)
-		var first *oraclemarket.UploadProgress
-		req.Progress = func(p oraclemarket.UploadProgress) {
-			if first == nil {
-				first = &p
-			}
-		}
-		done, err := r.images.Upload(t.Context(), req)
-		require.NoError(t, err)
-		all := r.Uploads()
-		require.Len(t, all, 2)
-		require.Equal(t, all[1].ID, done.UploadRequestID)
-		requireImage(t, all[1], data)
-		require.False(t, first.Resumed)
-		require.Zero(t, first.Chunks)
-		require.Zero(t, r.Count(oraclemarkettest.OpList), "the one before is known to be gone")
-		store.empty(t)
-	})
+	for name, test := range map[string]struct {
+		status  int
+		lasts   time.Duration
+		listed  bool
+		forgets bool
+	}{
+		"404 for good":            {http.StatusNotFound, time.Hour, false, true},
+		"410 for good":            {http.StatusGone, time.Hour, false, true},
+		"404 for a while":         {http.StatusNotFound, 20 * time.Second, false, false},
+		"410 for a while":         {http.StatusGone, 20 * time.Second, true, false},
+		"404 but in the list":     {http.StatusNotFound, time.Hour, true, false},
+		"404 as the list is down": {http.StatusNotFound, time.Hour, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, nil, nil)
+				store := &memStore{}
+				data := r.interrupted(t, store, 4)
+				first, start := r.only(t).ID, time.Now()
+				r.Inject(oraclemarkettest.Fault{
+					Operation: oraclemarkettest.OpGet, Status: test.status, Times: -1,
+					Match: func(req *http.Request) bool {
+						return time.Since(start) < test.lasts && strings.HasSuffix(req.URL.Path, fmt.Sprint(first))
+					},
+				})
+				list := oraclemarkettest.Fault{Operation: oraclemarkettest.OpList, Body: `{"items":[],"hasMore":false}`, Times: -1}
+				if strings.HasSuffix(name, "down") {
+					list.Body, list.Status = "", http.StatusBadGateway
+				}
+				if !test.listed {
+					r.Inject(list)
+				}
+				req := imageOf(data, store)
+				var progress *oraclemarket.UploadProgress
+				req.Progress = func(p oraclemarket.UploadProgress) {
+					if progress == nil {
+						progress = &p
+					}
+				}
+				done, err := r.images.Upload(t.Context(), req)
+				if test.lasts == time.Hour && !test.forgets {
+					require.Error(t, err)
+					var left *oraclemarket.UploadError
+					require.ErrorAs(t, err, &left)
+					require.Equal(t, first, left.UploadRequestID)
+					require.Equal(t, 4, left.Chunks)
+					require.Contains(t, store.states, left.CheckpointKey)
+					require.Equal(t, []int{1, 2, 3, 4}, store.only(t).numbers())
+					require.Len(t, r.Uploads(), 1)
+					return
+				}
+				require.NoError(t, err)
+				if test.forgets {
+					require.Len(t, r.Uploads(), 2)
+					require.Greater(t, time.Since(start), 30*time.Second)
+					require.False(t, progress.Resumed)
+					require.Zero(t, progress.Chunks)
+				} else {
+					require.Len(t, r.Uploads(), 1)
+					require.True(t, progress.Resumed)
+				}
+				upload, ok := r.Upload(done.UploadRequestID)
+				require.True(t, ok)
+				requireImage(t, upload, data)
+				for _, times := range upload.Receipts {
+					require.Equal(t, 1, times)
+				}
+				store.empty(t)
+			})
+		})
+	}
 }
 
 // An answer to the first Get that is no answer must not start over.
@@ -695,7 +862,7 @@ func TestUploadCheckpointUnusable(t *testing.T) {
 		change(req)
 		_, err = r.images.Upload(t.Context(), req)
 		require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
-		require.ErrorContains(t, err, "it is of another upload: wordpress OL67 Linux wordpress.tar.gz at "+r.URL)
+		require.ErrorContains(t, err, "it is of another upload or account: wordpress OL67 Linux wordpress.tar.gz at "+r.URL)
 	}
 	other := overTCP(t, nil, nil)
 	_, err = other.images.Upload(t.Context(), imageOf(data, fixedStore{good}))
@@ -760,28 +927,4 @@ func TestUploadLocked(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left)
-}
-
-// A time that one of two calls does not know says nothing, and what is no
-// change of the file is not called one.
-func TestUploadResumeAdvice(t *testing.T) {
-	t.Parallel()
-	r := overTCP(t, nil, nil)
-	store := &memStore{}
-	data := r.interrupted(t, store, 4)
-	req := imageOf(data, store)
-	req.ChunkSize = 999
-	_, err := r.images.Upload(t.Context(), req)
-	require.ErrorContains(t, err, "the chunk size was 1000 and is 999; use what it began with to go on, or delete checkpoint")
-
-	req = imageOf(data, store)
-	req.Size--
-	_, err = r.images.Upload(t.Context(), req)
-	require.ErrorContains(t, err, "; bring the old file back to go on, or delete checkpoint")
-
-	req = imageOf(data, store)
-	req.ModTime = time.Time{}
-	_, err = r.images.Upload(t.Context(), req)
-	require.NoError(t, err)
-	requireImage(t, r.only(t), data)
 }

@@ -316,7 +316,7 @@ func TestUploadFirstErrorWins(t *testing.T) {
 		_, err := r.images.Upload(t.Context(), imageOf(randomBytes(8*testChunk), nil))
 		require.ErrorIs(t, err, oraclemarket.ErrForbidden)
 		require.NotErrorIs(t, err, context.Canceled)
-		require.ErrorContains(t, err, "chunk 3 of upload request")
+		require.ErrorContains(t, err, "interrupted after 0 of 8 chunks: chunk 3: ")
 		require.Less(t, time.Since(began), time.Second, "the others were not waited for")
 		require.LessOrEqual(t, r.Count(oraclemarkettest.OpUploadChunk), 3, "no other was begun")
 	})
@@ -472,7 +472,7 @@ func TestUploadChecksumOfAnswer(t *testing.T) {
 		req := imageOf(data, store)
 		req.Concurrency = 1
 		_, err = r.images.Upload(t.Context(), req)
-		require.ErrorContains(t, err, "chunk 2 of upload request")
+		require.ErrorContains(t, err, "interrupted after 1 of 3 chunks: chunk 2: ")
 		require.NotErrorIs(t, err, oraclemarket.ErrSourceChanged)
 		require.Equal(t, 1+3, r.Count(oraclemarkettest.OpUploadChunk))
 		require.Zero(t, r.Count(oraclemarkettest.OpMerge))

@@ -113,22 +113,23 @@ func (p *program) parse(args []string, stderr io.Writer) error {
 	return nil
 }
 
-func (p *program) connect(ctx context.Context) error {
+func (p *program) connect(ctx context.Context) (err error) {
 	const application = "imagejobs-example/1"
-	tokens, endpoint := imagereplicator.StaticToken(p.token), p.endpoint
-	if endpoint == "" {
-		options, err := keystone.FromEnv()
-		if err != nil {
-			return err
-		}
-		options.UserAgent = application
-		p.out.Line("logging in")
-		if tokens, endpoint, err = keystone.New(ctx, options); err != nil {
-			return err
-		}
+	if p.endpoint != "" {
+		p.client, err = imagereplicator.New(p.endpoint, imagereplicator.StaticToken(p.token), imagereplicator.WithUserAgent(application))
+		return err
 	}
-	var err error
-	p.client, err = imagereplicator.New(endpoint, tokens, imagereplicator.WithUserAgent(application))
+	options, err := keystone.FromEnv()
+	if err != nil {
+		return err
+	}
+	options.UserAgent = application
+	p.out.Line("logging in")
+	session, err := keystone.New(ctx, options)
+	if err != nil {
+		return err
+	}
+	p.client, err = session.Client()
 	return err
 }
 

@@ -87,6 +87,6 @@ func show(out cli.Output, r *oraclemarket.MachineImageUploadRequest) {
 		out.Line("  chunks: %d of %d", r.UploadedChunks, n)
 	}
 	for _, d := range r.DataCenterImageUploadRequests {
-		out.Line("  %s: %s, %d%%, %s", d.DataCenterName, d.StatusName, d.UploadProgress, d.LastUpdatedDate.Format(time.RFC3339))
+		out.Line("  %s: %s, %d%%, %s", d.DataCenterName, d.StatusName, d.UploadProgress.Int(), d.LastUpdatedDate.Format(time.RFC3339))
 	}
 }

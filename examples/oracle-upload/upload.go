@@ -16,8 +16,8 @@ func (p *program) upload(ctx context.Context) (*oraclemarket.MachineImageUploadR
 	if p.whole {
 		return p.uploadWhole(ctx)
 	}
-	req := &oraclemarket.UploadRequest{
-		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
+	req := &oraclemarket.ImageUpload{
+		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: &p.overwrite,
 		ChunkSize: p.chunkSize, Concurrency: p.concurrency,
 		Progress: p.progress, StatusChanged: p.status,
 	}
@@ -44,7 +44,7 @@ func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUp
 	}
 	p.out.Line("uploading %s in one request", cli.Size(info.Size()))
 	ack, err := p.client.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
-		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
+		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: &p.overwrite,
 		FileName: filepath.Base(p.file), File: f, Size: info.Size(), MD5: sum,
 	})
 	if err != nil {
@@ -90,7 +90,7 @@ func (p *program) progress(now oraclemarket.UploadProgress) {
 func (p *program) status(now *oraclemarket.MachineImageUploadRequest) {
 	parts := []string{"status: " + string(now.StatusName)}
 	for _, d := range now.DataCenterImageUploadRequests {
-		parts = append(parts, fmt.Sprintf("%s %d%%", d.DataCenterName, d.UploadProgress))
+		parts = append(parts, fmt.Sprintf("%s %d%%", d.DataCenterName, d.UploadProgress.Int()))
 	}
 	p.out.Line("%s", strings.Join(parts, ", "))
 	p.out.Event(map[string]any{"event": "status", "status": now.StatusName, "request": now})

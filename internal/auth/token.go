@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -95,18 +96,26 @@ func (t *tokens) refresh(ctx context.Context) *flight {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
 		defer cancel()
-		value, expiry, err := t.source(ctx)
+		var value string
+		var expiry time.Time
+		err := errors.New("the token source called runtime.Goexit")
+		defer func() { // also when the source panics: calls wait
+			if v := recover(); v != nil {
+				err = fmt.Errorf("the token source panicked: %v", v)
+			}
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if f.err = err; err == nil {
+				t.keep(value, expiry, time.Now())
+			}
+			t.flight = nil
+			close(f.done)
+		}()
+		value, expiry, err = t.source(ctx)
 		value = strings.TrimSpace(value) // line ends of files and variables
 		if err == nil {
 			err = check(value)
 		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if f.err = err; err == nil {
-			t.keep(value, expiry, time.Now())
-		}
-		t.flight = nil
-		close(f.done)
 	}()
 	return f
 }

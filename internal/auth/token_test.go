@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -382,4 +383,26 @@ func TestRejectedDuringEarlyRefresh(t *testing.T) {
 		require.True(t, newer)
 		require.EqualValues(t, 2, s.asked.Load())
 	})
+}
+
+// A source that panics or ends its goroutine fails the calls that wait for it,
+// and not the next ones.
+func TestSourceDoesNotReturn(t *testing.T) {
+	for want, f := range map[string]func(){
+		"the token source panicked: odd":         func() { panic("odd") },
+		"the token source called runtime.Goexit": runtime.Goexit,
+	} {
+		broken := true
+		c := Token(func(context.Context) (string, time.Time, error) {
+			if broken {
+				f()
+			}
+			return "token", time.Time{}, nil
+		}, "X-Auth-Token", "")
+		_, err := c.Grant(t.Context())
+		require.EqualError(t, err, want)
+		broken = false
+		token, _ := apply(t, c)
+		require.Equal(t, "token", token)
+	}
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// link is a proxy that makes a long fat network of loopback: each connection
-// has its own delay and its own limit, as one TCP stream over a long way has.
+// link is a proxy that turns loopback into a long fat network: each connection
+// has its own delay and its own limit, as a TCP stream over a long distance.
 type link struct {
 	listener net.Listener
 	target   string
@@ -60,14 +60,14 @@ func (p *link) join(near net.Conn) {
 	both.Wait()
 }
 
-// packet is bytes on their way.
+// packet has bytes under way.
 type packet struct {
 	data []byte
 	due  time.Time
 }
 
-// carry delivers each byte after the delay and not above the rate. What is on
-// its way is bounded by what the link holds.
+// carry delivers each byte after the delay and not above the rate. The bytes
+// under way are bounded by what the link holds.
 func (p *link) carry(to, from net.Conn) {
 	const size = 64 << 10
 	holds := 4096
@@ -200,7 +200,7 @@ func (l *lab) lfn() (*report, error) {
 			near[chunk] = append(near[chunk], speed)
 		}
 	}
-	r.add("What the chunk size costs at 4 chunks at once: each chunk waits for its answer and its checksum. The default of 64 MiB is the last row.")
+	r.add("The cost of the chunk size with 4 chunks at once: each chunk waits for its response and its checksum. The default of 64 MiB is the last row.")
 	rows = [][]string{{"chunk size", "long fat network, ratio to 64 MiB", "MiB/s", "loopback, ratio to 64 MiB", "MiB/s"}}
 	last := chunks[len(chunks)-1]
 	for _, chunk := range chunks {
@@ -213,7 +213,7 @@ func (l *lab) lfn() (*report, error) {
 	return r, nil
 }
 
-// throughput uploads an image of that size, in MiB a second.
+// throughput uploads an image of that size and returns the MiB per second.
 func (l *lab) throughput(url string, size int64, parallel int, chunk int64) (float64, error) {
 	file, err := l.image(size, true)
 	if err != nil {

@@ -1,11 +1,11 @@
-// Command bench measures this SDK beside its peers, on this machine, over
-// loopback, and nothing it does leaves it:
+// Command bench measures this SDK beside its peers, over loopback:
 //
-//	go run . [-only status,upload,lfn,wait,resume,profile] [-quick]
+//	go run . [-only status,upload,lfn,wait,resume,profile] [-quick] [-results dir]
 //
-// It prints tables, and writes them and plots to the folder results. The
-// contenders of a table take turns, so that whatever else the machine does
-// meets all of them; what counts are the ratios. Linux only: it reads /proc.
+// It prints tables, and writes them and plots to the folder results; with -quick
+// only to a folder that is named. The contenders of a table take turns, so that
+// whatever else the machine does meets all of them: what counts are the ratios.
+// It runs on Linux only, as it reads /proc.
 package main
 
 import (
@@ -17,11 +17,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
 
-// lab is what the measurements share.
+// lab has what the measurements share.
 type lab struct {
 	ctx   context.Context
 	quick bool
@@ -40,9 +41,12 @@ func main() {
 
 func run() error {
 	only := flag.String("only", "status,upload,lfn,wait,resume,profile", "what to measure")
-	quick := flag.Bool("quick", false, "less of everything, in under three minutes")
-	results := flag.String("results", "results", "folder for tables and plots")
+	quick := flag.Bool("quick", false, "less of everything, in under three minutes; writes no file without -results")
+	results := flag.String("results", "", `folder for tables and plots ("results", without -quick)`)
 	flag.Parse()
+	if *results == "" && !*quick {
+		*results = "results"
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
@@ -63,9 +67,6 @@ func run() error {
 	}
 	defer end()
 
-	if err := os.MkdirAll(*results, 0o755); err != nil {
-		return err
-	}
 	measure := map[string]func() (*report, error){
 		"status": l.status, "upload": l.upload, "lfn": l.lfn, "wait": l.wait, "resume": l.resume, "profile": l.profile,
 	}
@@ -79,8 +80,11 @@ func run() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		r.add("Command: `%s`, 2 cores, Linux, %s, %s, took %.0f s.", command(name, *quick), goVersion(), time.Now().Format(time.DateOnly), time.Since(start).Seconds())
+		r.add("Command: `%s`, %d cores, Linux, %s, %s, took %.0f s.", command(name, *quick), runtime.NumCPU(), goVersion(), time.Now().Format(time.DateOnly), time.Since(start).Seconds())
 		fmt.Println(r.text.String())
+		if *results == "" {
+			continue
+		}
 		if err := r.write(*results, name); err != nil {
 			return err
 		}

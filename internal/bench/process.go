@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// goVersion is the release without its patch number.
+// goVersion returns the release without its patch number.
 func goVersion() string {
 	version := strings.TrimPrefix(runtime.Version(), "go")
 	if parts := strings.SplitN(version, ".", 3); len(parts) == 3 {
@@ -25,7 +25,7 @@ func goVersion() string {
 	return fmt.Sprintf("Go %s, GOMAXPROCS %d", version, runtime.GOMAXPROCS(0))
 }
 
-// startSink starts the server; end stops it.
+// startSink starts the server. end stops it.
 func (l *lab) startSink() (end func(), err error) {
 	cmd := exec.CommandContext(l.ctx, filepath.Join(l.dir, "sink"), l.cert)
 	cmd.Stderr = os.Stderr
@@ -52,10 +52,10 @@ func (l *lab) startSink() (end func(), err error) {
 	}, nil
 }
 
-// usage is what one process took.
+// usage is what one process used.
 type usage struct {
 	wall, cpu time.Duration // cpu is user and system time
-	peak      int64         // bytes resident at most
+	peak      int64         // most bytes resident
 	out       []byte
 }
 
@@ -87,8 +87,8 @@ func (l *lab) child(name string, args ...string) (*usage, error) {
 	return u, nil
 }
 
-// watchPeak is the high-water mark of a process's memory. The one in its
-// rusage is no use: a new process starts with that of its parent.
+// watchPeak returns the high-water mark of a process's memory. The one in its
+// rusage is useless: a new process starts with that of its parent.
 func watchPeak(pid int, done <-chan struct{}) int64 {
 	var peak int64
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -112,7 +112,7 @@ func watchPeak(pid int, done <-chan struct{}) int64 {
 	}
 }
 
-// freeMemory is what programs can still take.
+// freeMemory returns the bytes that programs can still take.
 func freeMemory() (int64, error) {
 	info, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
@@ -128,7 +128,7 @@ func freeMemory() (int64, error) {
 }
 
 // subject runs one measurement of the SDK in a process of its own and decodes
-// what that found.
+// its findings.
 func (l *lab) subject(found any, args ...string) (*usage, error) {
 	u, err := l.child("subject", args...)
 	if err != nil {

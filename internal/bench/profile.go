@@ -27,7 +27,7 @@ func (l *lab) profile() (*report, error) {
 	return r, nil
 }
 
-// share is a function's part of a profile: its own, and with what it calls.
+// share is a function's part of a profile, without and with what it calls.
 type share struct {
 	function  string
 	flat, cum float64
@@ -75,9 +75,9 @@ func (l *lab) profileUploads(r *report) error {
 	if l.quick {
 		rounds = 1
 	}
-	r.add("CPU of an upload of 1 GiB, 4 chunks at once: the functions that take the most themselves, in percent of all, %s together. "+
-		"Syscalls are reading the image and writing to the sockets, gcmAesEnc is TLS. The MD5 of a chunk has to be known before its header goes: "+
-		"whoever sends it spends that much on it, and who sends none, like curl, does not.", times(rounds, "upload"))
+	r.add("CPU of an upload of 1 GiB, 4 chunks at once: the three functions that use the most themselves, in percent of all, %s together. "+
+		"Syscalls are reading the image and writing to the sockets, gcmAesEnc is TLS. The MD5 of a chunk has to be known before its header is sent, "+
+		"which costs that much. curl sends none.", times(rounds, "upload"))
 	rows := [][]string{{"upload", "first", "second", "third", "all others"}}
 	for _, scheme := range []struct{ name, url string }{{"plain", l.plain}, {"TLS", l.tls}} {
 		for _, kind := range []string{"md5", "none"} {
@@ -118,8 +118,8 @@ func (l *lab) profileUploads(r *report) error {
 	}
 	rows = [][]string{{"for", "seen in", "s"}}
 	for _, row := range [][]string{
-		{"a core to hash on", "oraclemarket.(*upload).checksum"},
-		{"the request to be sent and answered", "transport.(*tries).RoundTrip"},
+		{"a core to hash on", "oraclemarket.(*source).checksum"},
+		{"the request to be sent and its response", "transport.(*attempter).send"},
 		{"a lock", "sync.(*Mutex).Lock"},
 	} {
 		rows = append(rows, append(row, fmt.Sprintf("%.2f", waited[row[1]])))
@@ -128,13 +128,13 @@ func (l *lab) profileUploads(r *report) error {
 	return nil
 }
 
-// short is a function's name without the folders of its package.
+// short returns a function's name without the folders of its package.
 func short(function string) string {
 	name, _, _ := strings.Cut(function, " ")
 	return name[strings.LastIndex(name, "/")+1:]
 }
 
-// profileAllocations tells in whose functions a status call allocates.
+// profileAllocations reports which packages allocate in a status call.
 func (l *lab) profileAllocations(r *report) error {
 	services, err := l.statusCalls()
 	if err != nil {
@@ -175,7 +175,8 @@ func merged(maps ...map[string]float64) map[string]float64 {
 	return all
 }
 
-// allocations counts per call and package; what is below a tenth is left out.
+// allocations returns the allocations per call by package. Fewer than 0.1 are
+// left out.
 func (l *lab) allocations(call func(context.Context) error, calls int) (map[string]float64, error) {
 	var files [2]string
 	for i := range files {
@@ -213,7 +214,8 @@ func (l *lab) allocations(call func(context.Context) error, calls int) (map[stri
 	return found, nil
 }
 
-// packageOf is the package of a function; those of the SDK in short.
+// packageOf returns the package of a function, without the module if it is the
+// SDK's.
 func packageOf(function string) string {
 	folder := strings.LastIndex(strings.SplitN(function, "[", 2)[0], "/") + 1
 	name, _, _ := strings.Cut(function[folder:], ".")

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// report is the findings of one section.
+// report has the findings of one section.
 type report struct {
 	text  strings.Builder
 	plots map[string]string // SVG by name
@@ -21,12 +21,12 @@ func newReport(title string) *report {
 	return r
 }
 
-// add is a paragraph.
+// add adds a paragraph.
 func (r *report) add(format string, args ...any) {
 	fmt.Fprintf(&r.text, format+"\n\n", args...)
 }
 
-// table is a markdown table; the first row is its head.
+// table adds a Markdown table; the first row is its head.
 func (r *report) table(rows [][]string) {
 	for i, row := range rows {
 		fmt.Fprintf(&r.text, "| %s |\n", strings.Join(row, " | "))
@@ -38,6 +38,9 @@ func (r *report) table(rows [][]string) {
 }
 
 func (r *report) write(dir, name string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	if err := os.WriteFile(filepath.Join(dir, name+".md"), []byte(r.text.String()), 0o644); err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// What the peers decode into: plain types, each as the service's sample has it.
+// The types that the peers decode into, each with the fields of the service's
+// sample.
 type (
 	plainUpload struct {
 		UploadRequestID      int64     `json:"uploadRequestId"`
@@ -77,7 +78,7 @@ type (
 )
 
 // statusCall is one of the three calls: the SDK's method, and what its peers
-// have to send and decode for the same.
+// send and decode to do the same.
 type statusCall struct {
 	name   string
 	sdk    func(context.Context) error
@@ -102,7 +103,7 @@ func (l *lab) statusCalls() ([]statusCall, error) {
 	if err != nil {
 		return nil, err
 	}
-	mc, err := multiplay.New(1, "access", "secret", multiplay.WithBaseURL(l.plain))
+	mc, err := multiplay.New(multiplay.AccessKey(1, "access", "secret"), multiplay.WithBaseURL(l.plain))
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +148,7 @@ const (
 	timeLimit = 30 * time.Second
 )
 
-// transport is set as the SDK's own, for all of them.
+// transport returns an http.Transport with the SDK's settings, for all of them.
 func transport() *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
 	t.MaxIdleConnsPerHost = 64
@@ -227,7 +228,7 @@ func (c *statusCall) gophercloud() func(context.Context) error {
 	}
 }
 
-// cpuTime is what this process has used, which other processes on a busy
+// cpuTime returns the CPU time of this process, which other processes on a busy
 // machine change less than the time on the clock.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
@@ -251,9 +252,9 @@ func (l *lab) status() (*report, error) {
 		return nil, err
 	}
 	r := newReport("Status calls")
-	r.add("One call after the other over loopback to a server in another process that answers with the documented sample. "+
-		"%d rounds of %s in turn; medians. All have the SDK's settings of http.Transport, and a time limit of 30 s, which the SDK always has; "+
-		"what that costs shows beside the last row of each.", rounds, calls)
+	r.add("One call after the other over loopback to a server in another process that responds with the documented sample. "+
+		"%d rounds of %s in turn; medians. All have the SDK's settings of http.Transport and its time limit of 30 s; "+
+		"the last row of each shows what that limit costs.", rounds, calls)
 	rows := [][]string{{"call", "client", "CPU time, ratio", "time, ratio", "CPU µs/op", "µs/op", "B/op", "allocs/op"}}
 	for _, s := range services {
 		all := s.contenders()

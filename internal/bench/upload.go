@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// uploader is one way to bring an image to the server.
+// uploader is one way to send an image to the server.
 type uploader struct {
 	name    string
-	against string // which floor its CPU time is measured with
+	against string // the floor that its CPU time is compared with
 	ours    bool
-	memory  int64 // bytes it takes for each byte of the image, about, 0 for hardly any
+	memory  int64 // about how many bytes it takes for each byte of the image
 	program string
 	args    func(url, file string) []string
 }
@@ -93,7 +93,7 @@ func (l *lab) upload() (*report, error) {
 		counts = append(counts, fmt.Sprintf("%s of %s", times(rounds[size], "round"), sizeName(size)))
 	}
 	r := newReport("Uploads")
-	r.add("Whole processes, from start to end, to a server in another process that drops what it gets; parts of 64 MiB; sparse images in the page cache. "+
+	r.add("Whole processes, from start to end, to a server in another process that drops what it receives; parts of 64 MiB; sparse images in the page cache. "+
 		"Wall time, user and system time of the uploader for each GiB, its peak resident memory. The CPU ratio is to the floor of the same round that does the same work "+
 		"(sockets, with an MD5 pass for those that hash); throughput is compared with curl's of the same round. Medians of %s.",
 		strings.Join(counts, ", "))
@@ -171,7 +171,7 @@ func (l *lab) uploadTable(r *report, scheme, url string, size int64, rounds int)
 	return nil
 }
 
-// times is a count with its noun.
+// times returns a count with its noun.
 func times(n int, what string) string {
 	if n != 1 {
 		what += "s"
@@ -186,10 +186,10 @@ func sizeName(size int64) string {
 	return fmt.Sprintf("%d MiB", size>>20)
 }
 
-// saves is what subject says about the checkpoints of an upload.
+// saves is what subject reports about the checkpoints of an upload.
 type saves struct{ Saves, SaveNanos, Nanos int64 }
 
-// resumed is what it says about a resumed one.
+// resumed is what it reports about a resumed one.
 type resumed struct {
 	Checkpoint               int
 	RequestNanos, ChunkNanos int64
@@ -203,7 +203,7 @@ func (l *lab) resume() (*report, error) {
 	r := newReport("Resume")
 	const chunks = 16384
 	r.add("A second call for an upload of 1 TiB in %d chunks, half of which the checkpoint has: time from its start to the head of its first request, and to that of its first chunk, "+
-		"whose MD5 has to be known by then (64 MiB are hashed, as many chunks at once as there are cores). A process of its own, both calls included in its memory; sparse image; medians of %d rounds.", chunks, rounds)
+		"whose MD5 has to be known by then (64 MiB are hashed, one chunk on each core). A process of its own, both calls included in its memory; sparse image; medians of %d rounds.", chunks, rounds)
 	file, err := l.image(chunks*partSize, false)
 	if err != nil {
 		return nil, err
@@ -238,7 +238,7 @@ func (l *lab) resume() (*report, error) {
 	}
 	r.table(rows)
 
-	r.add("What the checkpoints of an upload cost: `FileCheckpoints` in a temporary folder, each save a synced file and a synced folder.")
+	r.add("The cost of the checkpoints of an upload: `FileCheckpoints` in a temporary folder, each save a synced file and a synced folder.")
 	whole, err := l.image(size, true)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// waiters is what subject says about many waiters.
+// waiters is what subject reports about many waiters.
 type waiters struct {
 	Goroutines                   int
 	Bytes, StackBytes, PeakBytes int64
@@ -28,11 +28,11 @@ func (l *lab) wait() (*report, error) {
 	window := min(15, seconds/2) // at the end
 	r := newReport("Waiting at scale")
 	r.add("That many `MachineImages.Wait` calls of one client, all begun at once, on upload requests that do not end, with the default intervals (1 s growing to 15 s), watched for %d s. "+
-		"Bytes are heap and stacks above those before the first, after a collection while the waiters wait; the peak includes garbage and the first moment, in which all of them ask. "+
+		"Bytes are heap and stacks above those before the first, after a collection while the waiters wait; the peak includes garbage and the first moment, in which all of them poll. "+
 		"With few waiters the connections show, each with two goroutines and two buffers of net/http.", seconds)
 	rows := [][]string{{"waiters", "bytes per waiter", "of these, stack", "peak bytes per waiter", "goroutines per waiter", "connections opened", fmt.Sprintf("requests/s, mean of the last %d s", window), "most in 100 ms of these"}}
 	for _, n := range counts {
-		if err := l.sinkStats(&sinkStats{}); err != nil { // forget what was before
+		if err := l.sinkStats(&sinkStats{}); err != nil { // resets it
 			return nil, err
 		}
 		var found waiters
@@ -52,7 +52,7 @@ func (l *lab) wait() (*report, error) {
 		rows = append(rows, []string{
 			strconv.Itoa(n), fmt.Sprint(found.Bytes / int64(n)), fmt.Sprint(found.StackBytes / int64(n)), fmt.Sprint(found.PeakBytes / int64(n)),
 			fmt.Sprintf("%.2f", float64(found.Goroutines)/float64(n)),
-			fmt.Sprint(seen.Connections - 1), // one is ours
+			fmt.Sprint(seen.Connections - 1), // one is this process's
 			fmt.Sprintf("%.1f", float64(len(late))/float64(window)), strconv.Itoa(most),
 		})
 		if n == counts[len(counts)-1] {

@@ -107,7 +107,7 @@ func TestAllocations(t *testing.T) {
 		}},
 		"ImageUpdates.Status": {34, func(t *testing.T) func(context.Context) error {
 			t.Helper()
-			c, err := multiplay.New(1, "access", "secret", multiplay.WithBaseURL(allocServer),
+			c, err := multiplay.New(multiplay.AccessKey(1, "access", "secret"), multiplay.WithBaseURL(allocServer),
 				multiplay.WithHTTPClient(newTaker(t, "../../multiplay/testdata/update_status.json")))
 			require.NoError(t, err)
 			return func(ctx context.Context) error { _, err := c.ImageUpdates.Status(ctx, 4711); return err }

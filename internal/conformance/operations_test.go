@@ -120,7 +120,7 @@ func (e *env) multiplayClient() (*multiplay.Client, error) {
 	if e.retry {
 		opts = append(opts, multiplay.WithRetry(attempts, 0, 0), multiplay.WithOutageLimit(1))
 	}
-	return multiplay.New(1, keyID, keySecret, opts...)
+	return multiplay.New(multiplay.AccessKey(1, keyID, keySecret), opts...)
 }
 
 type (

@@ -110,7 +110,7 @@ func clients() map[string]kindOfClient {
 			if insecure {
 				opts = append(opts, multiplay.WithInsecureHTTP())
 			}
-			c, err := multiplay.New(1, keyID, keySecret, opts...)
+			c, err := multiplay.New(multiplay.AccessKey(1, keyID, keySecret), opts...)
 			if err != nil {
 				return err
 			}

@@ -138,7 +138,7 @@ func sourceURL() multiplay.SourceURL {
 
 func multiplaySamples(t *testing.T, all table) {
 	t.Helper()
-	client, err := multiplay.New(1, keyID, keySecret)
+	client, err := multiplay.New(multiplay.AccessKey(1, keyID, keySecret))
 	require.NoError(t, err)
 	used, err := (&env{base: pipeBase, client: echo(400, "application/json"), retry: true}).multiplayClient()
 	require.NoError(t, err)

@@ -57,6 +57,9 @@ type Job[T any] struct {
 	Package, Name string
 	// Outage is how long transient failures are ridden out, 0 for the default.
 	Outage time.Duration
+	// Seen says that the job was seen before: the first poll then bears what a
+	// replica that lags may respond, as later ones do.
+	Seen bool
 	// Get returns the job, and how long the service asks to wait before the
 	// next poll, or zero.
 	Get func(context.Context) (T, time.Duration, error)
@@ -95,7 +98,7 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 					return
 				}
 				err = sleep(ctx, withJitter(interval, after, o.Max))
-			} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen)); goOn {
+			} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen || j.Seen)); goOn {
 				// The last poll of an outage comes at its limit.
 				err = sleep(ctx, min(withJitter(interval, after, o.Max), left))
 			}

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -447,15 +446,15 @@ func (b before) RoundTrip(req *http.Request) (*http.Response, error) {
 // A caller's round tripper is believed for the error that it returns: one that
 // says there was no connection, in all that it attempted.
 func TestErrorOfACallersRoundTripper(t *testing.T) {
-	dial := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
-	reset := &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+	dial := &net.OpError{Op: "dial", Err: errRefused}
+	reset := &net.OpError{Op: "read", Err: errors.New("connection reset")}
 	for name, tt := range map[string]struct {
 		err      error
 		attempts int
 	}{
 		"dial":                  {dial, 2},
 		"dial, wrapped":         {fmt.Errorf("sending: %w", dial), 2},
-		"proxy":                 {&net.OpError{Op: "proxyconnect", Err: syscall.ECONNREFUSED}, 2},
+		"proxy":                 {&net.OpError{Op: "proxyconnect", Err: errRefused}, 2},
 		"two dials":             {errors.Join(dial, dial), 2},
 		"reset":                 {reset, 1},
 		"a fallback that sends": {errors.Join(dial, reset), 1},

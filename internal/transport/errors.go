@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/wire"
@@ -162,7 +161,7 @@ func isContext(err error) bool {
 }
 
 // temporary reports whether an error of a caller's own code says that it is
-// transient: by a method Temporary, or as a connection that was refused.
+// transient: by a method Temporary, or as a connection that could not be made.
 func temporary(err error) bool {
 	if t, ok := errors.AsType[interface {
 		error
@@ -171,7 +170,7 @@ func temporary(err error) bool {
 		return true
 	}
 	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial" && !isPermanent(err) || errors.Is(err, syscall.ECONNREFUSED)
+	return ok && op.Op == "dial" && !isPermanent(err)
 }
 
 // transientStatus reports whether a status is one that passes. The 52x are of

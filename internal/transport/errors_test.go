@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"syscall"
 	"testing"
 	"time"
 
@@ -157,7 +156,7 @@ func TestIsTransient(t *testing.T) {
 		"any":                   {io.EOF, false},
 		"temporary":             {fmt.Errorf("vault: %w", timeoutError("sealed")), true},
 		"wraps the sentinel":    {fmt.Errorf("vault is sealed: %w", ErrTransient), true},
-		"refused":               {fmt.Errorf("vault: %w", syscall.ECONNREFUSED), true},
+		"refused":               {fmt.Errorf("vault: %w", &net.OpError{Op: "dial", Err: errRefused}), true},
 		"dial":                  {&net.OpError{Op: "dial", Err: io.EOF}, true},
 		"unknown host":          {&net.OpError{Op: "dial", Err: &net.DNSError{IsNotFound: true}}, false},
 		"canceled":              {fmt.Errorf("%w: %w", context.Canceled, ErrTransient), false},

@@ -218,6 +218,10 @@ func ownTransports(t *testing.T, c *Client) []*http.Transport {
 	return []*http.Transport{next, once}
 }
 
+// errRefused stands for the error of a port where nobody listens, which not all
+// systems have under one name.
+var errRefused = errors.New("connection refused")
+
 // noWait is a retry loop that does not keep a test waiting.
 func noWait(attempts int) *Retry { return &Retry{MaxAttempts: attempts} }
 

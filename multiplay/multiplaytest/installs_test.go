@@ -34,7 +34,7 @@ func TestRollout(t *testing.T) {
 		t.Helper()
 		id := diff(t, client)
 		clock.Advance(80 * time.Second)
-		_, err := client.ImageVersions.Create(t.Context(), &multiplay.CreateImageVersionRequest{DiffID: id, InstallNow: true})
+		_, err := client.ImageVersions.Create(t.Context(), &multiplay.CreateImageVersionRequest{DiffID: id, Install: multiplay.InstallNow})
 		require.NoError(t, err)
 	}
 	counts(0, 0, 3)

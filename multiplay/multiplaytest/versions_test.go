@@ -32,7 +32,7 @@ func TestDiffsAndVersions(t *testing.T) {
 	}
 	version := func(diffID int64, full bool) error {
 		_, err := client.ImageVersions.Create(t.Context(), &multiplay.CreateImageVersionRequest{
-			DiffID: diffID, Full: full, InstallNow: true,
+			DiffID: diffID, Full: full, Install: multiplay.InstallNow,
 		})
 		return err
 	}

@@ -45,7 +45,7 @@ func Open(out cli.Output) (*Service, error) {
 	if err != nil {
 		return nil, errors.New("set MULTIPLAY_ACCOUNT_SERVICE_ID to a number")
 	}
-	client, err := multiplay.New(account, access, secret,
+	client, err := multiplay.New(multiplay.AccessKey(account, access, secret),
 		multiplay.WithBaseURL(endpoint), multiplay.WithUserAgent("imagejobs-example/1"))
 	return &Service{Client: client}, err
 }

@@ -1,5 +1,5 @@
-// Command peers uploads a file to the stub S3 with another library: the same
-// work as the SDK's upload, by its peers.
+// Command peers uploads a file to the stub of S3 with another library: the same
+// work as the SDK's upload.
 package main
 
 import (

@@ -1,10 +1,10 @@
 // Command sink is the far end of the measurements: a server that reads requests
 // and drops them as cheaply as it can, so that the clients are what is
-// measured. It speaks the few answers of the three services and of S3 that the
+// measured. It sends the few responses of the three services and of S3 that the
 // contenders wait for, on one plain and one TLS port.
 //
-// It prints "plain-address tls-address" and ends with its standard input. Its
-// TLS certificate goes to the file that is its argument.
+// It prints "plain-address tls-address" and ends with its standard input. It
+// writes its TLS certificate to the file that is its argument.
 package main
 
 import (
@@ -54,7 +54,7 @@ func main() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// certificate makes one for 127.0.0.1 that is its own authority.
+// certificate returns a self-signed one for 127.0.0.1.
 func certificate(file string) (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -79,8 +79,8 @@ func certificate(file string) (*tls.Config, error) {
 	}, nil
 }
 
-// stats is what GET /stats tells about the requests below /wait since the last
-// time it was asked.
+// stats is the response to GET /stats: the requests below /wait since the one
+// before.
 type stats struct {
 	Connections int       // opened
 	At          []float64 // seconds since the first request
@@ -108,11 +108,11 @@ func (s *sink) accept(l net.Listener, wrap func(net.Conn) net.Conn) {
 	}
 }
 
-// request is what serve needs of a request's head.
+// request is what serve needs to know of a request.
 type request struct {
 	method, target string
 	length         int64
-	chunked, wait  bool // the body's coding; the client waits for 100 Continue
+	chunked, wait  bool // the body is chunked; the client waits for 100 Continue
 	md5            string
 }
 
@@ -135,7 +135,7 @@ func (s *sink) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		kind, header, body := s.answer(r)
+		kind, header, body := s.respond(r)
 		out = fmt.Appendf(out[:0], "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n", kind, len(body), header)
 		if _, err := c.Write(append(out, body...)); err != nil {
 			return
@@ -176,8 +176,8 @@ func head(in *bufio.Reader) (request, error) {
 	}
 }
 
-// discard drops n bytes. Of a plain connection the kernel drops them itself,
-// without copying a byte.
+// discard drops n bytes. On a plain connection the kernel does so, without
+// copying them.
 func discard(c net.Conn, in *bufio.Reader, n int64) error {
 	buffered := min(n, int64(in.Buffered()))
 	if _, err := in.Discard(int(buffered)); err != nil {
@@ -245,21 +245,21 @@ const (
 	xmlType  = "application/xml"
 )
 
-func (s *sink) answer(r request) (contentType, header, body string) {
+func (s *sink) respond(r request) (contentType, header, body string) {
 	path, query, _ := strings.Cut(r.target, "?")
 	switch {
 	case path == "/stats":
 		return jsonType, "", s.takeStats()
 	case strings.HasPrefix(path, "/wait/"):
 		s.count()
-		return jsonType, "", strings.Replace(uploadRequest, "Completed", "In Progress", 1)
+		return jsonType, "", status(path, "In Progress")
 	case strings.HasPrefix(path, "/resume/") && r.method == "GET":
-		return jsonType, "", strings.Replace(uploadRequest, "Completed", "Pending", 1)
+		return jsonType, "", status(path, "Pending")
 	case strings.HasSuffix(path, "/chunk"):
 		return jsonType, "", `{"uploadRequestId":"7934470","checksum":"` + r.md5 + `","uploadedChunks":1,"pendingChunks":1}`
 	case strings.Contains(path, "/machineimages"):
 		if r.method == "GET" {
-			return jsonType, "", uploadRequest
+			return jsonType, "", status(path, "Completed")
 		}
 		return jsonType, "", `{"message":"OK","entityId":"7934470"}`
 	case strings.Contains(path, "/image_replicator/"):
@@ -275,6 +275,13 @@ func (s *sink) answer(r request) (contentType, header, body string) {
 	default:
 		return xmlType, "ETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\n", ""
 	}
+}
+
+// status returns the upload request whose id is the end of the path.
+func status(path, state string) string {
+	id := path[strings.LastIndex(path, "/")+1:]
+	return strings.NewReplacer("2797087", id, `"statusName":"Completed","uploadedChunks"`, `"statusName":"`+state+`","uploadedChunks"`).
+		Replace(uploadRequest)
 }
 
 func (s *sink) count() {
@@ -298,7 +305,7 @@ func (s *sink) takeStats() string {
 	return string(data)
 }
 
-// The documented answers to the three status calls.
+// The documented responses to the three status calls.
 const (
 	uploadRequest = `{"uploadRequestId":2797087,"application":"APS1826_WWP_061218","version":"OL67","operatingSystem":"Linux","fileName":"wordpress.tar.gz",` +
 		`"imageFilePath":"oracle_pdc2/mi/APS1826_WWP_061218/OL67/Linux/wordpress.tar.gz","statusName":"Completed","uploadedChunks":16384,"pendingChunks":0,` +

@@ -1,5 +1,5 @@
 // Command subject is the process that is measured: an upload by this SDK or by
-// what it is compared with, many waiters, or a resumed upload. It holds no
+// what it is compared with, many waiters, or a resumed upload. It links no
 // peer's code, whose start-up would count as memory. It prints its findings as
 // JSON.
 package main

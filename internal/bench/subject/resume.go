@@ -16,7 +16,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// resumed is how long it took until the second run of an upload was at work.
+// resumed is how long the second call of an upload took to get to work.
 type resumed struct {
 	Checkpoint   int   // bytes
 	RequestNanos int64 // until the head of the first request
@@ -24,8 +24,7 @@ type resumed struct {
 }
 
 // resume begins an upload, marks chunks as acknowledged in its checkpoint, and
-// measures a second call up to its first chunk. No byte of a chunk is waited
-// for.
+// measures a second call up to the header of its first chunk.
 func resume(flags *flag.FlagSet) func(context.Context) (any, error) {
 	url := flags.String("url", "", "the server")
 	file := flags.String("file", "", "the image")
@@ -38,7 +37,7 @@ func resume(flags *flag.FlagSet) func(context.Context) (any, error) {
 			return nil, err
 		}
 		store := &memoryStore{}
-		req := oraclemarket.UploadRequest{
+		req := oraclemarket.ImageUpload{
 			Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", Checkpoints: store, DisableChecksum: !*sum,
 		}
 		first, cancel := context.WithCancel(ctx)

@@ -26,7 +26,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// job is one upload, whoever does it.
+// job is one upload, by any contender.
 type job struct {
 	how, url, file string
 	parallel       int
@@ -36,7 +36,7 @@ type job struct {
 	profile, block string
 }
 
-// saves is what the checkpoints of an upload cost.
+// saves is the cost of the checkpoints of an upload.
 type saves struct {
 	Saves     int64
 	SaveNanos int64
@@ -51,7 +51,7 @@ func upload(flags *flag.FlagSet) func(context.Context) (any, error) {
 	flags.IntVar(&j.parallel, "parallel", 4, "chunks under way at once")
 	flags.Int64Var(&j.chunk, "chunk", 64<<20, "bytes of a chunk")
 	flags.StringVar(&j.sum, "sum", "md5", "md5, simd or none")
-	flags.StringVar(&j.checkpoints, "checkpoints", "", "folder for checkpoints, none without")
+	flags.StringVar(&j.checkpoints, "checkpoints", "", "folder for checkpoints; none if empty")
 	flags.StringVar(&j.profile, "cpuprofile", "", "where to write a CPU profile")
 	flags.StringVar(&j.block, "blockprofile", "", "where to write a profile of blocked goroutines")
 	return func(ctx context.Context) (any, error) {
@@ -98,7 +98,7 @@ func (j *job) sdk(ctx context.Context, found *saves) error {
 	if err != nil {
 		return err
 	}
-	req := &oraclemarket.UploadRequest{
+	req := &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux",
 		ChunkSize: j.chunk, Concurrency: j.parallel, DisableChecksum: j.sum == "none",
 	}
@@ -114,7 +114,7 @@ func (j *job) sdk(ctx context.Context, found *saves) error {
 	return err
 }
 
-// simd gives its lane back with the sum, after which nobody uses it.
+// simd releases its lane with the sum, after which nobody uses it.
 type simd struct{ md5simd.Hasher }
 
 func (h simd) Sum(b []byte) []byte {
@@ -122,7 +122,7 @@ func (h simd) Sum(b []byte) []byte {
 	return h.Hasher.Sum(b)
 }
 
-// timed measures Save.
+// timed is a CheckpointStore that measures Save.
 type timed struct {
 	oraclemarket.CheckpointStore
 
@@ -138,8 +138,8 @@ func (t *timed) Save(ctx context.Context, key string, state []byte) error {
 	return t.CheckpointStore.Save(ctx, key, state)
 }
 
-// raw is the floor: the same chunks over as many sockets, each after an MD5
-// pass if there is to be one, and nothing else.
+// raw is the floor: it sends the same chunks over as many sockets, each after an
+// MD5 pass if one is asked for, and does nothing else.
 func (j *job) raw() error {
 	f, err := os.Open(j.file)
 	if err != nil {
@@ -179,7 +179,7 @@ func (j *job) rawChunks(target *url.URL, f *os.File, next func() (offset, size i
 	}
 	defer c.Close()
 	buf := make([]byte, 128<<10)
-	answer := make([]byte, 1024)
+	response := make([]byte, 1024)
 	for {
 		offset, size := next()
 		if size <= 0 {
@@ -204,13 +204,13 @@ func (j *job) rawChunks(target *url.URL, f *os.File, next func() (offset, size i
 		if err != nil {
 			return err
 		}
-		if _, err := c.Read(answer); err != nil { // comes in one piece
+		if _, err := c.Read(response); err != nil { // comes in one piece
 			return err
 		}
 	}
 }
 
-// onlyWriter hides the ReadFrom that would choose buffers of its own.
+// onlyWriter hides ReadFrom, which would choose a buffer of its own.
 type onlyWriter struct{ io.Writer }
 
 func sendfile(c net.Conn, file string, offset, size int64) error {
@@ -233,7 +233,7 @@ func dial(target *url.URL) (net.Conn, error) {
 	return net.Dial("tcp", target.Host)
 }
 
-// naive is what one writes in ten minutes: the form in a buffer, then Post.
+// naive is the obvious program: it writes the form to a buffer and posts that.
 func (j *job) naive(ctx context.Context) error {
 	f, err := os.Open(j.file)
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// waiters is what n of them cost together.
+// waiters is the cost of n waiters together.
 type waiters struct {
-	Goroutines int   // beside those of the connections and of main
+	Goroutines int   // more than before
 	Bytes      int64 // heap and stacks, above those before
 	StackBytes int64 // of these, the stacks
-	PeakBytes  int64 // the most between two looks, garbage included
+	PeakBytes  int64 // the most seen, garbage included
 }
 
 func wait(flags *flag.FlagSet) func(context.Context) (any, error) {
@@ -29,7 +29,7 @@ func wait(flags *flag.FlagSet) func(context.Context) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := client.MachineImages.Get(ctx, 1); err != nil { // what one pays once
+		if _, err := client.MachineImages.Get(ctx, 1); err != nil { // the cost of the first call
 			return nil, err
 		}
 		heapBefore, stackBefore := memory(true)
@@ -67,11 +67,11 @@ func wait(flags *flag.FlagSet) func(context.Context) (any, error) {
 	}
 }
 
-// memory is what heap and stacks take, garbage only if it is not collected.
+// memory returns the bytes of heap and stacks, after a collection if asked.
 func memory(collect bool) (heap, stack int64) {
 	if collect {
 		runtime.GC()
-		runtime.GC() // stacks shrink in the next one
+		runtime.GC() // the second one shrinks stacks
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -1,0 +1,245 @@
+package multiplay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/outage"
+	"github.com/imagejobs/imagejobs-go/internal/poll"
+	"github.com/imagejobs/imagejobs-go/internal/transport"
+)
+
+// locks returns what holds the image.
+func (r *release) locks(ctx context.Context) (*ImageOptions, error) {
+	return r.client.Images.Options(ctx, &ImageOptionsRequest{GameID: r.req.GameID, ImageID: r.req.ImageID})
+}
+
+// locksBefore returns what holds the image before a job is created, nil if
+// there is no way to know.
+func (r *release) locksBefore(ctx context.Context) (before *ImageOptions, err error) {
+	if r.req.GameID == 0 {
+		return nil, nil //nolint:nilnil // it is optional
+	}
+	_, err = r.repeat(ctx, 0, func(ctx context.Context) (id int64, err error) {
+		before, err = r.locks(ctx)
+		return 1, err
+	})
+	return before, err
+}
+
+// findUpdate returns the update whose creation got no response.
+func (r *release) findUpdate(ctx context.Context, before *ImageOptions, lost error) (int64, error) {
+	if before == nil {
+		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release looks for it", lost)
+	}
+	id, err := r.repeat(ctx, outage.Lag, func(ctx context.Context) (int64, error) {
+		now, err := r.locks(ctx)
+		if err != nil || now.UpdateID == before.UpdateID {
+			return 0, err
+		}
+		return now.UpdateID, nil
+	})
+	return id, notFound(id, err, lost, "Images.Options shows no new update: it may have ended or never begun")
+}
+
+// findDiff returns the diff whose creation got no response. An image has one
+// outstanding diff at most, and the service names it when it refuses another: so
+// to ask again makes no second one.
+func (r *release) findDiff(
+	ctx context.Context, before *ImageOptions, send func(context.Context) (int64, *Job, error), lost error,
+) (int64, error) {
+	const attempts = 3
+	for range attempts {
+		id, err := r.shownDiff(ctx, before)
+		if id != 0 || err != nil {
+			return id, notFound(id, err, lost, "")
+		}
+		id, err = r.repeat(ctx, 0, func(ctx context.Context) (int64, error) {
+			id, _, err := send(ctx)
+			return id, err
+		})
+		locked, ok := errors.AsType[*ImageLockedError](err)
+		if ok {
+			return r.lockingDiff(ctx, before, locked, lost)
+		}
+		if !errors.Is(err, ErrAmbiguous) || ctx.Err() != nil {
+			return id, err
+		}
+		lost = err
+	}
+	return 0, lost
+}
+
+// shownDiff returns the diff that locks the image now and did not before, 0 if
+// none shows up.
+func (r *release) shownDiff(ctx context.Context, before *ImageOptions) (int64, error) {
+	if before == nil {
+		return 0, sleep(ctx, cmp.Or(r.options.Initial, poll.DefaultInitial))
+	}
+	return r.repeat(ctx, outage.Lag, func(ctx context.Context) (int64, error) {
+		now, err := r.locks(ctx)
+		if err != nil || now.DiffID == before.DiffID {
+			return 0, err
+		}
+		return now.DiffID, nil
+	})
+}
+
+// lockingDiff returns the diff that locks the image, unless it was there before
+// the release could create one.
+func (r *release) lockingDiff(ctx context.Context, before *ImageOptions, locked *ImageLockedError, lost error) (int64, error) {
+	if before != nil {
+		if locked.DiffID == before.DiffID {
+			return 0, locked
+		}
+		return locked.DiffID, nil
+	}
+	var diff *ImageDiffStatus
+	_, err := r.repeat(ctx, 0, func(ctx context.Context) (id int64, err error) {
+		diff, err = r.client.ImageDiffs.Status(ctx, locked.DiffID, nil)
+		return 1, err
+	})
+	switch {
+	case err != nil:
+		return 0, notFound(0, err, lost, "")
+	case diff.Created.IsZero() || r.before.IsZero():
+		return 0, notFound(0, nil, lost, fmt.Sprintf("it may be diff %d, which locks the image", locked.DiffID))
+	case diff.Created.Before(r.before):
+		return 0, locked
+	default:
+		return locked.DiffID, nil
+	}
+}
+
+// installed returns the versions that are being installed.
+func (r *release) installed(ctx context.Context) (map[int64]bool, error) {
+	installs, err := r.client.ImageInstalls.List(ctx)
+	versions := map[int64]bool{}
+	for _, i := range installs {
+		versions[i.TargetImageVersionID] = true
+	}
+	return versions, err
+}
+
+// installedBefore returns the versions that are being installed before one is
+// created, nil if there is no way to know whose they are.
+func (r *release) installedBefore(ctx context.Context) (before map[int64]bool, err error) {
+	if r.req.GameID == 0 {
+		return nil, nil //nolint:nilnil // it is optional
+	}
+	_, err = r.repeat(ctx, 0, func(ctx context.Context) (id int64, err error) {
+		before, err = r.installed(ctx)
+		return 1, err
+	})
+	return before, err
+}
+
+// findVersion returns the version whose creation got no response: the only new
+// one that is being installed, once the diff no longer locks the image.
+func (r *release) findVersion(ctx context.Context, before map[int64]bool, lost error) (int64, error) {
+	if before == nil {
+		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release looks for it", lost)
+	}
+	limit := cmp.Or(r.client.Images.client.outageLimit, outage.DefaultLimit)
+	id, err := r.repeat(ctx, limit, func(ctx context.Context) (int64, error) {
+		locks, err := r.locks(ctx)
+		if err != nil || locks.DiffID == r.result.DiffID {
+			return 0, err
+		}
+		now, err := r.installed(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return r.newVersion(ctx, before, now)
+	})
+	return id, notFound(id, err, lost,
+		"no install of a new version showed up: if the diff still locks the image, there is none")
+}
+
+// newVersion returns the version in now that was not before, 0 if there is none.
+func (r *release) newVersion(ctx context.Context, before, now map[int64]bool) (int64, error) {
+	var found []int64
+	for id := range now {
+		if before[id] || id == 0 {
+			continue
+		}
+		version, err := r.client.ImageVersions.Status(ctx, id)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return 0, err
+		}
+		if err == nil && !version.Created.Before(r.before) {
+			found = append(found, id)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return 0, nil
+	case 1:
+		return found[0], nil
+	default:
+		return 0, fmt.Errorf("the versions %v are all new: only a person can say which it is", found)
+	}
+}
+
+// notFound returns why a job was not found, nil if it was.
+func notFound(id int64, err, lost error, text string) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; looking for it: %w", lost, err)
+	case id == 0:
+		return fmt.Errorf("%w; looked for it: %s", lost, text)
+	default:
+		return nil
+	}
+}
+
+// repeat calls get until it returns an id, but no longer than limit after it
+// first worked, and rides out outages. A limit of 0 is for a get that always
+// returns an id.
+func (r *release) repeat(ctx context.Context, limit time.Duration, get func(context.Context) (int64, error)) (int64, error) {
+	var until time.Time
+	rule := outage.Rule{Limit: r.client.Images.client.outageLimit}
+	longest := cmp.Or(r.options.Max, poll.DefaultMax)
+	for interval := cmp.Or(r.options.Initial, poll.DefaultInitial); ; interval = min(interval*3/2, longest) {
+		id, err := get(ctx)
+		pause := interval/2 + rand.N(interval/2+1)
+		if err == nil {
+			rule.Success()
+			if until.IsZero() {
+				until = time.Now().Add(limit)
+			}
+			left := time.Until(until)
+			if id != 0 || left <= 0 {
+				return id, nil
+			}
+			pause = min(pause, left)
+		} else {
+			left, goOn := rule.Left(ctx, err, false)
+			if !goOn {
+				return 0, err
+			}
+			if failed, ok := errors.AsType[*Error](err); ok {
+				pause = max(pause, failed.RetryAfter)
+			}
+			pause = min(pause, left)
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return transport.ContextErr(ctx)
+	}
+}

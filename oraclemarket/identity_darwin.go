@@ -1,0 +1,5 @@
+package oraclemarket
+
+import "syscall"
+
+func ctime(st *syscall.Stat_t) *syscall.Timespec { return &st.Ctimespec }

@@ -1,0 +1,105 @@
+package oraclemarket
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Sentinels of uploads.
+var (
+	// ErrSourceChanged matches every [*SourceChangedError].
+	ErrSourceChanged = errors.New("the source changed since the upload began")
+	// ErrCheckpointInvalid matches a checkpoint that is corrupt, of another
+	// upload, or written by another version of this package.
+	ErrCheckpointInvalid = errors.New("the checkpoint cannot be used")
+	// ErrCheckpointLocked matches an upload that another call, in this or
+	// another process, is working on.
+	ErrCheckpointLocked = errors.New("another upload uses this checkpoint")
+)
+
+// UploadError reports an upload that ended early and what it leaves behind. Err
+// says why.
+type UploadError struct {
+	// UploadRequestID is the upload request that is left unfinished. It is 0 if
+	// the response that names it was lost: then there may be one, which
+	// [MachineImagesService.List] shows.
+	UploadRequestID int64
+	// CheckpointKey is the key of the checkpoint with which the same call
+	// resumes, empty without Checkpoints.
+	CheckpointKey string
+	// Chunks of TotalChunks are acknowledged.
+	Chunks, TotalChunks int
+	// Err is the cause.
+	Err error
+}
+
+// Error implements error.
+func (e *UploadError) Error() string {
+	if e.UploadRequestID == 0 {
+		return fmt.Sprintf("%s: upload interrupted, there may be an upload request for it: %v", pkg, e.Err)
+	}
+	return fmt.Sprintf("%s: upload request %d interrupted after %d of %d chunks: %v",
+		pkg, e.UploadRequestID, e.Chunks, e.TotalChunks, e.Err)
+}
+
+// Unwrap returns e.Err.
+func (e *UploadError) Unwrap() error { return e.Err }
+
+// SourceChangedError reports an upload whose file is not the one that its
+// checkpoint is about, or that changed meanwhile. Nothing was merged. It matches
+// [ErrSourceChanged].
+type SourceChangedError struct {
+	// Change says what differs, as in "its size was 9000 and is 8999".
+	Change string
+	// CheckpointKey is the key of the checkpoint, empty without Checkpoints.
+	CheckpointKey string
+	// UploadRequestID is the upload request that has chunks of the old content,
+	// 0 if there is none yet.
+	UploadRequestID int64
+}
+
+// Error implements error.
+func (e *SourceChangedError) Error() string {
+	text := fmt.Sprintf("%s: %v: %s", pkg, ErrSourceChanged, e.Change)
+	switch {
+	case e.CheckpointKey == "" && e.UploadRequestID == 0:
+		return text
+	case e.CheckpointKey == "":
+		return fmt.Sprintf("%s; delete upload request %d", text, e.UploadRequestID)
+	case e.UploadRequestID == 0:
+		return fmt.Sprintf("%s; bring the old file back to go on, or delete checkpoint %s to start over", text, e.CheckpointKey)
+	default:
+		return fmt.Sprintf("%s; bring the old file back to go on, or delete checkpoint %s and upload request %d to start over",
+			text, e.CheckpointKey, e.UploadRequestID)
+	}
+}
+
+// Is reports whether target is [ErrSourceChanged].
+func (e *SourceChangedError) Is(target error) bool { return target == ErrSourceChanged }
+
+func sourceChanged(format string, args ...any) error {
+	return &SourceChangedError{Change: fmt.Sprintf(format, args...)}
+}
+
+// explain adds to err what the upload leaves behind.
+func (u *upload) explain(err error) error {
+	if err == nil || u.state == nil {
+		return err
+	}
+	key := ""
+	if u.req.Checkpoints != nil {
+		key = u.key
+	}
+	if changed, ok := errors.AsType[*SourceChangedError](err); ok {
+		changed.CheckpointKey, changed.UploadRequestID = key, u.state.UploadRequestID
+		return err
+	}
+	_, ended := errors.AsType[*StateError](err)
+	if ended || u.state.UploadRequestID == 0 && !u.mayExist {
+		return err
+	}
+	return &UploadError{
+		UploadRequestID: u.state.UploadRequestID, CheckpointKey: key,
+		Chunks: u.done.count, TotalChunks: len(u.done.have), Err: err,
+	}
+}
