@@ -39,7 +39,7 @@ func TestTLSHandshakeBreaksOff(t *testing.T) {
 				}
 				client := d.httpsClient(t, nil)
 				_, err := o.run(t.Context(), &env{base: "https://127.0.0.1", client: client})
-				want := expect(o, &broken, true)
+				want := expect(o.begins(), &broken, true)
 				checkError(t, o, &broken, &want, err)
 				require.GreaterOrEqual(t, d.n.Load(), int64(attempts))
 				require.Empty(t, s.Requests())

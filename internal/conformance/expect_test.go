@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -45,8 +46,22 @@ func success() outcome {
 // the first alone. It knows the classes and what each kind of fault means; it
 // does not know the code.
 func expect(o *operation, f *fault, always bool) outcome {
-	kind := o.meaning(f)
-	if kind == unchanged {
+	if always && (f.dial != nil || f.connect != 0) {
+		o = o.begins()
+	}
+	w := o.expect(f, o.meaning(f), always)
+	if w.ok { // and goes on
+		more := o.polls - 1
+		w.requests += more
+		w.atLeast += more
+		w.least += repeated(more, minWait)
+		w.most += repeated(more, longestPoll) + o.takes
+	}
+	return w
+}
+
+func (o *operation) expect(f *fault, k kind, always bool) outcome {
+	if k == unchanged {
 		w := success()
 		w.same = !slices.Contains(o.accepts, f.name)
 		if f.slow {
@@ -55,17 +70,31 @@ func expect(o *operation, f *fault, always bool) outcome {
 		return w
 	}
 	if o.class == adopted {
-		return adopts(f, kind, always)
+		return adopts(f, k, always)
 	}
-	w := expectCall(o, f, kind, always)
-	if o.patient && !w.ok {
-		return rides(f, &w, always)
-	}
-	if o.login && w.most > refreshFlight {
+	w := expectCall(o, f, k, always)
+	switch {
+	case o.asks > 0 && w.ambiguous:
+		return o.asksAgain(&w, always)
+	case o.patient && !w.ok:
+		return o.rides(f, k, &w, always)
+	case o.login && w.most > refreshFlight:
 		w.atLeast = min(2, w.requests)
 		w.least, w.most = min(w.least, refreshFlight), refreshFlight
 	}
 	return w
+}
+
+// begins returns the operation as it is until its first request has succeeded.
+func (o *operation) begins() *operation {
+	first := *o
+	switch {
+	case o.name == "Release":
+		first.class, first.seen = safe, false
+	case o.class != adopted && strings.HasPrefix(o.name, "MachineImages.Upload") && o.of != "":
+		first.class, first.patient, first.upload = adopted, false, false
+	}
+	return &first
 }
 
 // meaning returns what the fault means to this operation.
@@ -169,12 +198,26 @@ func expectCall(o *operation, f *fault, k kind, always bool) outcome {
 	return w
 }
 
+// asksAgain is for a request whose response was lost as in w, and of which the
+// service carries out only one.
+func (o *operation) asksAgain(w *outcome, always bool) outcome {
+	again := *w
+	again.requests += o.asks
+	again.most += repeated(o.asks, w.most+longestPoll)
+	if !always {
+		again.ok, again.same, again.requests = true, true, 2
+	}
+	again.atLeast = again.requests
+	return again
+}
+
 // rides is for polls, whose calls fail as in w.
-func rides(f *fault, w *outcome, always bool) outcome {
+func (o *operation) rides(f *fault, k kind, w *outcome, always bool) outcome {
 	bound := outageLimit
 	switch {
 	case w.transient:
-	case f.status == http.StatusNotFound:
+	case f.status == http.StatusNotFound && o.class == safe,
+		o.seen && (f.status == http.StatusForbidden || k == refusal):
 		bound = lag
 	default:
 		return *w

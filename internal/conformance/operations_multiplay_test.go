@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"time"
 
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
@@ -9,6 +10,9 @@ import (
 func source() multiplay.Source {
 	return multiplay.S3Source{AccessKey: multiplay.NewSecret(s3Key), SecretKey: multiplay.NewSecret(s3Key), Bucket: "bucket"}
 }
+
+// quietRollout is how long a rollout of which nothing shows is waited for.
+const quietRollout = 10 * time.Second
 
 func multiplayOperations() []*operation {
 	release := game(func(ctx context.Context, c mc) (*multiplay.ReleaseResult, error) {
@@ -90,14 +94,17 @@ func multiplayOperations() []*operation {
 		{name: "Images.WatchRollout", of: "counts", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, run: game(func(ctx context.Context, c mc) ([]*multiplay.RolloutStatus, error) {
 			return collect(c.Images.WatchRollout(ctx, 1, 9))
 		})},
-		{name: "Release", of: "update", target: "ImageUpdates.Create", class: once, run: release},
-		{name: "Release", of: "diff", target: "ImageDiffs.Create", class: once, run: release},
-		{name: "Release", of: "version", target: "ImageVersions.Create", class: once, run: release},
-		{name: "Release", of: "wait", target: "ImageUpdates.Status", reuses: true, class: safe, patient: true, run: release},
-		{name: "Release", of: "rollout", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, run: release},
+		{name: "Release", of: "update", target: "ImageUpdates.Create", class: once, patient: true, run: release},
+		{name: "Release", of: "diff", target: "ImageDiffs.Create", class: once, patient: true, asks: 3, run: release},
+		{name: "Release", of: "version", target: "ImageVersions.Create", class: once, patient: true, run: release},
+		{name: "Release", of: "wait", target: "ImageUpdates.Status", reuses: true, class: safe, patient: true, seen: true, run: release},
+		{name: "Release", of: "rollout", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, seen: true, polls: 3, run: release},
 	}
 	for _, o := range list {
 		o.pkg, o.refuses = "multiplay", true
+		if o.name == "Release" {
+			o.takes = quietRollout
+		}
 	}
 	return list
 }

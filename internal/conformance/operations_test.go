@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/multiplay"
@@ -38,13 +39,17 @@ type operation struct {
 	target    string // the name of that request at the server
 	class     class
 	content   content
-	upload    bool     // an attempt has no limit but that bytes move
-	patient   bool     // transient failures are ridden out, and lag
-	login     bool     // the request is for a token that another call needs
-	reuses    bool     // a GET over a connection that was used before
-	refuses   bool     // the service puts refusals into a 2xx
-	named     bool     // a header of the response identifies it
-	accepts   []string // faults whose response is one of this operation
+	upload    bool          // an attempt has no limit but that bytes move
+	patient   bool          // transient failures are ridden out, and lag
+	seen      bool          // that what is polled exists is known before the first poll
+	asks      int           // again after a lost response, as the service refuses a second one
+	polls     int           // requests that are made if all goes well, where not one
+	takes     time.Duration // what else there is to do
+	login     bool          // the request is for a token that another call needs
+	reuses    bool          // a GET over a connection that was used before
+	refuses   bool          // the service puts refusals into a 2xx
+	named     bool          // a header of the response identifies it
+	accepts   []string      // faults whose response is one of this operation
 	run       func(context.Context, *env) (any, error)
 }
 
@@ -62,6 +67,7 @@ func operations() []*operation {
 		if o.target == "" {
 			o.target = o.name
 		}
+		o.polls = max(o.polls, 1)
 	}
 	return list
 }

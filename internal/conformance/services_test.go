@@ -181,6 +181,11 @@ func newServices(t *testing.T, l net.Listener) *services {
 	for _, c := range responses() {
 		s.Handle(c.operation, c.pattern, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
+			if c.operation == "ImageDiffs.Create" && s.Processed(c.operation) > 0 { // an image has one
+				emulator.MarkProcessed(w, false)
+				_, _ = io.WriteString(w, `{"success":false,"error_code":1,"error_message":"image locked by diffid: 7"}`)
+				return
+			}
 			maps.Copy(w.Header(), c.header)
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(c.status)
