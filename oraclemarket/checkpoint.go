@@ -49,6 +49,8 @@ type checkpoint struct {
 	InitiatedAt     time.Time `json:"initiatedAt"`
 	LastInitiateAt  time.Time `json:"lastInitiateAt,omitzero"`
 	UploadRequestID int64     `json:"uploadRequestId,omitempty"`
+	// First is the hash of the first chunk, if that goes with the initiate call.
+	First string `json:"first,omitempty"`
 	// Acknowledged has ranges of chunk numbers, both ends included: as chunks
 	// are sent roughly in order that is a handful, however large the file.
 	Acknowledged [][2]int `json:"acknowledged,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/formdata"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
@@ -25,6 +26,12 @@ type InitiateUploadRequest struct {
 	// NumberOfChunks is how many chunks the file has, at least 1. The service
 	// compares it with those received when the merge is requested.
 	NumberOfChunks int
+	// File is the first chunk, if it is to go with this request, and Size its
+	// length in bytes. The source's prose has it so, its sample does not. MD5 is
+	// the chunk's MD5 in hex, 32 digits, or empty for no comparison.
+	File io.ReaderAt
+	Size int64
+	MD5  string
 }
 
 func (r *InitiateUploadRequest) check() error {
@@ -38,7 +45,10 @@ func (r *InitiateUploadRequest) check() error {
 	if r.NumberOfChunks < 1 {
 		return invalid(name+".NumberOfChunks", "must be at least 1, not %d", r.NumberOfChunks)
 	}
-	return nil
+	if r.File == nil && r.Size == 0 && r.MD5 == "" {
+		return nil
+	}
+	return checkFile(name, r.File, r.Size, r.MD5)
 }
 
 // Chunk is one part of a file.
@@ -98,14 +108,19 @@ func (s *MachineImagesService) Initiate(ctx context.Context, req *InitiateUpload
 	}
 	// The page prints "uploadType : {Chunk}"; the braces are taken for
 	// notation.
-	body, err := formBody(formdata.New().
+	form := formdata.New().
 		Field("json", imageJSON(req.Application, req.Version, req.OperatingSystem, req.OverwriteStorageFile)).
-		Field("uploadType", "Chunk"))
+		Field("uploadType", "Chunk")
+	header := fileHeader(req.FileName, req.MD5)
+	header.Set("X-Number-Of-Chunks", strconv.Itoa(req.NumberOfChunks))
+	if req.File != nil {
+		form.File("file", req.FileName, req.File, req.Size)
+		header.Set("X-Chunk-Number", strconv.Itoa(s.firstChunk))
+	}
+	body, err := formBody(form)
 	if err != nil {
 		return nil, err
 	}
-	header := fileHeader(req.FileName, "")
-	header.Set("X-Number-Of-Chunks", strconv.Itoa(req.NumberOfChunks))
 	created, _, err := transport.Do(ctx, s.client, &transport.Call{
 		Operation: "MachineImages.Initiate",
 		Method:    http.MethodPost,
@@ -113,6 +128,7 @@ func (s *MachineImagesService) Initiate(ctx context.Context, req *InitiateUpload
 		Header:    header,
 		Body:      body,
 		Repeat:    transport.Once,
+		Upload:    req.File != nil,
 	}, decodeCreated)
 	return created, err
 }
@@ -125,19 +141,26 @@ func (s *MachineImagesService) Initiate(ctx context.Context, req *InitiateUpload
 //
 // [Upload Chunkfile]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-machineimages-uploadrequestid-chunk-post.html
 func (s *MachineImagesService) UploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk) (*ChunkAcknowledgement, error) {
+	ack, _, err := s.uploadChunk(ctx, uploadRequestID, chunk, false)
+	return ack, err
+}
+
+// uploadChunk also returns how long the service asks to wait. With once it makes
+// one attempt.
+func (s *MachineImagesService) uploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk, once bool) (*ChunkAcknowledgement, time.Duration, error) {
 	if err := checkID(uploadRequestID); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := chunk.check(s.firstChunk); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	body, err := formBody(formdata.New().File("file", chunk.FileName, chunk.File, chunk.Size))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	header := fileHeader(chunk.FileName, chunk.MD5)
 	header.Set("X-Chunk-Number", strconv.Itoa(chunk.Number))
-	ack, _, err := transport.Do(ctx, s.client, &transport.Call{
+	ack, resp, err := transport.Do(ctx, s.client, &transport.Call{
 		Operation: "MachineImages.UploadChunk",
 		Method:    http.MethodPost,
 		Path:      machineImagesPath(strconv.FormatInt(uploadRequestID, 10), "chunk"),
@@ -145,6 +168,7 @@ func (s *MachineImagesService) UploadChunk(ctx context.Context, uploadRequestID 
 		Body:      body,
 		Repeat:    transport.Repeatable,
 		Upload:    true,
+		NoRetry:   once,
 	}, func(r *transport.Response) (*ChunkAcknowledgement, error) {
 		var ack struct {
 			ChunkAcknowledgement
@@ -161,7 +185,7 @@ func (s *MachineImagesService) UploadChunk(ctx context.Context, uploadRequestID 
 		}
 		return &ack.ChunkAcknowledgement, nil
 	})
-	return ack, err
+	return ack, resp.RetryAfter(), err
 }
 
 // Merge requests that the service joins the chunks. The service goes on after
@@ -172,7 +196,11 @@ func (s *MachineImagesService) UploadChunk(ctx context.Context, uploadRequestID 
 //
 // [Merge Machine Image Chunk]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-machineimages-uploadrequestid-patch.html
 func (s *MachineImagesService) Merge(ctx context.Context, uploadRequestID int64) (*Acknowledgement, error) {
-	if err := checkID(uploadRequestID); err != nil {
+	return s.merge(ctx, uploadRequestID, transport.Repeatable, 0)
+}
+
+func (s *MachineImagesService) merge(ctx context.Context, id int64, repeat transport.Repeat, timeout time.Duration) (*Acknowledgement, error) {
+	if err := checkID(id); err != nil {
 		return nil, err
 	}
 	// The page's list of media types could not be read; it labels the body
@@ -184,11 +212,10 @@ func (s *MachineImagesService) Merge(ctx context.Context, uploadRequestID int64)
 	ack, _, err := transport.Do(ctx, s.client, &transport.Call{
 		Operation: "MachineImages.Merge",
 		Method:    http.MethodPatch,
-		Path:      machineImagesPath(strconv.FormatInt(uploadRequestID, 10)),
+		Path:      machineImagesPath(strconv.FormatInt(id, 10)),
 		Body:      body,
-		Repeat:    transport.Repeatable,
-	}, func(r *transport.Response) (*Acknowledgement, error) {
-		return decodeAcknowledgement(r, uploadRequestID)
-	})
+		Repeat:    repeat,
+		Timeout:   timeout,
+	}, func(r *transport.Response) (*Acknowledgement, error) { return decodeAcknowledgement(r, id) })
 	return ack, err
 }

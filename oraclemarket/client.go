@@ -3,6 +3,7 @@ package oraclemarket
 import (
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
@@ -58,6 +59,10 @@ type MachineImagesService struct {
 	firstChunk  int
 	outageLimit time.Duration
 	lag         time.Duration // how late a list or a record may show what exists
+	gate        *outage.Gate  // of the chunks of all uploads
+	// wantsFirst reports whether the service was found to insist on the first
+	// chunk in the initiate call.
+	wantsFirst *atomic.Bool
 }
 
 // StorageImagesService lists and copies the image files in the data centers.
@@ -90,7 +95,7 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 			BaseURL:     DefaultBaseURL,
 			PublicQuery: []string{"keyword", "limit", "offset", "machineimagestatus", "orderby", "sortorder", "datacenter"},
 			Decoder:     decoder,
-			WrapError:   func(e *transport.Error) error { return (*Error)(e) },
+			WrapError:   wrapError,
 			Invalid:     func(field, problem string) error { return invalid(field, "%s", problem) },
 		},
 		firstChunk: 1,
@@ -123,6 +128,8 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 	return &Client{
 		MachineImages: &MachineImagesService{
 			client: t, user: user, firstChunk: config.firstChunk, outageLimit: config.outageLimit, lag: config.lag,
+			gate:       outage.NewGate(config.outageLimit),
+			wantsFirst: new(atomic.Bool),
 		},
 		StorageImages: &StorageImagesService{client: t},
 	}, nil

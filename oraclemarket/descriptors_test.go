@@ -26,12 +26,12 @@ func TestUploadLeavesNothingOpen(t *testing.T) {
 	before := descriptors(t)
 	for range 5 {
 		server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
-		client := server.Client(oraclemarket.WithRetry(2, 0, time.Millisecond))
+		client := server.Client(oraclemarket.WithRetry(2, 0, time.Millisecond), oraclemarket.WithOutageLimit(100*time.Millisecond))
 		req := &oraclemarket.ImageUpload{
 			Application: "wordpress", Version: "OL67", OperatingSystem: "Linux", ChunkSize: testChunk,
 			Checkpoints: oraclemarket.FileCheckpoints(checkpoints),
 		}
-		server.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 4, Times: 10, Drop: oraclemarkettest.DropDuring})
+		server.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 4, Times: -1, Drop: oraclemarkettest.DropDuring})
 		_, err := client.MachineImages.UploadFile(t.Context(), path, req)
 		require.Error(t, err)
 		server.ClearFaults()

@@ -2,6 +2,7 @@ package oraclemarket
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/transport"
@@ -111,6 +112,13 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports whether target is a sentinel of this package that matches e.
 func (e *Error) Is(target error) bool { return (*transport.Error)(e).Is(target) }
+
+func wrapError(e *transport.Error) error {
+	if e.StatusCode == http.StatusRequestEntityTooLarge {
+		e.Hint = "the service, or a proxy in front of it, limits the size of a request: set a smaller ImageUpload.ChunkSize, or use Upload in place of Create"
+	}
+	return (*Error)(e)
+}
 
 // StateError reports an upload request that ended badly: Failed, Rejected,
 // Deleted or Deletion Failed.

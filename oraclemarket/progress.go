@@ -12,6 +12,9 @@ type UploadProgress struct {
 	// of earlier calls.
 	Bytes, Total        int64
 	Chunks, TotalChunks int
+	// AbandonedID is an upload request that this one replaces, because its chunks
+	// were too large for a proxy. It has no chunks; delete it if it disturbs.
+	AbandonedID int64
 	// BytesPerSecond is the mean rate of this call, 0 before its first chunk.
 	BytesPerSecond float64
 }
@@ -27,6 +30,7 @@ func (u *upload) report() {
 		Total:           u.state.Size,
 		Chunks:          u.done.count,
 		TotalChunks:     len(u.done.have),
+		AbandonedID:     u.abandoned,
 	}
 	if took := time.Since(u.began); took > 0 {
 		p.BytesPerSecond = float64(u.sent) / took.Seconds()

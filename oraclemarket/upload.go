@@ -47,9 +47,10 @@ type ImageUpload struct {
 	// Size is the file's length in bytes, above 0.
 	Size int64
 
-	// ChunkSize is the length of a chunk in bytes, the last one aside. 0 is
-	// [DefaultChunkSize]. An upload that is resumed keeps the size that it began
-	// with.
+	// ChunkSize is the length of a chunk in bytes, the last one aside. An upload
+	// that is resumed keeps the size that it began with, unless this one is
+	// smaller and no chunk was acknowledged. 0 is [DefaultChunkSize], or 4 MiB
+	// where a proxy finds the first chunks too large: then the upload begins anew.
 	ChunkSize int64
 	// Concurrency is the number of chunks in flight, 1 to 64. 0 is
 	// [DefaultConcurrency]. A chunk takes up to 256 KiB of memory, whatever its
@@ -231,8 +232,11 @@ type upload struct {
 	state          *checkpoint
 	done           *chunkSet
 	resumed        bool
-	proven         bool  // the acknowledged chunks are of this file
-	changed        bool  // they are not: nothing more is acknowledged
+	proven         bool // the acknowledged chunks are of this file
+	changed        bool // they are not: nothing more is acknowledged
+	tainted        bool // an earlier call may have sent chunks of another file
+	conflicts      []conflict
+	abandoned      int64 // the upload request before this one, whose chunks were too large
 	mayExist       bool  // an upload request whose id is not known
 	mergeUncertain bool  // an earlier call saw the merge acknowledged, but the service has not merged
 	sent           int64 // acknowledged bytes of this call
@@ -259,7 +263,11 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	u.report()
 	repeated := u.state.Phase == phaseMerging // by an earlier call
 	if u.state.Phase == phaseUploading {
-		if err := u.sendChunks(ctx); err != nil {
+		err := u.sendChunks(ctx)
+		if isTooLarge(err) && u.canShrink() {
+			err = u.shrink(ctx)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if err := u.source.check(ctx, fingerprint); err != nil {

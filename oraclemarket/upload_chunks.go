@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -52,6 +53,9 @@ func (u *upload) sendChunks(ctx context.Context) error {
 		return chunks.Wait()
 	})
 	err := group.Wait()
+	if err == nil {
+		err = u.settleConflicts(ctx)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -98,7 +102,7 @@ func (u *upload) prove(ctx context.Context, acknowledged *chunkSet, want chunkDi
 		u.changed, u.done, u.state.Digest = true, acknowledged.clone(), want
 		return errors.Join(sourceChanged("the content of the %d chunks sent before", acknowledged.count), u.save(ctx, phaseUploading))
 	}
-	u.proven, u.state.Identity = true, u.source.identity
+	u.proven, u.state.Unproven, u.state.Identity = true, u.tainted, u.source.identity
 	return u.save(ctx, phaseUploading)
 }
 
@@ -123,16 +127,19 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, sum)
 		}
 		chunk.MD5 = sum
-		ack, err := u.service.UploadChunk(ctx, u.state.UploadRequestID, chunk)
+		ack, sends, err := u.sendPaced(ctx, chunk)
+		if sent != nil {
+			sum = sent.sum(size)
+		}
 		switch {
-		case err == nil && (sum == "" || ack.Checksum == "" || strings.EqualFold(sum, ack.Checksum)):
-			if sent != nil {
-				sum = sent.sum(size)
-			}
+		case err == nil && (chunk.MD5 == "" || ack.Checksum == "" || strings.EqualFold(chunk.MD5, ack.Checksum)):
 			return u.acknowledge(ctx, i, sum)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)
-		case sum == "" || !errors.Is(err, ErrBadRequest):
+		case errors.Is(err, ErrConflict) && u.wasSentBefore(i, sends, attempt) && !u.tainted:
+			u.addConflict(conflict{i, sum, u.chunkError(ctx, chunk, err)})
+			return nil
+		case chunk.MD5 == "" || !errors.Is(err, ErrBadRequest):
 			return u.chunkError(ctx, chunk, err)
 		}
 		// Another checksum, or a 400, which may be how the service says so: its
@@ -141,6 +148,24 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 			return u.chunkError(ctx, chunk, err)
 		}
 	}
+}
+
+// sendPaced sends a chunk until it is acknowledged, refused or given up for an
+// outage, at the pace that the service lets all chunks of the client through. It
+// also returns how often it sent the chunk.
+func (u *upload) sendPaced(ctx context.Context, chunk *Chunk) (ack *ChunkAcknowledgement, sends int, err error) {
+	err = u.service.gate.Do(ctx, func(ctx context.Context) (retryAfter time.Duration, err error) {
+		sends++
+		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk, true)
+		return retryAfter, err
+	})
+	return ack, sends, err
+}
+
+// wasSentBefore reports whether the service may have a chunk from an attempt
+// before the last.
+func (u *upload) wasSentBefore(i, sends, calls int) bool {
+	return sends > 1 || calls > 1 || u.resumed || i == 0 && u.state.First != ""
 }
 
 // chunkError says that the file changed where that is why a chunk failed.
@@ -155,10 +180,13 @@ func (u *upload) chunkError(ctx context.Context, chunk *Chunk, err error) error 
 			return errors.Join(readErr, err)
 		}
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e.StatusCode == http.StatusRequestEntityTooLarge {
-		err = fmt.Errorf("%w; its %d bytes are too many for the service or a proxy in front of it: set a smaller ImageUpload.ChunkSize", err, chunk.Size)
-	}
 	return fmt.Errorf("chunk %d: %w", chunk.Number, err)
+}
+
+// isTooLarge reports whether err says that a request has too many bytes.
+func isTooLarge(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.StatusCode == http.StatusRequestEntityTooLarge
 }
 
 // acknowledge keeps what the service has. It does so even when the upload is

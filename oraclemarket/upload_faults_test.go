@@ -74,7 +74,7 @@ func TestUploadFaults(t *testing.T) {
 					requireImage(t, u, data)
 					r.requireReceipts(t, u)
 					store.empty(t)
-					if operation != oraclemarkettest.OpInitiate || !lostOnProcessing(&fault) {
+					if operation != oraclemarkettest.OpInitiate && operation != oraclemarkettest.OpMerge || !lostOnProcessing(&fault) {
 						require.Zero(t, r.FaultsLeft())
 					}
 				})
@@ -132,9 +132,21 @@ func TestUploadFaultsWithoutEnd(t *testing.T) {
 					case operation == oraclemarkettest.OpInitiate, operation == oraclemarkettest.OpAuthenticate:
 						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 31)
 						require.LessOrEqual(t, r.Count(operation), 110)
+					case operation == oraclemarkettest.OpMerge && fault.Status != http.StatusTooManyRequests:
+						require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+						require.InDelta(t, 6.5*60, time.Since(began).Seconds(), 120) // 90 s before the first failure
+						require.LessOrEqual(t, r.Count(operation), 11, "looked at in between")
+					case operation == oraclemarkettest.OpMerge:
+						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 31)
+						require.LessOrEqual(t, r.Count(operation), 110)
 					case operation == oraclemarkettest.OpList:
 						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 200) // 5 attempts of 30 s
 						require.LessOrEqual(t, r.Count(operation), 110)
+					case operation == oraclemarkettest.OpUploadChunk:
+						// Not the attempts end it but the outage limit; one chunk asks for all.
+						require.ErrorContains(t, err, "given up after 5m0s without a success")
+						require.InDelta(t, 5*60, time.Since(began).Seconds(), 125) // and a stalled attempt
+						require.LessOrEqual(t, r.Count(operation), 4+3+30)
 					default:
 						require.Equal(t, 5, failed.Attempts)
 						require.ErrorContains(t, err, "(5 attempts")
@@ -378,12 +390,14 @@ func TestUploadLostInitiateSeenTwice(t *testing.T) {
 func TestUploadInitiateRefused(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, nil, nil)
-	refuse := oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusBadRequest}
+	// Also with the first chunk, on which some services may insist.
+	refuse := oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusBadRequest, Times: 2}
 	r.Inject(refuse)
 	store := &memStore{}
 	_, err := r.images.Upload(t.Context(), imageOf(randomBytes(9), store))
 	require.ErrorIs(t, err, oraclemarket.ErrBadRequest)
-	require.Len(t, store.saved, 1)
+	require.Len(t, store.saved, 2)
+	require.Equal(t, 2, r.Count(oraclemarkettest.OpInitiate))
 	store.empty(t)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/outage"
@@ -48,8 +49,15 @@ func (u *upload) initiate(ctx context.Context) error {
 		switch {
 		case err == nil:
 			u.resumed = false
-			u.state.UploadRequestID = created.EntityID
-			return u.save(ctx, phaseUploading)
+			u.service.wantsFirst.Store(u.state.First != "")
+			return u.take(ctx, created.EntityID)
+		case errors.Is(err, ErrBadRequest) && u.state.First == "":
+			// Nothing was made. The source says that this call uploads the first
+			// chunk, its sample has none: this service may insist on it.
+			if err := u.hashFirst(ctx); err != nil {
+				return err
+			}
+			continue
 		case ctx.Err() != nil:
 			return err // the checkpoint stays: the request may have come through
 		case ambiguous:
@@ -76,6 +84,11 @@ func (u *upload) initiate(ctx context.Context) error {
 }
 
 func (u *upload) saveInitiate(ctx context.Context) error {
+	if u.state.First != "" || u.service.wantsFirst.Load() {
+		if err := u.hashFirst(ctx); err != nil {
+			return err
+		}
+	}
 	u.state.LastInitiateAt = time.Now().UTC()
 	if u.state.InitiatedAt.IsZero() {
 		u.state.InitiatedAt = u.state.LastInitiateAt
@@ -84,11 +97,55 @@ func (u *upload) saveInitiate(ctx context.Context) error {
 }
 
 func (u *upload) requestUpload(ctx context.Context) (*Acknowledgement, error) {
-	return u.service.Initiate(ctx, &InitiateUploadRequest{
+	req := &InitiateUploadRequest{
 		Application: u.req.Application, Version: u.req.Version, OperatingSystem: u.req.OperatingSystem,
 		OverwriteStorageFile: u.req.OverwriteStorageFile, FileName: u.req.FileName,
 		NumberOfChunks: u.chunks(),
-	})
+	}
+	if u.state.First != "" {
+		_, req.Size = u.span(0)
+		req.File = io.NewSectionReader(u.source.file, 0, req.Size)
+		if !u.req.DisableChecksum {
+			req.MD5 = u.state.First
+		}
+	}
+	return u.service.Initiate(ctx, req)
+}
+
+// hashFirst has the first chunk go with the initiate call. One that went with a
+// lost call before has to be the same.
+func (u *upload) hashFirst(ctx context.Context) error {
+	offset, size := u.span(0)
+	sum, err := u.source.proof(ctx, offset, size)
+	if err == nil && u.state.First != "" && u.state.First != sum {
+		err = sourceChanged("the hash of its first chunk was %s and is %s", u.state.First, sum)
+	}
+	u.state.First = sum
+	return err
+}
+
+// take goes on with the upload request of that id. A first chunk that went with
+// the call is acknowledged if the service counts it, and sent again otherwise.
+func (u *upload) take(ctx context.Context, id int64) error {
+	u.state.UploadRequestID = id
+	if u.state.First == "" {
+		return u.save(ctx, phaseUploading)
+	}
+	if err := u.save(ctx, phaseUploading); err != nil {
+		return err
+	}
+	now, err := u.service.Get(ctx, id)
+	switch {
+	case ctx.Err() != nil:
+		return transport.ContextErr(ctx)
+	case err != nil || now.UploadedChunks < 1: // it may lag
+		return nil
+	}
+	// In a call before this one it was of the file of that time.
+	u.proven = !u.resumed || u.state.Identity != "" && u.state.Identity == u.source.identity
+	u.done.add(0)
+	u.state.Digest.add(u.state.FirstChunk, u.state.First)
+	return u.save(ctx, phaseUploading)
 }
 
 // attempts returns how many requests were sent.

@@ -90,8 +90,9 @@ func requireWithin(t *testing.T, what func() bool, msg string) {
 
 // killAt is where the process is stopped short: fault keeps it there.
 type killAt struct {
-	name  string
-	fault oraclemarkettest.Fault
+	name    string
+	insists bool // on the first chunk in the initiate call
+	fault   oraclemarkettest.Fault
 	// there tells that it has come so far.
 	there func(r *uploadRig) bool
 }
@@ -117,11 +118,17 @@ func killMoments(chunks int) []killAt {
 		return killAt{
 			name:  fmt.Sprintf("%s %d processed", operation, skip+1),
 			fault: oraclemarkettest.Fault{Operation: operation, Skip: skip, Delay: time.Minute, Times: -1},
-			there: func(r *uploadRig) bool { return r.Processed(operation) > skip },
+			there: func(r *uploadRig) bool { return r.Processed(operation)+r.refusals(operation) > skip },
 		}
+	}
+	insists := func(at killAt) killAt {
+		at.name, at.insists = "insisting, "+at.name, true
+		return at
 	}
 	const chunk = oraclemarkettest.OpUploadChunk
 	return []killAt{
+		insists(before(oraclemarkettest.OpInitiate, 0)), insists(before(oraclemarkettest.OpInitiate, 1)),
+		insists(after(oraclemarkettest.OpInitiate, 1)), insists(after(chunk, 3)),
 		before(oraclemarkettest.OpAuthenticate, 0), after(oraclemarkettest.OpAuthenticate, 0),
 		before(oraclemarkettest.OpInitiate, 0), after(oraclemarkettest.OpInitiate, 0),
 		before(chunk, 0), before(chunk, 1), before(chunk, chunks/2), before(chunk, chunks-1),
@@ -130,6 +137,16 @@ func killMoments(chunks int) []killAt {
 		before(oraclemarkettest.OpMerge, 0), after(oraclemarkettest.OpMerge, 0),
 		after(oraclemarkettest.OpGet, 0), after(oraclemarkettest.OpGet, 2),
 	}
+}
+
+// refusals counts the requests that the service refused with 400.
+func (r *uploadRig) refusals(operation string) (n int) {
+	for _, req := range r.Requests() {
+		if req.Operation == operation && req.Status == http.StatusBadRequest {
+			n++
+		}
+	}
+	return n
 }
 
 // A process that is killed at any moment loses nothing but what was under way.
@@ -148,7 +165,11 @@ func TestUploadKilled(t *testing.T) {
 			// all states of the job, too.
 			begin, looks := time.Now(), new(atomic.Int64)
 			clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * time.Millisecond) }
-			r := overTCP(t, serverOptions{oraclemarkettest.WithJobTime(100 * time.Millisecond), oraclemarkettest.WithClock(clock)}, nil)
+			options := serverOptions{oraclemarkettest.WithJobTime(100 * time.Millisecond), oraclemarkettest.WithClock(clock)}
+			if at.insists {
+				options = append(options, insists())
+			}
+			r := overTCP(t, options, nil)
 			r.Inject(at.fault)
 			task := r.task(path, t.TempDir())
 			p := startProcess(t, task)
@@ -170,7 +191,11 @@ func TestUploadKilled(t *testing.T) {
 			}
 			_, err = r.images.UploadFile(t.Context(), path, req)
 			require.NoError(t, err)
-			require.Equal(t, len(kept), first.Chunks)
+			want := len(kept)
+			if at.insists && want == 0 {
+				want = 1 // it came with the initiate call
+			}
+			require.Equal(t, want, first.Chunks)
 			u := r.only(t)
 			requireImage(t, u, data)
 			for _, number := range kept {

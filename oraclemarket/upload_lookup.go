@@ -21,8 +21,7 @@ func (u *upload) adoptLost(ctx context.Context, arrived time.Time) (found bool, 
 	if id == 0 || err != nil {
 		return false, err
 	}
-	u.state.UploadRequestID = id
-	return true, u.save(ctx, phaseUploading)
+	return true, u.take(ctx, id)
 }
 
 // findLost returns 0 if there is no such request by the end.
@@ -108,12 +107,18 @@ func (u *upload) candidates(ctx context.Context) ([]int64, error) {
 }
 
 // matches reports whether r is the same image, in as many chunks, with nothing
-// in it yet. What pendingChunks means is not documented: 0 means nothing.
+// in it that this upload has not sent. What pendingChunks means is not
+// documented: 0 means nothing.
 func (u *upload) matches(r *MachineImageUploadRequest) bool {
+	sent := 0
+	if u.state.First != "" {
+		sent = 1
+	}
 	return sameName(r.Application, u.req.Application) && sameName(r.Version, u.req.Version) &&
 		sameName(r.OperatingSystem, u.req.OperatingSystem) && sameFileName(r.FileName, u.req.FileName) &&
 		(!strings.Contains(r.CreatedBy, "@") || strings.EqualFold(strings.TrimSpace(r.CreatedBy), strings.TrimSpace(u.service.user))) &&
-		r.UploadedChunks == 0 && (r.PendingChunks == 0 || r.PendingChunks == u.chunks()) &&
+		r.UploadedChunks <= sent &&
+		(r.PendingChunks == 0 || r.PendingChunks == u.chunks() || r.PendingChunks == u.chunks()-r.UploadedChunks) &&
 		!r.StatusName.Terminal() && !r.StatusName.pastMerge()
 }
 

@@ -3,30 +3,80 @@ package oraclemarket
 import (
 	"context"
 	"errors"
+	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/outage"
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// merge requests the merge, again if it was requested before. A repeated merge
-// may be refused because the first one came through, so a refusal counts only
-// if the service has not gone on, and not where the status may be late.
+// mergeTimeout is how long a merge request may take at least: the service may
+// join the chunks before it responds.
+const mergeTimeout = 90 * time.Second
+
+// merge requests the merge. After a failure it looks whether the service has
+// merged before it requests it again. repeated says that an earlier call
+// requested it.
 func (u *upload) merge(ctx context.Context, repeated bool) error {
-	id := u.state.UploadRequestID
-	if _, err := u.service.Merge(ctx, id); err != nil {
+	timeout := max(mergeTimeout, u.service.client.AttemptTimeout())
+	rule := outage.Rule{Limit: u.service.outageLimit}
+	for pause := time.Second; ; pause = min(2*pause, maxPause) {
+		_, err := u.service.merge(ctx, u.state.UploadRequestID, transport.Once, timeout)
+		if err == nil {
+			return u.save(ctx, phaseMerged)
+		}
 		if ctx.Err() != nil {
 			return err
 		}
-		e, _ := errors.AsType[*Error](err)
-		repeated = repeated || e != nil && e.Attempts > 1
-		refused := errors.Is(err, ErrBadRequest) || errors.Is(err, ErrConflict)
-		now, getErr := u.service.Get(ctx, id)
-		if getErr != nil {
+		cause := err
+		if errors.Is(err, ErrAmbiguous) {
+			repeated, cause = true, ErrTransient
+		}
+		conflict := errors.Is(err, ErrConflict)
+		left, goOn := rule.Left(ctx, cause, conflict || isGone(err))
+		failed := time.Now()
+		merged, lookErr := u.looksMerged(ctx, repeated, conflict || errors.Is(err, ErrBadRequest))
+		switch {
+		case merged:
+			return u.save(ctx, phaseMerged)
+		case lookErr != nil:
+			return after(lookErr, err)
+		case !goOn:
 			return err
 		}
-		late := repeated && refused && (now.StatusName == StatusPending || u.mergeUncertain)
-		if !now.StatusName.Terminal() && !now.StatusName.pastMerge() && !late {
-			return err
+		wait := max(pause, retryAfter(err)) - time.Since(failed)
+		if sleepErr := sleep(ctx, min(wait, left-time.Since(failed))); sleepErr != nil {
+			return after(sleepErr, err)
 		}
 	}
-	return u.save(ctx, phaseMerged)
+}
+
+// looksMerged reports whether the service has merged, for as long as its record
+// may lag if a request may have come through: an earlier one of those repeated.
+// A repeated merge may be refused for that reason, and Pending, which may come
+// before the merge or after it, is after it then.
+func (u *upload) looksMerged(ctx context.Context, repeated, refused bool) (bool, error) {
+	end := time.Now()
+	if repeated {
+		end = end.Add(u.service.lag)
+	}
+	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
+		now, err := u.service.Get(ctx, u.state.UploadRequestID)
+		switch {
+		case ctx.Err() != nil:
+			return false, transport.ContextErr(ctx)
+		case err != nil: // that of the merge says more
+		case now.StatusName.Terminal(), now.StatusName.pastMerge():
+			return true, nil
+		case repeated && refused && (now.StatusName == StatusPending || u.mergeUncertain):
+			return true, nil
+		}
+		if !time.Now().Before(end) {
+			return false, nil
+		}
+		if err := sleep(ctx, interval); err != nil {
+			return false, err
+		}
+	}
 }
 
 // wait follows the request to its end, with which the checkpoint ends, too.

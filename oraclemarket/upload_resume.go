@@ -14,19 +14,8 @@ import (
 // load reads the checkpoint, if there is one for this very file, or makes the
 // state of a new upload.
 func (u *upload) load(ctx context.Context, fingerprint string) error {
-	fresh := &checkpoint{
-		Format: checkpointFormat, Kind: checkpointKind, Key: u.key,
-		BaseURL:     u.service.client.BaseURL(),
-		Application: u.req.Application, Version: u.req.Version, OperatingSystem: u.req.OperatingSystem, FileName: u.req.FileName,
-		Size: u.req.Size, Fingerprint: fingerprint, Identity: u.source.identity,
-		ChunkSize: u.req.ChunkSize, FirstChunk: u.service.firstChunk, NoChecksum: u.req.DisableChecksum,
-		Phase: phaseInitiating,
-	}
-	if fresh.ChunkSize == 0 {
-		fresh.ChunkSize = max(DefaultChunkSize, (u.req.Size-1)/maxChunks+1)
-	}
-	u.state, u.proven = fresh, true
-	u.done = newChunkSet(u.chunks())
+	u.begin(fingerprint, u.req.ChunkSize)
+	fresh := u.state
 	if u.req.Checkpoints == nil {
 		return nil
 	}
@@ -44,13 +33,37 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 	if err != nil {
 		return u.checkpointError("load", err)
 	}
-	u.state, u.resumed = found, true
+	if found.Phase == phaseUploading && len(found.Acknowledged) == 0 && u.req.ChunkSize > 0 && u.req.ChunkSize < found.ChunkSize {
+		u.abandoned = found.UploadRequestID
+		return nil
+	}
+	u.state, u.resumed, u.tainted = found, true, found.Unproven
 	u.done = newChunkSet(u.chunks())
 	if err := u.done.addRanges(found.Acknowledged, found.FirstChunk); err != nil {
 		return u.checkpointError("load", err)
 	}
 	u.proven = u.done.count == 0 || found.Identity != "" && found.Identity == u.source.identity
 	return u.sameSource(found, fresh)
+}
+
+// begin makes the state of a new upload.
+func (u *upload) begin(fingerprint string, chunkSize int64) {
+	if chunkSize == 0 {
+		chunkSize = DefaultChunkSize
+	}
+	if u.req.ChunkSize == 0 {
+		chunkSize = max(chunkSize, (u.req.Size-1)/maxChunks+1)
+	}
+	u.state = &checkpoint{
+		Format: checkpointFormat, Kind: checkpointKind, Key: u.key,
+		BaseURL:     u.service.client.BaseURL(),
+		Application: u.req.Application, Version: u.req.Version, OperatingSystem: u.req.OperatingSystem, FileName: u.req.FileName,
+		Size: u.req.Size, Fingerprint: fingerprint, Identity: u.source.identity,
+		ChunkSize: chunkSize, FirstChunk: u.service.firstChunk, NoChecksum: u.req.DisableChecksum,
+		Phase: phaseInitiating,
+	}
+	u.resumed, u.proven, u.tainted, u.mayExist = false, true, false, false
+	u.done = newChunkSet(u.chunks())
 }
 
 // usable refuses a checkpoint that this upload cannot go on from.
@@ -95,9 +108,7 @@ func (u *upload) resume(ctx context.Context) error {
 	case err != nil:
 		return err
 	case now == nil: // forgotten
-		u.resumed = false
-		u.state.UploadRequestID, u.state.InitiatedAt, u.state.LastInitiateAt = 0, time.Time{}, time.Time{}
-		u.forgetChunks()
+		u.begin(u.state.Fingerprint, u.state.ChunkSize)
 		return u.initiate(ctx)
 	case now.StatusName.Terminal(), now.StatusName.pastMerge():
 		return u.save(ctx, phaseMerged)
@@ -113,7 +124,7 @@ func (u *upload) resume(ctx context.Context) error {
 // forgetChunks has all chunks sent again.
 func (u *upload) forgetChunks() {
 	u.done, u.state.Digest = newChunkSet(u.chunks()), chunkDigest{}
-	u.proven, u.state.Unproven, u.state.Identity = true, false, u.source.identity
+	u.proven, u.tainted, u.state.Unproven, u.state.Identity = true, false, false, u.source.identity
 }
 
 // known returns the upload request, or nil if the service has forgotten it. A

@@ -689,7 +689,7 @@ func TestUploadMergeNeverTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := inMemory(t, nil, nil)
 		data, store := randomBytes(3*testChunk), &memStore{}
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: http.StatusServiceUnavailable, Times: 5})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: http.StatusServiceUnavailable, Times: -1})
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Times: -1, Body: `{"uploadRequestId":7934470,"statusName":"Pending","uploadedChunks":3,"pendingChunks":0}`})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
@@ -701,6 +701,100 @@ func TestUploadMergeNeverTaken(t *testing.T) {
 		require.NoError(t, err)
 		requireImage(t, r.only(t), data)
 	})
+}
+
+// After a failure the service is asked whether it has merged before it is asked
+// to merge again.
+func TestUploadMergeLooksFirst(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		first  oraclemarkettest.Fault // of the merge
+		then   int                    // status of later merges, 0 for none
+		merges int
+	}{
+		"lost":                 {oraclemarkettest.Fault{Drop: oraclemarkettest.DropAfter}, http.StatusConflict, 1},
+		"lost, in time":        {oraclemarkettest.Fault{Stall: oraclemarkettest.StallResponse, Process: true}, http.StatusConflict, 1},
+		"504":                  {oraclemarkettest.Fault{Status: http.StatusGatewayTimeout, Process: true}, http.StatusGone, 1},
+		"meaningless":          {oraclemarkettest.Fault{Body: `{"message":"busy"}`}, http.StatusNotFound, 1},
+		"not processed":        {oraclemarkettest.Fault{Status: http.StatusBadGateway}, 0, 2},
+		"conflict for a while": {oraclemarkettest.Fault{Status: http.StatusConflict, Times: 3}, 0, 4},
+		"404 for a while":      {oraclemarkettest.Fault{Status: http.StatusNotFound, Times: 3}, 0, 4},
+		"refused connections":  {oraclemarkettest.Fault{Status: http.StatusTooManyRequests, Times: 20}, 0, 21},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, serverOptions{oraclemarkettest.WithJobTime(time.Minute)}, nil)
+				test.first.Operation = oraclemarkettest.OpMerge
+				r.Inject(test.first)
+				if test.then != 0 {
+					r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Status: test.then, Times: -1})
+				}
+				data := randomBytes(3 * testChunk)
+				_, err := r.images.Upload(t.Context(), imageOf(data, nil))
+				require.NoError(t, err)
+				requireImage(t, r.only(t), data)
+				require.Equal(t, test.merges, r.Count(oraclemarkettest.OpMerge))
+			})
+		})
+	}
+}
+
+// A merge may take longer than other small calls.
+func TestUploadMergeTakesAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Delay: time.Minute})
+		data := randomBytes(3 * testChunk)
+		_, err := r.images.Upload(t.Context(), imageOf(data, nil))
+		require.NoError(t, err)
+		require.Equal(t, 1, r.Count(oraclemarkettest.OpMerge))
+		requireImage(t, r.only(t), data)
+	})
+}
+
+// A service that refuses a chunk that it has already: what counts is whether it
+// counts it.
+func TestUploadChunkConflict(t *testing.T) {
+	t.Parallel()
+	second := func(req *http.Request) bool { return req.Header.Get("X-Chunk-Number") == "2" }
+	conflicts := oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Match: second, Status: http.StatusConflict, Times: -1}
+	for name, test := range map[string]struct {
+		first oraclemarkettest.Fault
+		lag   time.Duration
+		ok    bool
+	}{
+		"stored":                {oraclemarkettest.Fault{Drop: oraclemarkettest.DropAfter}, 0, true},
+		"stored, counted later": {oraclemarkettest.Fault{Drop: oraclemarkettest.DropAfter}, 10 * time.Second, true},
+		"not stored":            {oraclemarkettest.Fault{Drop: oraclemarkettest.DropDuring}, 0, false},
+		"never sent before":     {oraclemarkettest.Fault{Status: http.StatusConflict}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, serverOptions{oraclemarkettest.WithChunkCountLag(test.lag)}, nil)
+				test.first.Operation, test.first.Match = oraclemarkettest.OpUploadChunk, second
+				r.Inject(test.first)
+				r.Inject(conflicts)
+				data, store := randomBytes(9*testChunk), &memStore{}
+				_, err := r.images.Upload(t.Context(), imageOf(data, store))
+				if test.ok {
+					require.NoError(t, err)
+					requireImage(t, r.only(t), data)
+					require.Equal(t, 1, r.only(t).Receipts[2])
+					return
+				}
+				require.ErrorIs(t, err, oraclemarket.ErrConflict)
+				require.ErrorContains(t, err, "chunk 2: ")
+				require.Zero(t, r.Count(oraclemarkettest.OpMerge))
+				r.ClearFaults()
+				_, err = r.images.Upload(t.Context(), imageOf(data, store))
+				require.NoError(t, err)
+				requireImage(t, r.only(t), data)
+			})
+		})
+	}
 }
 
 func TestUploadResumeWait(t *testing.T) {

@@ -73,14 +73,21 @@ func (g *Gate) Do(ctx context.Context, send func(context.Context) (retryAfter ti
 			return after(err, last)
 		}
 		final, pause, err := g.attempt(ctx, sent, probe, send)
-		if final || g.ended() != outages {
+		switch {
+		case final:
 			return err
+		case g.ended() != outages:
+			return g.givenUp(err)
 		}
 		last = err
 		if err := sleep(ctx, pause); err != nil {
 			return after(err, last)
 		}
 	}
+}
+
+func (g *Gate) givenUp(err error) error {
+	return fmt.Errorf("given up after %s without a success: %w", g.limit, err)
 }
 
 // after returns err with the failure that the waiting was for.
@@ -109,7 +116,7 @@ func (g *Gate) enter(ctx context.Context, outages int) (sent time.Time, probe bo
 	defer g.mu.Unlock()
 	for {
 		if g.outages != outages {
-			return sent, false, g.last
+			return sent, false, g.givenUp(g.last)
 		}
 		now := time.Now()
 		wait, closed := g.until.Sub(now), g.failures >= closedAfter
