@@ -73,6 +73,9 @@ func (o *operation) expect(f *fault, k kind, always bool) outcome {
 		return adopts(f, k, always)
 	}
 	w := expectCall(o, f, k, always)
+	if o.gated {
+		w.least = 0
+	}
 	switch {
 	case o.asks > 0 && w.ambiguous:
 		return o.asksAgain(&w, always)

@@ -108,10 +108,11 @@ func oracleOperations() []*operation {
 			return collect(c.MachineImages.Watch(ctx, 7))
 		})},
 		{name: "MachineImages.Upload", of: "initiate", target: "MachineImages.Initiate", class: adopted, refuses: true, run: upload},
-		{name: "MachineImages.Upload", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, refuses: true, run: upload},
+		{name: "MachineImages.Upload", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, patient: true, gated: true, refuses: true, run: upload},
+		{name: "MachineImages.Upload", of: "merge", target: "MachineImages.Merge", class: repeatable, patient: true, gated: true, refuses: true, run: upload},
 		{name: "MachineImages.Upload", of: "wait", target: "MachineImages.Get", reuses: true, class: safe, patient: true, run: upload},
 		{name: "MachineImages.UploadFile", of: "initiate", target: "MachineImages.Initiate", class: adopted, refuses: true, run: withImage(uploadFile)},
-		{name: "MachineImages.UploadFile", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, refuses: true, run: withImage(uploadFile)},
+		{name: "MachineImages.UploadFile", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, patient: true, gated: true, refuses: true, run: withImage(uploadFile)},
 		{name: "StorageImages.List", class: safe, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.MachineImagePage, error) {
 			return c.StorageImages.List(ctx, nil)
 		})},

@@ -41,6 +41,7 @@ type operation struct {
 	content   content
 	upload    bool          // an attempt has no limit but that bytes move
 	patient   bool          // transient failures are ridden out, and lag
+	gated     bool          // a loop of its own sends it again, and sooner
 	seen      bool          // that what is polled exists is known before the first poll
 	asks      int           // again after a lost response, as the service refuses a second one
 	polls     int           // requests that are made if all goes well, where not one
