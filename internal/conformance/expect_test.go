@@ -70,7 +70,7 @@ func (o *operation) expect(f *fault, k kind, always bool) outcome {
 		return w
 	}
 	if o.class == adopted {
-		return adopts(f, k, always)
+		return o.adopts(f, k, always)
 	}
 	w := expectCall(o, f, k, always)
 	if o.gated {
@@ -241,30 +241,36 @@ func (o *operation) rides(f *fault, k kind, w *outcome, always bool) outcome {
 	return ridden
 }
 
-// adopts is for the first request of an upload. One whose response was lost is
-// searched for before there is another.
-func adopts(f *fault, k kind, always bool) outcome {
+// adopts is for the requests of an upload whose outcome is looked for before
+// there is another.
+func (o *operation) adopts(f *fault, k kind, always bool) outcome {
 	mayHaveBeen := f.mayHaveBeen(k)
-	if mayHaveBeen && f.processed {
+	if f.processed && (mayHaveBeen || o.looks) {
 		w := success()
 		w.most = outageLimit
 		return w
 	}
-	w := outcome{requests: 1, atLeast: 1, attempts: 1, ambiguous: mayHaveBeen}
-	w.transient = f.passes(k) && !mayHaveBeen
+	bound := time.Duration(0)
+	switch {
+	case f.passes(k), mayHaveBeen:
+		bound = outageLimit
+	case o.looks && (f.status == http.StatusNotFound || f.status == http.StatusConflict):
+		bound = lag
+	}
+	w := outcome{requests: 1, atLeast: 1, attempts: 1, ambiguous: mayHaveBeen, transient: f.passes(k) && !mayHaveBeen}
 	if k == unsent || k == byProxy {
 		w.requests, w.atLeast = 0, 0
 	}
 	switch {
-	case !w.transient && !mayHaveBeen:
+	case bound == 0:
 		w.most = minWait
 	case always:
 		w.attempts, w.requests = attempts, w.requests*300
-		w.least, w.most = outageLimit, 2*outageLimit
+		w.least, w.most = bound, bound+outageLimit
 	default:
 		w.ok, w.same, w.ambiguous = true, true, false
 		w.requests, w.atLeast = 2-btoi(k == unsent), 2-btoi(k == unsent)
-		w.most = outageLimit + lag
+		w.most = outageLimit + 2*lag
 	}
 	return w
 }

@@ -109,7 +109,7 @@ func oracleOperations() []*operation {
 		})},
 		{name: "MachineImages.Upload", of: "initiate", target: "MachineImages.Initiate", class: adopted, refuses: true, run: upload},
 		{name: "MachineImages.Upload", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, patient: true, gated: true, refuses: true, run: upload},
-		{name: "MachineImages.Upload", of: "merge", target: "MachineImages.Merge", class: repeatable, patient: true, gated: true, refuses: true, run: upload},
+		{name: "MachineImages.Upload", of: "merge", target: "MachineImages.Merge", class: adopted, looks: true, refuses: true, run: upload},
 		{name: "MachineImages.Upload", of: "wait", target: "MachineImages.Get", reuses: true, class: safe, patient: true, run: upload},
 		{name: "MachineImages.UploadFile", of: "initiate", target: "MachineImages.Initiate", class: adopted, refuses: true, run: withImage(uploadFile)},
 		{name: "MachineImages.UploadFile", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, patient: true, gated: true, refuses: true, run: withImage(uploadFile)},

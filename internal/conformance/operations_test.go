@@ -20,7 +20,7 @@ const (
 	safe       class = iota // status, list, login
 	repeatable              // a numbered chunk, merge, delete, cancel
 	once                    // everything else that changes something
-	adopted                 // the first request of an upload: List decides
+	adopted                 // initiate and merge of an upload: List or Get decides
 )
 
 // content is what the body of an operation's response holds.
@@ -41,6 +41,7 @@ type operation struct {
 	content   content
 	upload    bool          // an attempt has no limit but that bytes move
 	patient   bool          // transient failures are ridden out, and lag
+	looks     bool          // for what came of it after any failure
 	gated     bool          // a loop of its own sends it again, and sooner
 	seen      bool          // that what is polled exists is known before the first poll
 	asks      int           // again after a lost response, as the service refuses a second one
