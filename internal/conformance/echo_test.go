@@ -113,17 +113,19 @@ func echoes() map[string]*http.Client {
 		"200 text":    echo(200, "text/plain"),
 		"200 HTML":    echo(200, "text/html"),
 	}
-	for name, text := range map[string]string{"locked": "image locked by diffid: 5; ", "broken off": ""} {
-		mock := httpmock.NewMockTransport()
-		mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
-			if text == "" {
-				return nil, &url.Error{Op: r.Method, URL: r.URL.String(), Err: echoedError(sent(r))}
-			}
-			quoted, _ := json.Marshal(map[string]any{"success": false, "error_code": 1, "error_message": text + sent(r)})
+	all["broken off"] = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		return nil, &url.Error{Op: r.Method, URL: r.URL.String(), Err: echoedError(sent(r))}
+	})}
+	// The service's own refusal, in the only form that is known.
+	locked := func(more func(*http.Request) string) *http.Client {
+		return &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			text := "image locked by diffid: 5; " + more(r)
+			quoted, _ := json.Marshal(map[string]any{"success": false, "error_code": 1, "error_message": text})
 			return httpmock.NewBytesResponse(200, quoted), nil
-		})
-		all[name] = &http.Client{Transport: mock}
+		})}
 	}
+	all["locked"] = locked(func(*http.Request) string { return "" })
+	all["locked, and more"] = locked(sent)
 	return all
 }
 

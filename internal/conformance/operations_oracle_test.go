@@ -40,8 +40,7 @@ func uploadFile(ctx context.Context, c oc, e *env) (*oraclemarket.MachineImageUp
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(file.Name())
-	defer file.Close()
+	defer func() { _, _ = file.Close(), os.Remove(file.Name()) }()
 	if err := file.Truncate(req.Size); err != nil {
 		return nil, err
 	}

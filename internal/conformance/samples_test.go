@@ -3,9 +3,13 @@ package conformance
 import (
 	"context"
 	"maps"
+	"net/http"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
@@ -53,7 +57,7 @@ func oracleSamples(t *testing.T, all table) {
 	given[oraclemarket.MachineImagesService](all, *client.MachineImages, *static.MachineImages)
 	given[oraclemarket.StorageImagesService](all, *client.StorageImages, *static.StorageImages)
 	given[oraclemarket.Error](all, errorsOf[*oraclemarket.Error](t, "oraclemarket")...)
-	given[oraclemarket.UploadError](all, errorsOf[*oraclemarket.UploadError](t, "oraclemarket")...)
+	given[oraclemarket.UploadError](all, uploadError(t))
 	given[oraclemarket.Option](all, oraclemarket.WithUserAgent("a"))
 	given[oraclemarket.WaitOption](all, oraclemarket.WithPollInterval(0, 0))
 	given[oraclemarket.CheckpointStore](all, oraclemarket.FileCheckpoints("dir"))
@@ -86,6 +90,30 @@ func oracleSamples(t *testing.T, all table) {
 	plain[oraclemarket.ImageUpload](all)
 	plain[oraclemarket.UploadProgress](all)
 }
+
+// uploadError returns the error of an upload whose chunks a service refuses with
+// all that it was sent.
+func uploadError(t *testing.T) *oraclemarket.UploadError {
+	t.Helper()
+	rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, "/chunk") {
+			return repeat(r, http.StatusForbidden, "application/json"), nil
+		}
+		return httpmock.NewStringResponse(http.StatusOK, good("MachineImages.Create")), nil
+	})
+	e := &env{base: pipeBase, client: &http.Client{Transport: rt}, retry: true}
+	c, err := e.oracleClient(nil)
+	require.NoError(t, err)
+	_, err = c.MachineImages.Upload(t.Context(), e.imageUpload())
+	var failed *oraclemarket.UploadError
+	require.ErrorAs(t, err, &failed)
+	require.ErrorIs(t, err, oraclemarket.ErrForbidden)
+	return failed
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // provider is a client of another library. How it prints is not ours to say, so
 // that it prints nothing here.
@@ -127,7 +155,9 @@ func replicatorSamples(t *testing.T, all table) {
 	options := e.keystoneOptions()
 	options.Token, options.ApplicationCredentialSecret = tokenValue, keySecret
 	options.Auth.Password, options.Auth.Passcode, options.Auth.TokenID = keySecret, keySecret, tokenValue
-	given[keystone.Options](all, options)
+	// Its fields are strings, as gophercloud's are: it is hidden where its methods
+	// are asked, and no deeper.
+	all[reflect.TypeFor[keystone.Options]().String()] = sample{values: []any{options, &options}, direct: true}
 	given[keystone.Session](all, session)
 }
 
@@ -151,10 +181,11 @@ func multiplaySamples(t *testing.T, all table) {
 	steam := multiplay.SteamSource{User: "user", Password: secret, AppID: 1, GuardCode: secret, BetaPassword: secret}
 	google := multiplay.GoogleStorageSource{Bucket: "bucket", CredentialsJSON: multiplay.NewSecret(`{"private_key":"` + mark + `\n"}`)}
 	var updates, releases, options []any
-	kinds := []any{source(), steam, google, sourceURL()}
-	for _, s := range kinds {
-		updates = append(updates, multiplay.CreateImageUpdateRequest{Source: s.(multiplay.Source)})
-		releases = append(releases, multiplay.ReleaseRequest{Source: s.(multiplay.Source)})
+	var kinds []any
+	for _, s := range []multiplay.Source{source(), steam, google, sourceURL()} {
+		kinds = append(kinds, s)
+		updates = append(updates, multiplay.CreateImageUpdateRequest{Source: s})
+		releases = append(releases, multiplay.ReleaseRequest{Source: s})
 	}
 	options = append(options, multiplay.ImageOptions{UpdateURL: sourceURL()})
 
@@ -216,9 +247,8 @@ func multiplaySamples(t *testing.T, all table) {
 	plain[multiplay.ReleaseResult](all)
 }
 
-// testServerSamples has the test servers' types. What they were sent, and what
-// they are to be sent, a test may read and print: Server, Request and
-// ImageUpdate are to show it.
+// testServerSamples has the test servers' types. What they were sent or told, a
+// test may read and print: some of them are there to show it.
 func testServerSamples(t *testing.T, all table) {
 	t.Helper()
 	shown := table{}
@@ -229,6 +259,8 @@ func testServerSamples(t *testing.T, all table) {
 	plain[multiplaytest.Server](shown)
 	plain[multiplaytest.Request](shown)
 	plain[multiplaytest.ImageUpdate](shown)
+	plain[multiplaytest.Image](shown)
+	plain[oraclemarkettest.Upload](shown)
 	for name, s := range shown {
 		s.plain = false
 		shown[name] = s
@@ -243,7 +275,6 @@ func testServerSamples(t *testing.T, all table) {
 	plain[oraclemarkettest.Fault](all)
 	plain[oraclemarkettest.DropPoint](all)
 	plain[oraclemarkettest.StallPoint](all)
-	plain[oraclemarkettest.Upload](all)
 	plain[oraclemarkettest.Chunk](all)
 	plain[oraclemarkettest.Outage](all)
 	plain[oraclemarkettest.Part](all)
@@ -263,7 +294,6 @@ func testServerSamples(t *testing.T, all table) {
 	plain[multiplaytest.StallPoint](all)
 	plain[multiplaytest.Resource](all)
 	plain[multiplaytest.Outcome](all)
-	plain[multiplaytest.Image](all)
 	plain[multiplaytest.Outage](all)
 	plain[multiplaytest.ImageVersion](all)
 }
