@@ -112,12 +112,14 @@ func statusFaults() []fault {
 	for i := range list { // the newer ones have no text
 		list[i].name = strings.TrimSpace(itoa(list[i].status) + " " + list[i].name)
 	}
-	date := refused("503, Retry-After as a date", 503, "", 20*time.Second)
-	date.waitOnce = true
-	date.server = func(*operation) emulator.Fault {
-		return emulator.Fault{Status: 503, RetryAfter: time.Now().Add(20 * time.Second).UTC().Format(http.TimeFormat)}
+	dated := func(name string, ahead, wait time.Duration) fault {
+		return fault{name: name, kind: status, status: 503, wait: wait, waitOnce: true, server: func(*operation) emulator.Fault {
+			return emulator.Fault{Status: 503, RetryAfter: time.Now().Add(ahead).UTC().Format(http.TimeFormat)}
+		}}
 	}
 	return append(list,
+		dated("503, Retry-After as a date", 20*time.Second, 20*time.Second),
+		dated("503, Retry-After as a date in a year", 365*24*time.Hour, 0),
 		refused("429, Retry-After", 429, "9", 9*time.Second),
 		refused("429, Retry-After with a fraction", 429, "2.5", 2500*time.Millisecond),
 		refused("429, Retry-After of an hour", 429, "3600", time.Hour),
@@ -125,7 +127,6 @@ func statusFaults() []fault {
 		refused("503, Retry-After in seconds", 503, "7", 7*time.Second),
 		refused("503, Retry-After of an hour", 503, "3600", time.Hour),
 		refused("503, Retry-After absurd", 503, "31536000", 0),
-		date,
 		fault{name: "500 after it was processed", kind: status, status: 500, processed: true, server: with(emulator.Fault{
 			Status: 500, Process: true,
 		})},
