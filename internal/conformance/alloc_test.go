@@ -37,8 +37,8 @@ func TestStatusCallsBeatCallsByHand(t *testing.T) {
 	}
 }
 
-// How many allocations a call makes does not depend on the machine. The most are
-// what was counted, and one more; what grows past that needs a reason.
+// How many allocations a call makes does not depend on the machine. The most
+// are what was counted, and one more; what grows past that needs a reason.
 func TestAllocations(t *testing.T) {
 	counted := map[string]float64{"MachineImages.Get": 28, "Jobs.Get": 25, "ImageUpdates.Status": 27}
 	for _, s := range statusCalls() {

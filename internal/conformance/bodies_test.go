@@ -108,7 +108,8 @@ func orEmpty(body string) string {
 	return body
 }
 
-// The bodies are what their names say, so that no cell passes for want of a fault.
+// The bodies are what their names say, so that no cell passes for want of a
+// fault.
 func TestFaultBodies(t *testing.T) {
 	body := `{"a":{"b":[1,"x"]},"c":true}`
 	require.Equal(t, `{"a":{"b":[null,null]},"c":null}`, nulled(body))

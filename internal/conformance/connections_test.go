@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
@@ -48,8 +49,8 @@ func TestTLSHandshakeBreaksOff(t *testing.T) {
 	}
 }
 
-// closedPort is an address where nobody listens. The kernel gives no listener
-// such a low port by chance, which it does with one that was just closed.
+// closedPort is an address where nobody listens. The kernel assigns no such
+// low port to a listener, as it may do with one that was just closed.
 const closedPort = "127.0.0.1:1"
 
 // What only the kernel and a real handshake can do: a port where nobody
@@ -95,4 +96,49 @@ func TestConnectionsThatFail(t *testing.T) {
 func isA[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
+}
+
+// A call that must not be sent twice has connections of its own, which are not
+// kept for long: none that the service is about to close.
+func TestOnceCallsHaveConnectionsOfTheirOwn(t *testing.T) {
+	for name, calls := range map[string]func(*testing.T, *env) (read, change func() error){
+		"oraclemarket": func(t *testing.T, e *env) (read, change func() error) {
+			t.Helper()
+			c, err := e.oracleClient(nil)
+			require.NoError(t, err)
+			return func() error { _, err := c.MachineImages.Get(t.Context(), 7); return err },
+				func() error { _, err := initiate(t.Context(), c); return err }
+		},
+		"imagereplicator": func(t *testing.T, e *env) (read, change func() error) {
+			t.Helper()
+			c, err := e.replicatorClient()
+			require.NoError(t, err)
+			req := &imagereplicator.CreateJobRequest{ImageID: "image", DestinationTenantID: "tenant"}
+			return func() error { _, err := c.Jobs.Get(t.Context(), "job"); return err },
+				func() error { _, err := c.Jobs.Create(t.Context(), req); return err }
+		},
+		"multiplay": func(t *testing.T, e *env) (read, change func() error) {
+			t.Helper()
+			c, err := e.multiplayClient()
+			require.NoError(t, err)
+			return func() error { _, err := c.ImageUpdates.Status(t.Context(), 7); return err },
+				func() error { _, err := c.ImageUpdates.Retry(t.Context(), 7); return err }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServices(t, nil)
+			var from []string
+			s.Inject(emulator.Fault{Times: -1, Match: func(r *http.Request) bool {
+				from = append(from, r.RemoteAddr)
+				return false
+			}})
+			read, change := calls(t, &env{base: s.URL()})
+			for _, call := range []func() error{read, change, read} {
+				require.NoError(t, call())
+			}
+			require.Len(t, from, 3)
+			require.Equal(t, from[0], from[2])
+			require.NotEqual(t, from[0], from[1])
+		})
+	}
 }

@@ -42,9 +42,9 @@ func TestEchoedSecretsAreHidden(t *testing.T) {
 	}
 }
 
-// errorsOf returns a few errors of type E that operations of the packages return
-// when a service repeats what it was sent. TestEchoedSecretsAreHidden has all of
-// them.
+// errorsOf returns a few errors of type E that operations of the packages
+// return when a service repeats what it was sent. TestEchoedSecretsAreHidden
+// has all of them.
 func errorsOf[E error](t *testing.T, pkgs ...string) []any {
 	t.Helper()
 	var found []any

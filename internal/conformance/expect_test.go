@@ -3,12 +3,11 @@ package conformance
 import (
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// The limits that the documentation of the options gives.
+// The limits that the options document.
 const (
 	attempts       = 5
 	minWait        = 500 * time.Millisecond
@@ -283,5 +282,3 @@ func btoi(b bool) int {
 	}
 	return 0
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

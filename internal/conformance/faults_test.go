@@ -3,6 +3,7 @@ package conformance
 import (
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -110,7 +111,7 @@ func statusFaults() []fault {
 		list = append(list, refused(http.StatusText(code), code, "", 0))
 	}
 	for i := range list { // the newer ones have no text
-		list[i].name = strings.TrimSpace(itoa(list[i].status) + " " + list[i].name)
+		list[i].name = strings.TrimSpace(strconv.Itoa(list[i].status) + " " + list[i].name)
 	}
 	dated := func(name string, ahead, wait time.Duration) fault {
 		return fault{name: name, kind: status, status: 503, wait: wait, waitOnce: true, server: func(*operation) emulator.Fault {

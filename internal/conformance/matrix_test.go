@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,9 +20,9 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// Each operation with each fault, for every request and for the first alone: how
-// many requests reach the service, how many it carries out, what the error is,
-// and how long the call takes.
+// Each operation with each fault, for every request and for the first alone:
+// how many requests reach the service, how many it carries out, what the error
+// is, and how long the call takes.
 func TestFaultMatrix(t *testing.T) {
 	list := faults()
 	for i, o := range operations() {
@@ -187,7 +188,7 @@ func checkText(t *testing.T, o *operation, f *fault, want *outcome, e *transport
 	switch {
 	case f.connect != 0:
 		require.ErrorContains(t, err, "proxy")
-		require.ErrorContains(t, err, itoa(f.connect))
+		require.ErrorContains(t, err, strconv.Itoa(f.connect))
 	case f.status == 407:
 		require.ErrorContains(t, err, "forward proxy")
 	case f.kind == redirect:

@@ -94,6 +94,7 @@ type env struct {
 	size   int64                       // of the image
 	oracle oraclemarket.TokenSource    // nil for a token that does not change
 	jobs   imagereplicator.TokenSource // the same
+	game   multiplay.TokenSource       // nil for a pair of keys
 }
 
 func (e *env) oracleClient(tokens oraclemarket.TokenSource) (*oraclemarket.Client, error) {
@@ -127,6 +128,9 @@ func (e *env) multiplayClient() (*multiplay.Client, error) {
 	}
 	if e.retry {
 		opts = append(opts, multiplay.WithRetry(attempts, 0, 0), multiplay.WithOutageLimit(1))
+	}
+	if e.game != nil {
+		return multiplay.New(multiplay.BearerToken(e.game), opts...)
 	}
 	return multiplay.New(multiplay.AccessKey(1, keyID, keySecret), opts...)
 }

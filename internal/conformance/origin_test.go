@@ -18,8 +18,8 @@ import (
 )
 
 // Every operation, redirected in every way, with an http.Client that would
-// follow: one request is sent, to where it was to go, and none anywhere else. So
-// no chain (a to b, a to b to a) can begin.
+// follow: one request is sent, to where it was to go, and none anywhere else.
+// So no chain (a to b, a to b to a) can begin.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	targets := map[string]string{
 		"another host":    "https://elsewhere.example/path",
@@ -216,8 +216,8 @@ func TestCredentialsAndPlainHTTP(t *testing.T) {
 	}
 }
 
-// The key pair of the older Oracle endpoint goes to the host of its own URL, and
-// the token to the service alone.
+// The key pair of the older Oracle endpoint goes to the host of its own URL,
+// and the token to the service alone.
 func TestTokenEndpointElsewhere(t *testing.T) {
 	for _, tokenURL := range []string{
 		"http://login.example/token", "https://user@login.example/token", `https://login.example\@evil.example/token`,

@@ -91,8 +91,8 @@ func oracleSamples(t *testing.T, all table) {
 	plain[oraclemarket.UploadProgress](all)
 }
 
-// uploadError returns the error of an upload whose chunks a service refuses with
-// all that it was sent.
+// uploadError returns the error of an upload whose chunks a service refuses
+// with all that it was sent.
 func uploadError(t *testing.T) *oraclemarket.UploadError {
 	t.Helper()
 	rt := roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -247,8 +247,8 @@ func multiplaySamples(t *testing.T, all table) {
 	plain[multiplay.ReleaseResult](all)
 }
 
-// testServerSamples has the test servers' types. What they were sent or told, a
-// test may read and print: some of them are there to show it.
+// testServerSamples has the test servers' types. What they were sent or set to,
+// a test may read and print: some of them are there to show it.
 func testServerSamples(t *testing.T, all table) {
 	t.Helper()
 	shown := table{}

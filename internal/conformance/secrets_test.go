@@ -20,9 +20,9 @@ import (
 )
 
 // traces are the forms in which a text shows that it holds the mark. Letters
-// are not escaped in URLs, JSON, Go strings, HTML or XML, so that the mark stands
-// for all those; the rest is what fmt and encoders do to bytes, and base64 at
-// each offset.
+// are not escaped in URLs, JSON, Go strings, HTML or XML, so that the mark
+// stands for all those; the rest is what fmt and encoders do to bytes, and
+// base64 at each offset.
 var traces = sync.OnceValue(func() []string {
 	list := []string{mark, hex.EncodeToString([]byte(mark)), strings.ToUpper(hex.EncodeToString([]byte(mark)))}
 	list = append(list, fmt.Sprintf("% x", mark))

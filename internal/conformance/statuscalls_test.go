@@ -125,8 +125,8 @@ type (
 	}
 )
 
-// byHand returns the same call with net/http and encoding/json, and a time limit
-// as the client has one.
+// byHand returns the same call with net/http and encoding/json, and a time
+// limit as the client has one.
 func (s *statusCall) byHand(base string, rt http.RoundTripper) func(context.Context) error {
 	client := &http.Client{Transport: rt, Timeout: attemptTimeout}
 	return func(ctx context.Context) error {

@@ -26,9 +26,9 @@ func watches(t *testing.T) []sequence {
 	return list
 }
 
-// A job that was seen is given time: what says that it is gone or not to be seen
-// ends waiting after half a minute, what passes after the outage limit. Whatever
-// ends before does not show.
+// A job that was seen is given time: what says that it is gone or not to be
+// seen ends waiting after half a minute, what passes after the outage limit.
+// Whatever ends before does not show.
 func TestWhatWasSeenIsGivenTime(t *testing.T) {
 	for name, f := range map[string]struct {
 		fault emulator.Fault
@@ -59,8 +59,8 @@ func TestWhatWasSeenIsGivenTime(t *testing.T) {
 	}
 }
 
-// endures requires that a sequence that has seen its job bears a fault for bound,
-// but no longer.
+// endures requires that a sequence that has seen its job bears a fault for
+// bound, but no longer.
 func endures(t *testing.T, which int, f *emulator.Fault, bound time.Duration) {
 	t.Helper()
 	for _, ends := range []bool{false, true} { // before the bound
