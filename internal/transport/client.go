@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -83,6 +84,14 @@ func New(config Config) (*Client, error) {
 
 // BaseURL returns where calls go, without a slash at the end.
 func (c *Client) BaseURL() string { return c.baseURL.String() }
+
+// Logger returns the caller's logger, or one that discards.
+func (c *Client) Logger() *slog.Logger {
+	if c.config.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.config.Logger
+}
 
 // AttemptTimeout returns how long an attempt of a small call may take.
 func (c *Client) AttemptTimeout() time.Duration { return c.config.AttemptTimeout }
