@@ -196,11 +196,12 @@ func snippetSource(snippet block) string {
 	if !strings.HasPrefix(snippet.text, "func ") {
 		body = "func snippet() error {\n" + body + "\n//line snippet.go:1\nreturn nil\n}\n"
 	}
-	source := "package snippet\n"
+	var source strings.Builder
+	source.WriteString("package snippet\n")
 	for name, path := range readmeImports {
 		if strings.Contains(readmeGiven+body, name+".") {
-			source += fmt.Sprintf("import %q\n", path)
+			fmt.Fprintf(&source, "import %q\n", path)
 		}
 	}
-	return source + readmeGiven + body
+	return source.String() + readmeGiven + body
 }
