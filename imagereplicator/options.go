@@ -85,8 +85,8 @@ type waitConfig struct{ poll.Options }
 // and the maximum that it grows to, 15 s by default. Zero keeps a default. Each
 // interval is shortened at random by up to half, so that many waiters do not
 // poll in step. A longer Retry-After of the service takes precedence.
-func WithPollInterval(initial, max time.Duration) WaitOption {
-	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
+func WithPollInterval(initial, longest time.Duration) WaitOption {
+	return func(c *waitConfig) { c.Initial, c.Max = initial, longest }
 }
 
 // pollOptions validates what Wait and Watch were given.
