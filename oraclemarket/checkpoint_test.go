@@ -329,7 +329,7 @@ func TestFileCheckpointsFailedSave(t *testing.T) {
 	require.NotErrorIs(t, err, ErrCheckpointLocked)
 }
 
-// Whoever looks while a state is saved sees the one before or the new one.
+// A Load during a Save returns the state before or the new one.
 func TestFileCheckpointsAtomic(t *testing.T) {
 	t.Parallel()
 	ctx, store := context.WithoutCancel(t.Context()), FileCheckpoints(t.TempDir())

@@ -172,7 +172,8 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // List is searched for half a minute for its upload request before there is
 // another. If several fit, the error matches [ErrAmbiguous] and names them. If
 // one fits that another process made of the same image in the same minutes, and
-// neither its dates nor its creator nor chunks in it tell, it is taken for ours.
+// neither its dates nor its creator nor its chunks differ, it is taken over; if
+// that process sends chunks, the error matches [ErrAmbiguous].
 //
 // A panic of File, Checkpoints, NewMD5 or a callback ends the upload with an
 // error, as does runtime.Goexit. No chunk is held in memory. When ctx ends,
@@ -238,6 +239,8 @@ type upload struct {
 	proven         bool // the acknowledged chunks are of this file
 	changed        bool // they are not: nothing more is acknowledged
 	tainted        bool // an earlier call may have sent chunks of another file
+	adopted        bool // the upload request was found by List
+	begun          int  // chunks that may have been sent
 	conflicts      []conflict
 	abandoned      int64 // the upload request before this one, whose chunks were too large
 	mayExist       bool  // an upload request whose id is not known

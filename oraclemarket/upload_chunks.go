@@ -31,6 +31,7 @@ func (u *upload) span(i int) (offset, size int64) {
 func (u *upload) sendChunks(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	missing := u.done.missing()
+	u.begun = u.done.count
 	if !u.proven {
 		if err := u.save(ctx, phaseUploading); err != nil { // now marked as unproven
 			return err
@@ -117,6 +118,9 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 	offset, size := u.span(i)
 	section := io.NewSectionReader(u.source.file, offset, size)
 	chunk := &Chunk{Number: u.state.FirstChunk + i, FileName: u.req.FileName, File: section, Size: size}
+	u.mu.Lock()
+	u.begun++
+	u.mu.Unlock()
 	var sent *sentReader
 	if u.req.DisableChecksum && u.req.Checkpoints != nil {
 		sent = &sentReader{ReaderAt: section}
@@ -137,6 +141,9 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 		}
 		switch {
 		case err == nil && (chunk.MD5 == "" || ack.Checksum == "" || strings.EqualFold(chunk.MD5, ack.Checksum)):
+			if err := u.sharedWith(ack); err != nil {
+				return err
+			}
 			return u.acknowledge(ctx, i, sum)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)

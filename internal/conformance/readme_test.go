@@ -50,6 +50,10 @@ func TestReadmeCompiles(t *testing.T) {
 	check := snippetChecker(t)
 	for _, snippet := range snippets {
 		require.NoError(t, check(snippet))
+		for line := range strings.Lines(snippet.text) {
+			columns := utf8.RuneCountInString(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "    "))
+			require.LessOrEqual(t, columns, 100, "too wide for pkg.go.dev: %s", line)
+		}
 	}
 }
 
