@@ -116,7 +116,7 @@ type waitConfig struct {
 // and the maximum that it grows to, 15 s by default. Zero keeps a default. Each
 // interval is shortened at random by up to half, so that many waiters do not
 // poll in step. A longer Retry-After of the service takes precedence.
-func WithPollInterval(initial, max time.Duration) WaitOption {
+func WithPollInterval(initial, max time.Duration) WaitOption { //nolint:predeclared // nothing else says it as well
 	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }
 
