@@ -25,7 +25,9 @@ func TestObservers(t *testing.T) {
 		seen[op] = status
 	}
 	oc, err := oraclemarket.New("partner@example.com", oraclemarket.StaticToken(tokenValue), oraclemarket.WithHTTPClient(client),
-		oraclemarket.WithObserver(func(_ context.Context, a oraclemarket.Attempt) { note(a.Op, a.Path, a.RequestID, a.Number, a.StatusCode) }))
+		oraclemarket.WithObserver(func(_ context.Context, a oraclemarket.Attempt) {
+			note(a.Op, a.Path, a.RequestID, a.Number, a.StatusCode)
+		}))
 	require.NoError(t, err)
 	_, err = oc.MachineImages.Get(t.Context(), 7)
 	require.ErrorIs(t, err, oraclemarket.ErrNotFound)
