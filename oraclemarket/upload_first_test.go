@@ -20,16 +20,6 @@ func insists() oraclemarkettest.Option {
 	return oraclemarkettest.WithDialect(oraclemarkettest.Dialect{FirstChunkInInitiate: true})
 }
 
-// withFile counts the initiate calls that had a file.
-func (r *uploadRig) withFile() (n int) {
-	for _, req := range r.Requests() {
-		if req.Operation == oraclemarkettest.OpInitiate && len(req.Parts) == 3 {
-			n++
-		}
-	}
-	return n
-}
-
 func TestInitiateWithFirstChunk(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, serverOptions{insists()}, nil)

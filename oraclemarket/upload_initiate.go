@@ -135,10 +135,10 @@ func (u *upload) take(ctx context.Context, id int64) error {
 		return err
 	}
 	now, err := u.service.Get(ctx, id)
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return transport.ContextErr(ctx)
-	case err != nil || now.UploadedChunks < 1: // it may lag
+	}
+	if counts := err == nil && now.UploadedChunks > 0; !counts { // it may lag
 		return nil
 	}
 	// In a call before this one it was of the file of that time.
