@@ -316,8 +316,9 @@ func TestUploadLostInitiateListLags(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					r := inMemory(t, serverOptions{oraclemarkettest.WithListLag(lag)}, nil)
-					fault.Operation, fault.Times = oraclemarkettest.OpInitiate, -1
-					r.Inject(fault)
+					lost := fault
+					lost.Operation, lost.Times = oraclemarkettest.OpInitiate, -1
+					r.Inject(lost)
 					data := randomBytes(3 * testChunk)
 					_, err := r.images.Upload(t.Context(), imageOf(data, nil))
 					require.NoError(t, err)
@@ -413,7 +414,7 @@ func TestUploadLostInitiateOfTwo(t *testing.T) {
 		"its chunks":        {`"uploadedChunks":1,"pendingChunks":2`, true},
 		"its size":          {`"uploadedChunks":0,"pendingChunks":7`, true},
 		"it is a day older": {`"createdDate":"1999-12-31T00:00:00.000Z"`, true},
-		"it is made later":  {`"createdDate":"2000-01-01T01:00:00.000Z"`, true},
+		"it is made later":  {`"createdDate":"2000-01-01T02:00:00.000Z"`, true},
 		"nothing":           {`"createdBy":"John Doe"`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
