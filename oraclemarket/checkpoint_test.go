@@ -369,7 +369,7 @@ func BenchmarkSave(b *testing.B) {
 		"file":   func(b *testing.B) CheckpointStore { b.Helper(); return FileCheckpoints(b.TempDir()) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			u := &upload{state: sampleCheckpoint(), req: &ImageUpload{Checkpoints: set(b)}, key: "key"}
+			u := &upload{saves: newJoinedSaves(), state: sampleCheckpoint(), req: &ImageUpload{Checkpoints: set(b)}, key: "key"}
 			u.state.Size, u.state.ChunkSize = 1<<40, DefaultChunkSize
 			u.done = newChunkSet(u.chunks())
 			for i := range len(u.done.have) / 2 {

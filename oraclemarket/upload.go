@@ -195,7 +195,7 @@ func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, sou
 	if req.Concurrency == 0 {
 		req.Concurrency = DefaultConcurrency
 	}
-	u := &upload{service: s, req: req, source: source, key: s.checkpointKey(req)}
+	u := &upload{saves: newJoinedSaves(), service: s, req: req, source: source, key: s.checkpointKey(req)}
 	if locker, ok := req.Checkpoints.(CheckpointLocker); ok {
 		unlock, err := locker.Lock(ctx, u.key)
 		if err != nil {
@@ -229,6 +229,9 @@ type upload struct {
 	source  *source
 	key     string
 
+	saves    *joinedSaves
+	warnOnce sync.Once
+
 	mu             sync.Mutex // over what follows, while chunks are in flight
 	state          *checkpoint
 	done           *chunkSet
@@ -243,6 +246,8 @@ type upload struct {
 	mayExist       bool  // an upload request whose id is not known
 	mergeUncertain bool  // an earlier call saw the merge acknowledged, but the service has not merged
 	sent           int64 // acknowledged bytes of this call
+	told           int   // chunks that Progress knows of: all of them are kept
+	toldBytes      int64
 	began          time.Time
 }
 
@@ -263,7 +268,7 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 		return nil, err
 	}
 	u.began = time.Now()
-	u.report()
+	u.reportAll()
 	repeated := u.state.Phase == phaseMerging // by an earlier call
 	if u.state.Phase == phaseUploading {
 		err := u.sendChunks(ctx)

@@ -98,13 +98,17 @@ func (u *upload) prove(ctx context.Context, acknowledged *chunkSet, want chunkDi
 		return transport.ContextErr(ctx)
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if have != want {
+	if have == want {
+		u.proven, u.state.Unproven, u.state.Identity = true, u.tainted, u.source.identity
+	} else {
 		u.changed, u.done, u.state.Digest = true, acknowledged.clone(), want
-		return errors.Join(sourceChanged("the content of the %d chunks sent before", acknowledged.count), u.save(ctx, phaseUploading))
 	}
-	u.proven, u.state.Unproven, u.state.Identity = true, u.tainted, u.source.identity
-	return u.save(ctx, phaseUploading)
+	u.mu.Unlock()
+	err := u.save(ctx, phaseUploading)
+	if have != want {
+		err = errors.Join(sourceChanged("the content of the %d chunks sent before", acknowledged.count), err)
+	}
+	return err
 }
 
 // maxResends is how often a chunk is sent that arrives with another checksum.
@@ -222,16 +226,20 @@ func (u *upload) acknowledge(ctx context.Context, i int, sum string) error {
 		}
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	if u.changed {
+		u.mu.Unlock()
 		return nil
 	}
 	u.done.add(i)
 	u.state.Digest.add(u.state.FirstChunk+i, sum)
 	u.sent += size
+	u.mu.Unlock()
 	if err := u.save(ctx, phaseUploading); err != nil {
 		return err
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.told, u.toldBytes = u.told+1, u.toldBytes+size
 	u.report()
 	return nil
 }

@@ -50,6 +50,10 @@ func TestReadmeCompiles(t *testing.T) {
 	check := snippetChecker(t)
 	for _, snippet := range snippets {
 		require.NoError(t, check(snippet))
+		for line := range strings.Lines(snippet.text) {
+			columns := utf8.RuneCountInString(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "    "))
+			require.LessOrEqual(t, columns, 100, "too wide for pkg.go.dev: %s", line)
+		}
 	}
 }
 
@@ -192,11 +196,12 @@ func snippetSource(snippet block) string {
 	if !strings.HasPrefix(snippet.text, "func ") {
 		body = "func snippet() error {\n" + body + "\n//line snippet.go:1\nreturn nil\n}\n"
 	}
-	source := "package snippet\n"
+	var source strings.Builder
+	source.WriteString("package snippet\n")
 	for name, path := range readmeImports {
 		if strings.Contains(readmeGiven+body, name+".") {
-			source += fmt.Sprintf("import %q\n", path)
+			fmt.Fprintf(&source, "import %q\n", path)
 		}
 	}
-	return source + readmeGiven + body
+	return source.String() + readmeGiven + body
 }

@@ -19,7 +19,7 @@ type attempter struct {
 	config *Config
 	base   baseURL
 	next   http.RoundTripper
-	once   http.RoundTripper // for calls of class Once
+	once   http.RoundTripper // for calls of class Once, see fresh
 	jar    http.CookieJar    // nil for none
 	slots  chan struct{}     // one for each request in flight
 }
@@ -91,18 +91,13 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		defer clock.Stop()
 	}
 	next, seen := a.next, (*writeTrace)(nil)
-	if x.Repeat == Once { // for the others it makes no difference what was sent
+	if x.Repeat == Once {
 		next = a.once
-		if _, ok := next.(*http.Transport); ok {
-			seen = &writeTrace{}
-			traced = httptrace.WithClientTrace(traced, seen.trace())
-		}
 	}
-	var connected atomic.Bool // which a test's fake never is: it need not read the body
-	if x.size() > 0 {
-		traced = httptrace.WithClientTrace(traced, &httptrace.ClientTrace{
-			GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-		})
+	standard, _ := next.(*http.Transport)
+	if x.Repeat == Once && standard != nil { // for the others it makes no difference what was sent
+		seen = &writeTrace{}
+		traced = httptrace.WithClientTrace(traced, seen.trace())
 	}
 	req = req.WithContext(traced)
 	if body = x.open(guard, cancel); body != nil {
@@ -125,8 +120,8 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		return
 	}
 	if err != nil {
-		if _, ok := next.(*http.Transport); ok {
-			err = wire.AsProxyError(err)
+		if standard != nil {
+			err = wire.AsProxyError(standard, req, err)
 		}
 		x.last.unsent = seen.nothing() || neverProcessed(err)
 		x.last.err = reason(parent, ctx, err)
@@ -146,7 +141,7 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		x.last.err = fmt.Errorf("read the response: %w", reason(parent, ctx, err))
 	case !x.response.ok():
 		x.last.err = errStatus
-	case (body.Started() || connected.Load()) && !body.Complete():
+	case (body.Started() || guard.Connected()) && !body.Complete(): // a test's fake need not read it
 		x.last.err = fmt.Errorf("the response came before the request body was sent (%d of %d bytes)", body.Sent(), x.size())
 	default:
 		x.last.err = x.accept(&x.response)
