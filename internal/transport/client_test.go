@@ -145,8 +145,8 @@ func TestDefaultTransport(t *testing.T) {
 
 	var seen atomic.Int64
 	original := http.DefaultTransport                                                 //nolint:forbidigo // the test is about it
-	defer func() { http.DefaultTransport = original }()                               //nolint:forbidigo,reassign // put back
-	http.DefaultTransport = roundTrip(func(r *http.Request) (*http.Response, error) { //nolint:forbidigo,reassign // as instrumentation does
+	defer func() { http.DefaultTransport = original }()                               //nolint:forbidigo // put back
+	http.DefaultTransport = roundTrip(func(r *http.Request) (*http.Response, error) { //nolint:forbidigo // as instrumentation does
 		seen.Add(1)
 		return original.RoundTrip(r)
 	})
