@@ -203,6 +203,10 @@ func sequences(ctx context.Context) []sequence {
 			c, err := e.replicatorClient()
 			return states(c.Jobs.Watch(ctx, "job")), err
 		}},
+		{"imagereplicator.Jobs.WatchAll", "Jobs.List", "[" + strings.ReplaceAll(tower, "replicated", "replicating") + "]", func(e *env) (iter.Seq[error], error) {
+			c, err := e.replicatorClient()
+			return states(c.Jobs.WatchAll(ctx, []string{"job"})), err
+		}},
 		{"multiplay.ImageUpdates.Watch", "ImageUpdates.Status", running.Replace(good("ImageUpdates.Status")), gameSeq(func(c mc) iter.Seq[error] { return states(c.ImageUpdates.Watch(ctx, 7)) })},
 		{"multiplay.ImageDiffs.Watch", "ImageDiffs.Status", running.Replace(good("ImageDiffs.Status")), gameSeq(func(c mc) iter.Seq[error] { return states(c.ImageDiffs.Watch(ctx, 7)) })},
 		{"multiplay.ImageVersions.Watch", "ImageVersions.Status", running.Replace(good("ImageVersions.Status")), gameSeq(func(c mc) iter.Seq[error] { return states(c.ImageVersions.Watch(ctx, 7)) })},

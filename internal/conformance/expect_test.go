@@ -77,7 +77,7 @@ func (o *operation) expect(f *fault, k kind, always bool) outcome {
 	}
 	switch {
 	case o.asks > 0 && w.ambiguous:
-		return o.asksAgain(&w, always)
+		return o.asksAgain(f, &w, always)
 	case o.patient && !w.ok:
 		return o.rides(f, k, &w, always)
 	case o.login && w.most > refreshFlight:
@@ -93,6 +93,8 @@ func (o *operation) begins() *operation {
 	switch {
 	case o.name == "Release":
 		first.class, first.seen = safe, false
+	case o.pkg == "imagereplicator" && o.class == once: // it lists first
+		first.class, first.asks = safe, 0
 	case o.class != adopted && strings.HasPrefix(o.name, "MachineImages.Upload") && o.of != "":
 		first.class, first.patient, first.upload = adopted, false, false
 	}
@@ -200,12 +202,20 @@ func expectCall(o *operation, f *fault, k kind, always bool) outcome {
 	return w
 }
 
-// asksAgain is for a request whose response was lost as in w, and of which the
-// service carries out only one.
-func (o *operation) asksAgain(w *outcome, always bool) outcome {
+// asksAgain is for a request whose response was lost as in w. It is sent again
+// where the service carries out only one, or where it certainly has not.
+func (o *operation) asksAgain(f *fault, w *outcome, always bool) outcome {
+	if o.looks && f.processed {
+		found := success()
+		found.most = w.most + lag
+		return found
+	}
 	again := *w
 	again.requests += o.asks
 	again.most += repeated(o.asks, w.most+longestPoll)
+	if o.looks {
+		again.most += repeated(again.requests, lag+longestPoll)
+	}
 	if !always {
 		again.ok, again.same, again.requests = true, true, 2
 	}

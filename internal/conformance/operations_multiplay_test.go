@@ -98,7 +98,7 @@ func multiplayOperations() []*operation {
 		{name: "Release", of: "diff", target: "ImageDiffs.Create", class: once, patient: true, asks: 3, run: release},
 		{name: "Release", of: "version", target: "ImageVersions.Create", class: once, patient: true, run: release},
 		{name: "Release", of: "wait", target: "ImageUpdates.Status", reuses: true, class: safe, patient: true, seen: true, run: release},
-		{name: "Release", of: "rollout", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, seen: true, polls: 3, run: release},
+		{name: "Release", of: "rollout", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, polls: 3, run: release},
 	}
 	for _, o := range list {
 		o.pkg, o.refuses = "multiplay", true

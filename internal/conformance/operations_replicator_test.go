@@ -8,7 +8,7 @@ import (
 
 func replicatorOperations() []*operation {
 	list := []*operation{
-		{name: "Jobs.Create", class: once, run: jobs(func(ctx context.Context, s js) (string, error) {
+		{name: "Jobs.Create", class: once, asks: 2, looks: true, run: jobs(func(ctx context.Context, s js) (string, error) {
 			return s.Create(ctx, &imagereplicator.CreateJobRequest{ImageID: "image", DestinationTenantID: "tenant"})
 		})},
 		{name: "Jobs.Get", class: safe, run: jobs(func(ctx context.Context, s js) (*imagereplicator.Job, error) {
@@ -25,6 +25,15 @@ func replicatorOperations() []*operation {
 		})},
 		{name: "Jobs.Watch", target: "Jobs.Get", class: safe, patient: true, run: jobs(func(ctx context.Context, s js) ([]*imagereplicator.Job, error) {
 			return collect(s.Watch(ctx, "job"))
+		})},
+		{name: "Jobs.WaitAll", target: "Jobs.List", class: safe, patient: true, accepts: []string{"[]"}, run: jobs(func(ctx context.Context, s js) ([]*imagereplicator.Job, error) {
+			return s.WaitAll(ctx, []string{"job"})
+		})},
+		{name: "Jobs.WatchAll", target: "Jobs.List", class: safe, patient: true, accepts: []string{"[]"}, run: jobs(func(ctx context.Context, s js) ([]*imagereplicator.Job, error) {
+			return collect(s.WatchAll(ctx, []string{"job"}))
+		})},
+		{name: "Jobs.CopyToTenants", target: "Jobs.Create", class: once, asks: 2, looks: true, run: jobs(func(ctx context.Context, s js) ([]imagereplicator.CopyResult, error) {
+			return s.CopyToTenants(ctx, "image", []string{"tenant"})
 		})},
 	}
 	for _, o := range list {

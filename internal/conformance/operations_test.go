@@ -41,10 +41,10 @@ type operation struct {
 	content   content
 	upload    bool          // an attempt has no limit but that bytes move
 	patient   bool          // transient failures are ridden out, and lag
-	looks     bool          // for what came of it after any failure
+	looks     bool          // for what came of it after a failure
 	gated     bool          // a loop of its own sends it again, and sooner
 	seen      bool          // that what is polled exists is known before the first poll
-	asks      int           // again after a lost response, as the service refuses a second one
+	asks      int           // again after a lost response, if it may
 	polls     int           // requests that are made if all goes well, where not one
 	takes     time.Duration // what else there is to do
 	login     bool          // the request is for a token that another call needs

@@ -155,6 +155,8 @@ func replicatorSamples(t *testing.T, all table) {
 	plain[imagereplicator.Status](all)
 	plain[imagereplicator.Job](all)
 	plain[imagereplicator.CreateJobRequest](all)
+	plain[imagereplicator.CopyOption](all)
+	plain[imagereplicator.CopyResult](all)
 
 	options := e.keystoneOptions()
 	options.Token, options.ApplicationCredentialSecret = tokenValue, keySecret

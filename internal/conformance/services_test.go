@@ -83,7 +83,7 @@ func replicatorResponses() []canned {
 	)
 	subject := http.Header{"X-Subject-Token": {tokenValue}}
 	return []canned{
-		{operation: "Jobs.Create", pattern: "POST " + api + "jobs", status: http.StatusAccepted, body: `{"job_id":"job"}`},
+		{operation: "Jobs.Create", pattern: "POST " + api + "jobs", status: http.StatusAccepted, body: `{"job_id":"created"}`},
 		{operation: "Jobs.List", pattern: "GET " + api + "jobs", body: "[" + tower + "," + tower + "]"},
 		{operation: "Jobs.Get", pattern: "GET " + api + "jobs/{id}", body: tower, id: `"job_id":"job"`, otherID: `"job_id":"other"`},
 		{operation: "Jobs.Cancel", pattern: "DELETE " + api + "jobs/{id}", status: http.StatusNoContent},
@@ -203,6 +203,10 @@ func newServices(t *testing.T, l net.Listener) *services {
 // depends on what was done: that is how an upload finds out about a request
 // whose response was lost.
 func (s *services) body(c canned) string {
+	if c.operation == "Jobs.List" && s.Processed("Jobs.Create") > 0 {
+		created := strings.Replace(tower, `"job_id":"job"`, `"job_id":"created"`, 1)
+		return "[" + tower + "," + created + "]"
+	}
 	begun, merged := s.Processed("MachineImages.Initiate"), s.Processed("MachineImages.Merge") > 0
 	if begun == 0 {
 		return c.body

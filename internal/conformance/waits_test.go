@@ -92,7 +92,8 @@ func endures(t *testing.T, which int, f *emulator.Fault, bound time.Duration) {
 			continue
 		}
 		require.Error(t, last)
-		require.ErrorContains(t, last, "last status")
+		require.ErrorContains(t, last, "waiting for ")
+		require.NotContains(t, last.Error(), "no status seen")
 		require.GreaterOrEqual(t, took, bound)
 		require.LessOrEqual(t, took, bound+4*time.Minute)
 		require.Equal(t, bound == outageLimit, transport.IsTransient(last))
