@@ -64,8 +64,8 @@ func WithAttemptTimeout(d time.Duration) Option {
 	return func(c *config) { c.AttemptTimeout = d }
 }
 
-// WithOutageLimit bounds how long Wait and Watch ride out transient failures,
-// from the first after a success. The default is 5 minutes; zero keeps it.
+// WithOutageLimit bounds how long waiting rides out transient failures, from the
+// first after a success. The default is 5 minutes; zero keeps it.
 func WithOutageLimit(d time.Duration) Option {
 	return func(c *config) { c.outageLimit = d }
 }
@@ -76,7 +76,7 @@ func WithInsecureHTTP() Option {
 	return func(c *config) { c.InsecureHTTP = true }
 }
 
-// WaitOption configures how Wait and Watch poll.
+// WaitOption configures how Wait, Watch, WaitAll and WatchAll poll.
 type WaitOption func(*waitConfig)
 
 type waitConfig struct{ poll.Options }
@@ -85,11 +85,11 @@ type waitConfig struct{ poll.Options }
 // and the maximum that it grows to, 15 s by default. Zero keeps a default. Each
 // interval is shortened at random by up to half, so that many waiters do not
 // poll in step. A longer Retry-After of the service takes precedence.
-func WithPollInterval(initial, max time.Duration) WaitOption {
+func WithPollInterval(initial, max time.Duration) WaitOption { //nolint:predeclared // nothing else says it as well
 	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }
 
-// pollOptions validates what Wait and Watch were given.
+// pollOptions validates the options of a wait.
 func pollOptions(opts []WaitOption) (poll.Options, error) {
 	var c waitConfig
 	for _, opt := range opts {

@@ -19,21 +19,25 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// uploadFaults are the passing kinds of trouble, by name.
+// uploadFaults are transient failures, by name.
 var uploadFaults = map[string]oraclemarkettest.Fault{
-	"500":            {Status: http.StatusInternalServerError},
-	"500 processed":  {Status: http.StatusInternalServerError, Process: true},
-	"503 after 0 s":  {Status: http.StatusServiceUnavailable, RetryAfter: "0"},
-	"503 after 1 s":  {Status: http.StatusServiceUnavailable, RetryAfter: "1"},
-	"429":            {Status: http.StatusTooManyRequests},
-	"429 unread":     {Status: http.StatusTooManyRequests, Early: true},
-	"drop before":    {Drop: oraclemarkettest.DropBefore},
-	"drop during":    {Drop: oraclemarkettest.DropDuring},
-	"drop after":     {Drop: oraclemarkettest.DropAfter},
-	"stalled answer": {Stall: oraclemarkettest.StallResponse},
-	"stalled body":   {Stall: oraclemarkettest.StallResponseBody},
-	"truncated":      {Truncate: true},
-	"half the JSON":  {CutJSON: true},
+	"500":              {Status: http.StatusInternalServerError},
+	"500 processed":    {Status: http.StatusInternalServerError, Process: true},
+	"503 after 0 s":    {Status: http.StatusServiceUnavailable, RetryAfter: "0"},
+	"503 after 1 s":    {Status: http.StatusServiceUnavailable, RetryAfter: "1"},
+	"429":              {Status: http.StatusTooManyRequests},
+	"429 unread":       {Status: http.StatusTooManyRequests, Early: true},
+	"drop before":      {Drop: oraclemarkettest.DropBefore},
+	"drop during":      {Drop: oraclemarkettest.DropDuring},
+	"drop after":       {Drop: oraclemarkettest.DropAfter},
+	"stalled response": {Stall: oraclemarkettest.StallResponse},
+	"stalled body":     {Stall: oraclemarkettest.StallResponseBody},
+	"truncated":        {Truncate: true},
+	"half the JSON":    {CutJSON: true},
+	"early 200":        {Early: true},
+	"empty object":     {Body: `{}`},
+	"busy":             {Body: `{"message":"busy"}`},
+	"maintenance":      {Body: `{"status":"maintenance"}`},
 	"page of a proxy": {
 		Body:        "<html><head><title>Sign in</title></head><body>Please sign in to the network.</body></html>",
 		ContentType: "text/html; charset=utf-8",
@@ -53,7 +57,7 @@ func loseInitiate(r *uploadRig, operation string) {
 	}
 }
 
-// Up to three faults of a passing kind in a row, in any call: the upload still
+// Up to three transient failures in a row, in any call: the upload still
 // ends well, with one upload request.
 func TestUploadFaults(t *testing.T) {
 	t.Parallel()
@@ -83,9 +87,12 @@ func TestUploadFaults(t *testing.T) {
 	}
 }
 
-// lostOnProcessing tells whether the first such fault gets the request through
+// lostOnProcessing reports whether the first such fault gets the request through
 // all the same, so that a call that is not repeated meets no second one.
 func lostOnProcessing(f *oraclemarkettest.Fault) bool {
+	if f.Early {
+		return false
+	}
 	return f.Process || f.Drop == oraclemarkettest.DropAfter || f.Stall == oraclemarkettest.StallResponseBody ||
 		f.Truncate || f.CutJSON || f.Body != ""
 }
@@ -135,7 +142,7 @@ func TestUploadFaultsWithoutEnd(t *testing.T) {
 					case operation == oraclemarkettest.OpMerge && fault.Status != http.StatusTooManyRequests:
 						require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
 						require.InDelta(t, 6.5*60, time.Since(began).Seconds(), 120) // 90 s before the first failure
-						require.LessOrEqual(t, r.Count(operation), 11, "looked at in between")
+						require.LessOrEqual(t, r.Count(operation), 11, "with polls in between")
 					case operation == oraclemarkettest.OpMerge:
 						require.InDelta(t, 5.5*60, time.Since(began).Seconds(), 31)
 						require.LessOrEqual(t, r.Count(operation), 110)
@@ -239,7 +246,7 @@ func TestUploadTokenExpires(t *testing.T) {
 	})
 }
 
-// The answer to the first request of an upload never comes, in all the ways in
+// The response to the first request of an upload never comes, in all the ways in
 // which the service may have got it.
 func TestUploadLostInitiate(t *testing.T) {
 	t.Parallel()
@@ -256,7 +263,7 @@ func TestUploadLostInitiate(t *testing.T) {
 					lost := fault
 					lost.Operation = oraclemarkettest.OpInitiate
 					r.Inject(lost)
-					// As the emulator's answers have the date of the real clock:
+					// As the emulator's responses have the date of the real clock:
 					r.Inject(oraclemarkettest.Fault{
 						Operation: oraclemarkettest.OpList, Times: -1,
 						Header: http.Header{"Date": {now().UTC().Format(http.TimeFormat)}},
@@ -386,7 +393,7 @@ func TestUploadLostInitiateSeenTwice(t *testing.T) {
 	})
 }
 
-// A refusal ends the first try of an upload for good, so nothing is left of it.
+// A refusal ends the first attempt of an upload for good, so nothing is left of it.
 func TestUploadInitiateRefused(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, nil, nil)
@@ -401,7 +408,7 @@ func TestUploadInitiateRefused(t *testing.T) {
 	store.empty(t)
 }
 
-// The service says when to try again, which the outage limit bounds.
+// The service says when to retry, which the outage limit bounds.
 func TestUploadInitiateRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -425,9 +432,9 @@ func TestUploadInitiateRetryAfter(t *testing.T) {
 	})
 }
 
-// After a lost answer a refusal does not prove that there is no upload request:
+// After a lost response a refusal does not prove that there is no upload request:
 // the list may have been behind.
-func TestUploadInitiateRefusedAfterLostAnswer(t *testing.T) {
+func TestUploadInitiateRefusedAfterLostResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := inMemory(t, nil, nil)
@@ -447,7 +454,7 @@ func TestUploadInitiateRefusedAfterLostAnswer(t *testing.T) {
 	})
 }
 
-// However long the tries take, the first one's upload request is not too old.
+// However long the attempts take, the first one's upload request is not too old.
 func TestUploadLostInitiateLongAgo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -471,7 +478,7 @@ func TestUploadLostInitiateLongAgo(t *testing.T) {
 }
 
 // lateInitiate has the service carry out the first initiate call only after a
-// while, when nobody waits for the answer any more.
+// while, when nobody waits for the response any more.
 type lateInitiate struct {
 	next  http.RoundTripper
 	after time.Duration
@@ -499,13 +506,13 @@ func (l *lateInitiate) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, context.Cause(r.Context())
 }
 
-// A service that is slow to carry out the first call is looked at for as long
+// A service that is slow to carry out the first call is polled for as long
 // as a call may take before there is another.
 func TestUploadInitiateCarriedOutLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		late := &lateInitiate{after: 45 * time.Second, done: make(chan struct{})}
-		// Without pauses between tries there are some between looks.
+		// Without pauses between attempts there are some between polls.
 		r := inMemoryThrough(t, clientOptions{oraclemarket.WithRetry(5, 0, 0)}, func(next http.RoundTripper) http.RoundTripper {
 			late.next = next
 			return late
@@ -546,7 +553,214 @@ func TestUploadInitiateWithAWrongClock(t *testing.T) {
 	})
 }
 
-// A whole file is sent once, whatever became of the answer.
+// A list that is late is no list without the upload request, whatever the
+// failure, and also when the calls end.
+func TestUploadLostInitiateListLags(t *testing.T) {
+	t.Parallel()
+	for name, fault := range uploadFaults {
+		if !lostOnProcessing(&fault) {
+			continue
+		}
+		for _, lag := range []time.Duration{500 * time.Millisecond, 3 * time.Second, 25 * time.Second} {
+			t.Run(fmt.Sprint(name, ", ", lag), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					r := inMemory(t, serverOptions{oraclemarkettest.WithListLag(lag)}, nil)
+					fault.Operation, fault.Times = oraclemarkettest.OpInitiate, -1
+					r.Inject(fault)
+					data := randomBytes(3 * testChunk)
+					_, err := r.images.Upload(t.Context(), imageOf(data, nil))
+					require.NoError(t, err)
+					requireImage(t, r.only(t), data)
+					require.Equal(t, 1, r.Count(oraclemarkettest.OpInitiate))
+				})
+			})
+		}
+	}
+}
+
+// The service may keep names without blanks at their ends.
+func TestUploadLostInitiateBlanks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+		r.Inject(oraclemarkettest.Fault{
+			Operation: oraclemarkettest.OpList, Times: -1,
+			Body: `{"items":[{"uploadRequestId":7934470,"application":"wordpress","version":"OL67","operatingSystem":"Linux",` +
+				`"fileName":"wordpress.tar.gz","statusName":"Initiated"}],"hasMore":false}`,
+		})
+		data := randomBytes(3 * testChunk)
+		req := imageOf(data, nil)
+		req.Application, req.Version, req.OperatingSystem, req.FileName = " wordpress ", "OL67\t", " Linux", "wordpress.tar.gz "
+		_, err := r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		requireImage(t, r.only(t), data)
+	})
+}
+
+// Ctrl-C in the first call: the next one finds the request, on a machine whose
+// clock is ten minutes off.
+func TestUploadInterruptedInitiateOtherClock(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-10 * time.Minute, 0, 10 * time.Minute} {
+		for _, later := range []time.Duration{0, 11 * time.Minute, 24 * time.Hour} {
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, serverOptions{oraclemarkettest.WithListLag(3 * time.Second)}, nil)
+				data, store := randomBytes(3*testChunk), &memStore{}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Stall: oraclemarkettest.StallResponse, Process: true})
+				time.AfterFunc(time.Second, cancel)
+				_, err := r.images.Upload(ctx, imageOf(data, store))
+				require.ErrorIs(t, err, context.Canceled)
+				require.ErrorContains(t, err, "there may be an upload request")
+				for key, state := range store.states {
+					store.states[key] = resealed(t, state, func(fields map[string]any) {
+						for _, name := range []string{"initiatedAt", "lastInitiateAt"} {
+							at, err := time.Parse(time.RFC3339Nano, fields[name].(string)) //nolint:errcheck,forcetypeassert // it is
+							require.NoError(t, err)
+							fields[name] = at.Add(off)
+						}
+					})
+				}
+				<-time.After(later)
+				_, err = r.images.Upload(t.Context(), imageOf(data, store))
+				require.NoError(t, err)
+				requireImage(t, r.only(t), data)
+			})
+		}
+	}
+}
+
+// Two accounts with one folder for checkpoints do not meet.
+func TestUploadTwoAccounts(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, nil, nil)
+	store := &memStore{}
+	data := r.interrupted(t, store, 4)
+	other, err := oraclemarket.New("other@example.com", oraclemarket.StaticToken(r.Token), oraclemarket.WithBaseURL(r.URL))
+	require.NoError(t, err)
+	done, err := other.MachineImages.Upload(t.Context(), imageOf(data, store))
+	require.NoError(t, err)
+	u, _ := r.Upload(done.UploadRequestID)
+	require.Equal(t, "other@example.com", u.User)
+	_, err = r.images.Upload(t.Context(), imageOf(data, store))
+	require.NoError(t, err)
+	require.Len(t, r.Uploads(), 2)
+	store.empty(t)
+}
+
+// Another process begins the same image in the same moment: what sets the two
+// apart is used, and what does not is said.
+func TestUploadLostInitiateOfTwo(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		other string // members of the other's record
+		found bool
+	}{
+		"its creator":       {`"createdBy":"other@example.com"`, true},
+		"its chunks":        {`"uploadedChunks":1,"pendingChunks":2`, true},
+		"its size":          {`"uploadedChunks":0,"pendingChunks":7`, true},
+		"it is a day older": {`"createdDate":"1999-12-31T00:00:00.000Z"`, true},
+		"it is made later":  {`"createdDate":"2000-01-01T01:00:00.000Z"`, true},
+		"nothing":           {`"createdBy":"John Doe"`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, nil, nil)
+				r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+				const record = `"application":"wordpress","version":"OL67","operatingSystem":"Linux","fileName":"wordpress.tar.gz","statusName":"Initiated"`
+				r.Inject(oraclemarkettest.Fault{
+					Operation: oraclemarkettest.OpList, Times: -1,
+					Header: http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}},
+					Body: `{"items":[{"uploadRequestId":1,` + record + `,` + test.other + `},{"uploadRequestId":7934470,` + record +
+						`,"createdDate":"2000-01-01T00:00:00.000Z","createdBy":"Partner@Example.com"}],"hasMore":false}`,
+				})
+				data, store := randomBytes(3*testChunk), &memStore{}
+				start := time.Now()
+				_, err := r.images.Upload(t.Context(), imageOf(data, store))
+				if test.found {
+					require.NoError(t, err)
+					requireImage(t, r.only(t), data)
+					return
+				}
+				require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+				require.ErrorContains(t, err, "upload requests [1 7934470] all fit")
+				require.GreaterOrEqual(t, time.Since(start), 30*time.Second, "one of them may have shown what it is")
+				require.Equal(t, 1, r.Count(oraclemarkettest.OpInitiate))
+				require.Equal(t, "initiating", store.only(t).Phase)
+			})
+		})
+	}
+}
+
+// Ours never arrived, and the one that was taken for it is somebody else's: that
+// shows when chunks come that nobody here has sent.
+func TestUploadAdoptedFromSomebodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		theirs := r.other(t, 9, func(*oraclemarket.InitiateUploadRequest) {})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropDuring})
+		req := imageOf(randomBytes(9*testChunk), nil)
+		req.Concurrency = 1
+		req.Progress = func(p oraclemarket.UploadProgress) {
+			if p.Chunks == 1 {
+				_, err := r.images.UploadChunk(t.Context(), theirs, &oraclemarket.Chunk{
+					Number: 9, FileName: "wordpress.tar.gz", File: strings.NewReader("9"), Size: 1,
+				})
+				require.NoError(t, err)
+			}
+		}
+		_, err := r.images.Upload(t.Context(), req)
+		require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+		require.ErrorContains(t, err, "counts 3 chunks, of which this upload has sent 2: another upload uses it")
+		require.Zero(t, r.Count(oraclemarkettest.OpMerge))
+	})
+}
+
+// A response is believed only if the whole body was sent: a service or a proxy
+// that acknowledges after the header has not seen the chunk.
+func TestUploadEarlyAcknowledgement(t *testing.T) {
+	t.Parallel()
+	const chunk = 24 * mib // more than the kernel holds
+	r := overTCP(t, serverOptions{oraclemarkettest.WithDiscard()}, nil)
+	r.Inject(oraclemarkettest.Fault{
+		Operation: oraclemarkettest.OpUploadChunk, Early: true, Times: 3,
+		Body: `{"uploadRequestId":"7934470","uploadedChunks":1,"pendingChunks":0}`,
+	})
+	req := imageOf(randomBytes(chunk), &memStore{})
+	req.ChunkSize = chunk
+	_, err := r.images.Upload(t.Context(), req)
+	require.NoError(t, err)
+	require.Zero(t, r.FaultsLeft())
+	u := r.only(t)
+	require.EqualValues(t, chunk, u.Bytes)
+	require.Equal(t, map[int]int{1: 1}, u.Receipts)
+}
+
+// The response to a chunk is that of another upload request: it goes again.
+func TestUploadAnotherId(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{oraclemarkettest.OpUploadChunk, oraclemarkettest.OpMerge, oraclemarkettest.OpGet} {
+		synctest.Test(t, func(t *testing.T) {
+			r := inMemory(t, nil, nil)
+			r.Inject(oraclemarkettest.Fault{
+				Operation: operation, Times: 3,
+				Body: `{"uploadRequestId":4711,"entityId":"4711","statusName":"Completed","uploadedChunks":3,"pendingChunks":0}`,
+			})
+			data := randomBytes(3 * testChunk)
+			done, err := r.images.Upload(t.Context(), imageOf(data, nil))
+			require.NoError(t, err)
+			require.Equal(t, r.only(t).ID, done.UploadRequestID)
+			requireImage(t, r.only(t), data)
+		})
+	}
+}
+
+// A whole file is sent once, whatever became of the response.
 func TestCreateLost(t *testing.T) {
 	t.Parallel()
 	for name, fault := range uploadFaults {

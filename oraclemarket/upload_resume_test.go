@@ -103,7 +103,7 @@ func overClient(t *testing.T, r *uploadRig, opts ...oraclemarket.Option) *oracle
 const mib = 1 << 20
 
 // Another build of the same size and times: the first and the last MiB are the
-// same, so only the chunks themselves can tell. Nothing mixed is merged.
+// same, so only the chunks themselves differ. Nothing mixed is merged.
 func TestUploadProvesWhatItResumes(t *testing.T) {
 	t.Parallel()
 	for _, checksum := range []bool{true, false} {
@@ -423,7 +423,7 @@ func TestUploadResumeServiceLostChunks(t *testing.T) {
 	}
 }
 
-// It has more, because answers were lost: no reason to send any of those again
+// It has more, because responses were lost: no reason to send any of those again
 // that were acknowledged.
 func TestUploadResumeServiceHasMore(t *testing.T) {
 	t.Parallel()
@@ -523,7 +523,7 @@ func TestUploadResumeUnknownToService(t *testing.T) {
 	}
 }
 
-// An answer to the first Get that is no answer must not start over.
+// A failed first Get must not start over.
 func TestUploadResumeGetFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -682,7 +682,7 @@ func TestUploadMergedByMistake(t *testing.T) {
 	}
 }
 
-// Pending may come before the merge, so that it tells nothing when the service
+// Pending may come before the merge, so that it says nothing when the service
 // was down each time it was asked for one.
 func TestUploadMergeNeverTaken(t *testing.T) {
 	t.Parallel()

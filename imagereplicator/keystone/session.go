@@ -3,6 +3,7 @@ package keystone
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,19 +44,19 @@ func New(ctx context.Context, options Options) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := options.checkEndpoint(); err != nil {
+	if err := checkEndpoint(&options); err != nil {
 		return nil, err
 	}
 	first, err := identity.logIn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{client: options.clientOptions()}
-	s.endpoint, s.endpointErr = options.imageEndpoint(first.catalog)
+	s := &Session{client: clientOptions(&options)}
+	s.endpoint, s.endpointErr = imageEndpoint(&options, first.catalog)
 	s.provider = &gophercloud.ProviderClient{
 		IdentityBase:     strings.TrimSuffix(identity.root, "v3"),
 		IdentityEndpoint: identity.root + "/",
-		HTTPClient:       options.directClient(),
+		HTTPClient:       directClient(&options),
 		ReauthFunc: func(ctx context.Context) error {
 			token, err := identity.logIn(ctx)
 			if err != nil {
@@ -69,7 +70,10 @@ func New(ctx context.Context, options Options) (*Session, error) {
 	if options.UserAgent != "" {
 		s.provider.UserAgent.Prepend(options.UserAgent)
 	}
-	return s, s.keep(first)
+	if err := s.keep(first); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Client returns an image replicator client for the session's endpoint, with its
@@ -79,7 +83,7 @@ func (s *Session) Client(opts ...imagereplicator.Option) (*imagereplicator.Clien
 	if s.endpointErr != nil {
 		return nil, s.endpointErr
 	}
-	return imagereplicator.New(s.endpoint, s.TokenSource(), append(s.client[:len(s.client):len(s.client)], opts...)...)
+	return imagereplicator.New(s.endpoint, s.TokenSource(), append(slices.Clip(s.client), opts...)...)
 }
 
 // ImageService returns a gophercloud client of the image storage at the

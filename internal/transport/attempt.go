@@ -19,7 +19,7 @@ type attempter struct {
 	config *Config
 	base   baseURL
 	next   http.RoundTripper
-	once   http.RoundTripper // for calls of class Once
+	once   http.RoundTripper // for calls of class Once, see fresh
 	jar    http.CookieJar    // nil for none
 	slots  chan struct{}     // one for each request in flight
 }
@@ -98,6 +98,12 @@ func (a *attempter) send(parent context.Context, x *callState) {
 			traced = httptrace.WithClientTrace(traced, seen.trace())
 		}
 	}
+	var connected atomic.Bool // which a test's fake never is: it need not read the body
+	if x.size() > 0 {
+		traced = httptrace.WithClientTrace(traced, &httptrace.ClientTrace{
+			GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		})
+	}
 	req = req.WithContext(traced)
 	if body = x.open(guard, cancel); body != nil {
 		req.Body, req.ContentLength = body, x.size()
@@ -119,8 +125,8 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		return
 	}
 	if err != nil {
-		if _, ok := next.(*http.Transport); ok {
-			err = wire.AsProxyError(err)
+		if t, ok := next.(*http.Transport); ok {
+			err = wire.AsProxyError(t, req, err)
 		}
 		x.last.unsent = seen.nothing() || neverProcessed(err)
 		x.last.err = reason(parent, ctx, err)
@@ -140,7 +146,7 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		x.last.err = fmt.Errorf("read the response: %w", reason(parent, ctx, err))
 	case !x.response.ok():
 		x.last.err = errStatus
-	case body.Started() && !body.Complete(): // a test's fake may never read it
+	case (body.Started() || connected.Load()) && !body.Complete():
 		x.last.err = fmt.Errorf("the response came before the request body was sent (%d of %d bytes)", body.Sent(), x.size())
 	default:
 		x.last.err = x.accept(&x.response)

@@ -9,7 +9,9 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -317,6 +319,31 @@ func TestEarlyAnswer(t *testing.T) {
 		require.Equal(t, "too much", e.Message)
 		require.NotErrorIs(t, err, ErrAmbiguous)
 		require.EqualValues(t, 1, s.requests.Load())
+	}
+}
+
+// A success that comes before the body was sent is none, also when it comes
+// before the first byte was read. A fake without a connection may read nothing.
+func TestEarlySuccess(t *testing.T) {
+	for name, connected := range map[string]bool{"connected": true, "fake": false} {
+		early := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if trace := httptrace.ContextClientTrace(r.Context()); connected && trace != nil && trace.GotConn != nil {
+				trace.GotConn(httptrace.GotConnInfo{})
+			}
+			body := `{"name":"early"}`
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+		})
+		for _, upload := range []bool{true, false} {
+			c := newClient(t, Config{BaseURL: "https://host", HTTPClient: &http.Client{Transport: early}, Retry: noWait(1)})
+			call := post(Repeatable, sourceBody(bits{}, 100))
+			call.Upload = upload
+			_, _, err := do(t.Context(), c, call)
+			if connected {
+				require.ErrorContains(t, err, "the response came before the request body was sent (0 of 100 bytes)", name)
+			} else {
+				require.NoError(t, err, name)
+			}
+		}
 	}
 }
 

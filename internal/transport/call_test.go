@@ -218,6 +218,7 @@ func TestHeaders(t *testing.T) {
 		"Accept-Encoding": {"gzip"},
 		"Cache-Control":   {"no-cache, no-store"},
 		"Pragma":          {"no-cache"},
+		"Connection":      {"close"}, // as it is for calls of class Once
 		"Content-Length":  {"12"},
 		"Content-Type":    {"application/json"},
 		"User-Agent":      {"imagejobs-go/" + moduleVersion()},

@@ -11,6 +11,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -66,14 +68,13 @@ func New(config Config) (*Client, error) {
 			config.AttemptTimeout = min(config.AttemptTimeout, t)
 		}
 	}
-	attempts.once = attempts.next
 	if attempts.next == nil {
-		once := wire.NewTransport(maxInFlight)
-		// A connection that the service is about to close would leave a call
-		// ambiguous that must not be sent twice.
-		once.IdleConnTimeout = time.Second
-		attempts.next, attempts.once = wire.NewTransport(maxInFlight), once
+		attempts.next = wire.NewTransport(maxInFlight)
+		if _, ok := http.DefaultTransport.(*http.Transport); !ok && config.HTTPClient != nil { //nolint:forbidigo // it is what the caller's client uses
+			attempts.next = http.DefaultTransport //nolint:forbidigo // somebody instrumented it
+		}
 	}
+	attempts.once = fresh(attempts.next)
 	return &Client{
 		config:  config,
 		baseURL: base,
@@ -81,8 +82,30 @@ func New(config Config) (*Client, error) {
 	}, nil
 }
 
+// fresh returns a round tripper like next that opens a connection for each
+// request, where next is a transport of net/http. A proxy that is reloaded, or
+// whose keep-alive timeout ends, closes idle connections; a request that is on
+// its way then gets no response, which leaves a call of class Once ambiguous.
+func fresh(next http.RoundTripper) http.RoundTripper {
+	t, ok := next.(*http.Transport)
+	if !ok {
+		return next
+	}
+	t = t.Clone()
+	t.DisableKeepAlives = true
+	return t
+}
+
 // BaseURL returns where calls go, without a slash at the end.
 func (c *Client) BaseURL() string { return c.baseURL.String() }
+
+// Logger returns the caller's logger, or one that discards.
+func (c *Client) Logger() *slog.Logger {
+	if c.config.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.config.Logger
+}
 
 // AttemptTimeout returns how long an attempt of a small call may take.
 func (c *Client) AttemptTimeout() time.Duration { return c.config.AttemptTimeout }

@@ -164,12 +164,12 @@ func (e *Error) nextStep() string {
 	_, refusedByProxy := errors.AsType[*wire.ProxyError](e.Err)
 	refusedByPeer := op != nil && refusedByTLS(op)
 	switch {
+	case noCredentials:
+		return "" // the error of the call for them has its own
 	case refusedByProxy, e.StatusCode == http.StatusProxyAuthRequired:
 		return "check the proxy, its user and its password"
 	case refusedByPeer:
 		return "check the client certificate and the TLS settings"
-	case noCredentials:
-		return "" // the error of the call for them has its own
 	case e.Ambiguous:
 		return "the service may have carried it out: look for the result before repeating it"
 	case op != nil && op.Op == "dial":

@@ -48,9 +48,7 @@ func TestProxyRefuses(t *testing.T) {
 				e, ok := errors.AsType[*wire.ProxyError](err)
 				require.True(t, ok, "%v", err)
 				require.Equal(t, status, e.StatusCode)
-				if own {
-					require.Equal(t, u.Host, e.Proxy)
-				}
+				require.Equal(t, u.Host, e.Proxy)
 				require.Equal(t, "check the proxy, its user and its password", failure(t, err).Hint)
 				require.NotContains(t, err.Error(), "pw12")
 			}
@@ -99,4 +97,13 @@ func TestCertificateRequired(t *testing.T) {
 			require.Zero(t, served.Load())
 		}
 	}
+}
+
+// Credentials that a proxy refused come with that hint, once.
+func TestHintOfCredentials(t *testing.T) {
+	proxy := &Error{Err: &wire.ProxyError{Proxy: "proxy.example:3128", StatusCode: http.StatusProxyAuthRequired}}
+	proxy.Hint = proxy.nextStep()
+	require.NotEmpty(t, proxy.Hint)
+	outer := &Error{Err: &localError{"no credentials to send", proxy}}
+	require.Empty(t, outer.nextStep())
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 var errMaintenance = errors.New("the maintenance window is over")
@@ -332,6 +333,15 @@ func TestFailureLeavesOtherConnectionsOpen(t *testing.T) {
 	require.EqualValues(t, 2, s.accepted.Load(), "the last call takes the second connection")
 }
 
+// reusing returns a client's round tripper that is not known to be a transport
+// of net/http, and so goes on using its connections.
+func reusing(t *testing.T) *http.Client {
+	t.Helper()
+	tr := wire.NewTransport(maxInFlight)
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: struct{ http.RoundTripper }{tr}}
+}
+
 // net/http sends a GET again by itself when a reused connection dies. The
 // server must not see one of class Once twice.
 func TestReusedConnectionDies(t *testing.T) {
@@ -349,7 +359,7 @@ func TestReusedConnectionDies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serveTCP(t, sequence([]handler{respond(okJSON("{}")), drop, respond(okJSON("{}"))}...))
-			c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
+			c := newClient(t, Config{BaseURL: s.url(), HTTPClient: reusing(t), Retry: noWait(5)})
 			_, _, err := do(t.Context(), c, get(tt.call.Repeat))
 			require.NoError(t, err)
 			require.EqualValues(t, 1, s.accepted.Load())
@@ -371,12 +381,46 @@ func TestReusedConnectionDies(t *testing.T) {
 func TestReusedConnectionDiesAfterRefusal(t *testing.T) {
 	var asked atomic.Int64
 	s := serveTCP(t, sequence(respond(reply("401 Unauthorized", "", "")), drop, respond(okJSON("{}"))))
-	c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(5)})
+	c := newClient(t, Config{
+		BaseURL: s.url(), HTTPClient: reusing(t), Credentials: counted(&asked, numbered), Retry: noWait(5),
+	})
 	_, _, err := do(t.Context(), c, get(Once))
 	require.ErrorIs(t, err, ErrAmbiguous)
 	require.Equal(t, 2, failure(t, err).Attempts)
 	require.EqualValues(t, 2, s.requests.Load())
 	require.EqualValues(t, 1, s.accepted.Load())
+}
+
+// A call of class Once goes out on a connection of its own, whatever connections
+// there are: the far end may be about to close them.
+func TestOnceTakesAFreshConnection(t *testing.T) {
+	for name, given := range map[string]*http.Client{
+		"own":    nil,
+		"caller": {Transport: &http.Transport{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// The second request on any connection is not read.
+			var mu sync.Mutex
+			used := map[net.Conn]bool{}
+			s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				if used[c] {
+					return false
+				}
+				used[c] = true
+				return respond(okJSON("{}"))(c, r)
+			})
+			c := newClient(t, Config{BaseURL: s.url(), HTTPClient: given, Retry: noWait(1)})
+			for _, call := range []*Call{
+				get(Safe), get(Once), post(Once, nil), post(Once, BytesBody("text/plain", []byte("x"))),
+			} {
+				_, _, err := do(t.Context(), c, call)
+				require.NoError(t, err)
+			}
+			require.EqualValues(t, 4, s.accepted.Load())
+		})
+	}
 }
 
 // A context that ends under way leaves a call of class Once ambiguous, but not
@@ -442,7 +486,7 @@ func TestConcurrentCalls(t *testing.T) {
 		wg.Go(func() {
 			name := fmt.Sprintf("job-%d", i)
 			for range each {
-				got, _, err := do(t.Context(), c, &Call{Operation: "Jobs.Get", Method: http.MethodGet, Path: []string{name}, Repeat: Once})
+				got, _, err := do(t.Context(), c, &Call{Operation: "Jobs.Get", Method: http.MethodGet, Path: []string{name}, Repeat: Safe})
 				if assert.NoError(t, err) {
 					assert.Equal(t, name, got.Name)
 				}

@@ -23,16 +23,28 @@ func (e *ProxyError) Error() string {
 	return fmt.Sprintf("%s refused the connection: %d %s", name, e.StatusCode, http.StatusText(e.StatusCode))
 }
 
-// AsProxyError returns a *[ProxyError] for the error of an [http.Transport]
-// without a hook of ours, which has the text of the proxy's status and no more,
-// and other errors as they are.
-func AsProxyError(err error) error {
+// AsProxyError returns a *[ProxyError] for the error of a round trip through a
+// transport without a hook of ours, which has the text of the proxy's status and
+// no more, and other errors as they are.
+func AsProxyError(t *http.Transport, req *http.Request, err error) error {
 	for code := 400; code < 600; code++ {
 		if text := http.StatusText(code); text != "" && text == err.Error() {
-			return &ProxyError{StatusCode: code}
+			return &ProxyError{Proxy: proxyOf(t, req), StatusCode: code}
 		}
 	}
 	return err
+}
+
+// proxyOf returns the host of the proxy of a request, "" if that is not known.
+func proxyOf(t *http.Transport, req *http.Request) string {
+	if t.Proxy == nil {
+		return ""
+	}
+	u, err := t.Proxy(req)
+	if err != nil || u == nil {
+		return ""
+	}
+	return u.Host
 }
 
 // onConnectResponse is for [http.Transport.OnProxyConnectResponse].

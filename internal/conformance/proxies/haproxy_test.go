@@ -1,0 +1,235 @@
+//go:build linux
+
+package proxies
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
+	"github.com/imagejobs/imagejobs-go/multiplay"
+	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
+)
+
+// An upload above a rate whose window counts refused requests as well is held
+// for as long as the proxy asks to wait.
+func TestHAProxyRateLimit(t *testing.T) {
+	t.Parallel()
+	const chunks = 40
+	s := newServices(t)
+	p := start(t, "haproxy", "haproxy.ratelimit.conf", s.urls()...)
+	image := newImage(chunks * 32 << 10)
+	began := time.Now()
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), image.upload(32<<10))
+	require.NoError(t, err)
+	s.uploaded(t, image)
+
+	var refused int
+	var all, wasted int64
+	for _, f := range p.log() {
+		if !strings.HasSuffix(f[len(f)-1], "/chunk") {
+			continue
+		}
+		size, err := strconv.ParseInt(f[len(f)-4], 10, 64)
+		require.NoError(t, err)
+		all += size
+		if f[len(f)-5] == "429" {
+			refused++
+			wasted += size
+		}
+	}
+	t.Logf("%d chunks in %s, %d chunk requests refused, %.1f %% of the bytes in vain",
+		chunks, time.Since(began).Round(time.Millisecond), refused, 100*float64(wasted)/float64(all))
+}
+
+// pausing is an image whose second reading, which sends it, pauses at a byte.
+type pausing struct {
+	image
+
+	at      int64
+	reads   atomic.Int32
+	reached chan struct{}
+	goOn    chan struct{}
+}
+
+func (r *pausing) ReadAt(p []byte, off int64) (int, error) {
+	if off <= r.at && r.at < off+int64(len(p)) && r.reads.Add(1) == 2 {
+		close(r.reached)
+		<-r.goOn
+	}
+	return strings.NewReader(string(r.image)).ReadAt(p, off)
+}
+
+// A reload closes the connection in the middle of a chunk, which then goes the
+// other way.
+func TestHAProxyReloadInUpload(t *testing.T) {
+	t.Parallel()
+	s := newServices(t)
+	p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
+	source := &pausing{image: newImage(4 << 20), at: 2<<20 + 600<<10, reached: make(chan struct{}), goOn: make(chan struct{})}
+	go func() {
+		<-source.reached
+		<-p.reload().ended
+		close(source.goOn)
+	}()
+	req := source.upload(1 << 20)
+	req.File = source
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), req)
+	require.NoError(t, err)
+	s.uploaded(t, source.image)
+	require.Equal(t, 5, s.oracle.Count(oraclemarkettest.OpUploadChunk))
+	require.Equal(t, 4, s.oracle.Processed(oraclemarkettest.OpUploadChunk))
+}
+
+// once are the calls that must not be carried out twice, by the service.
+func once(c clients) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"oraclemarket": func(ctx context.Context) error {
+			_, err := c.oracle.MachineImages.Initiate(ctx, &oraclemarket.InitiateUploadRequest{
+				Application: "app", Version: "1.0", OperatingSystem: "Linux", FileName: "image.tar.gz", NumberOfChunks: 1,
+			})
+			return err
+		},
+		"imagereplicator": func(ctx context.Context) error {
+			_, err := c.ntt.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
+				ImageID: imagereplicatortest.ImageID, DestinationTenantID: imagereplicatortest.DestinationTenantID,
+			})
+			return err
+		},
+		"multiplay": func(ctx context.Context) error {
+			_, err := c.multi.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
+				ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "nightly", Source: files(),
+			})
+			return err
+		},
+	}
+}
+
+// distant returns clients whose requests reach the proxy, and its responses
+// them, after 25 ms.
+func (s *services) distant(h *http.Client, p *proxy) clients {
+	p.t.Helper()
+	var far []string
+	for i := range p.Sites {
+		far = append(far, "http://"+newLine(p.t, p.Sites[i].Listen, 25*time.Millisecond))
+	}
+	return s.clients(h, far...)
+}
+
+// creates sends the calls of clients that must not happen twice, each times
+// times with a pause, and counts those that end ambiguous.
+type creates struct {
+	sync.WaitGroup
+
+	made, ambiguous atomic.Int32
+	others          sync.Map // errors that are not
+}
+
+func (n *creates) start(ctx context.Context, c clients, more func() bool) {
+	for _, call := range once(c) {
+		n.Go(func() {
+			for ok := true; ok; ok = more() {
+				n.made.Add(1)
+				err := call(ctx)
+				switch {
+				case errors.Is(err, oraclemarket.ErrAmbiguous):
+					n.ambiguous.Add(1)
+				case err != nil:
+					n.others.Store(err.Error(), true)
+				}
+			}
+		})
+	}
+}
+
+// check requires that each was carried out.
+func (n *creates) check(t *testing.T, s *services) {
+	t.Helper()
+	n.others.Range(func(text, _ any) bool {
+		t.Error(text)
+		return true
+	})
+	t.Logf("%d of %d creates ambiguous", n.ambiguous.Load(), n.made.Load())
+	require.Zero(t, n.ambiguous.Load())
+	require.EqualValues(t, n.made.Load(), s.processed())
+}
+
+// processed returns how many creates took effect.
+func (s *services) processed() int {
+	return s.oracle.Processed(oraclemarkettest.OpInitiate) + s.ntt.Processed(imagereplicatortest.OpCreate) +
+		s.multi.Processed(multiplaytest.OpUpdateCreate)
+}
+
+// given are the HTTP clients that a client may be given.
+func given(t *testing.T) map[string]*http.Client {
+	t.Helper()
+	return map[string]*http.Client{"default": nil, "caller's": newHTTP(t, nil)}
+}
+
+// A reload, which closes idle connections, leaves no create ambiguous.
+func TestHAProxyReloadAmongCreates(t *testing.T) {
+	t.Parallel()
+	const reloads, callers = 3, 4
+	for name, h := range given(t) {
+		t.Run(name, func(t *testing.T) {
+			s := newServices(t)
+			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
+			c, ctx := s.distant(h, p), within(t, 30*time.Second)
+			var n creates
+			var reloaded atomic.Bool
+			for range callers {
+				n.start(ctx, c, func() bool { return !reloaded.Load() })
+			}
+			for i := range reloads {
+				enough := func() bool { return s.processed() >= 12*callers*(i+1) }
+				require.Eventually(t, enough, patience, 5*time.Millisecond)
+				<-p.reload().ended
+			}
+			reloaded.Store(true)
+			n.Wait()
+			n.check(t, s)
+		})
+	}
+}
+
+// The proxy closes a connection after five seconds, and 25 ms pass before the
+// client hears of it: a create that goes out on it meanwhile gets no response.
+func TestHAProxyKeepAlive(t *testing.T) {
+	t.Parallel()
+	const callers, keepAlive = 10, 5 * time.Second // the latter in the configuration
+	for name, h := range given(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServices(t)
+			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
+			c, ctx := s.distant(h, p), within(t, time.Minute)
+			var n creates
+			for i := range callers {
+				// From before the end to after it, in steps of 10 ms.
+				pause := keepAlive - 70*time.Millisecond + time.Duration(i)*10*time.Millisecond
+				var again atomic.Int32
+				n.start(ctx, c, func() bool {
+					if again.Add(1) > 3 { // for each of the services
+						return false
+					}
+					<-time.After(pause)
+					return true
+				})
+			}
+			n.Wait()
+			n.check(t, s)
+		})
+	}
+}

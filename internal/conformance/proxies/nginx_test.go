@@ -1,0 +1,326 @@
+//go:build linux
+
+package proxies
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
+	"github.com/imagejobs/imagejobs-go/multiplay"
+	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
+)
+
+// nginxLine is a line of nginx's access log.
+type nginxLine struct {
+	time         time.Time // of its end
+	status       string
+	bytes        int64 // received
+	method, path string
+	cache        string
+}
+
+func nginxLog(p *proxy) []nginxLine {
+	p.t.Helper()
+	var lines []nginxLine
+	for _, f := range p.log() {
+		require.Len(p.t, f, 6)
+		seconds, err := strconv.ParseFloat(f[0], 64)
+		require.NoError(p.t, err)
+		size, err := strconv.ParseInt(f[2], 10, 64)
+		require.NoError(p.t, err)
+		lines = append(lines, nginxLine{
+			time.UnixMilli(int64(seconds * 1000)), f[1], size, f[3], f[4], strings.TrimPrefix(f[5], "cache="),
+		})
+	}
+	return lines
+}
+
+// plainJob returns the job's status as a program that says nothing about caches
+// sees it.
+func plainJob(t *testing.T, h *http.Client, base, jobID string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v2/extension/image_replicator/jobs/"+jobID, nil)
+	require.NoError(t, err)
+	req.Header.Set("X-Auth-Token", imagereplicatortest.Token)
+	resp, err := h.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	var job struct{ Status string }
+	require.NoError(t, json.NewDecoder(resp.Body).Decode(&job))
+	return job.Status
+}
+
+// A cache that lets clients ask for the service's own response is asked.
+func TestNginxCache(t *testing.T) {
+	t.Parallel()
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
+	c, ctx := s.behind(p), within(t, 30*time.Second)
+	job := s.copy(ctx, t, c)
+	plain := newHTTP(t, nil)
+	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job)) // from now on the cache has it
+
+	created := time.Now()
+	copied, err := c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
+	require.NoError(t, err)
+	require.Equal(t, imagereplicator.StatusReplicated, copied.Status)
+	require.Less(t, time.Since(created), jobTime+time.Second)
+	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job))
+
+	other := newServices(t)
+	otherProxy := start(t, "nginx", "nginx.cache.conf", other.urls()...)
+	other.work(ctx, t, other.behind(otherProxy))
+	for _, line := range nginxLog(otherProxy) {
+		require.Contains(t, []string{"BYPASS", "-"}, line.cache, "%+v", line)
+	}
+
+	require.NotEqual(t, s.update(ctx, t, c), s.update(ctx, t, c))
+	require.Equal(t, 2, s.multi.Processed(multiplaytest.OpUpdateCreate))
+	require.True(t, slices.ContainsFunc(nginxLog(p), func(l nginxLine) bool { return l.cache == "HIT" }))
+}
+
+// A cache that ignores what requests say shows a job's end late, by no more than
+// it keeps a response, and makes two equal GETs one: see the package's comment.
+func TestNginxDeafCache(t *testing.T) {
+	t.Parallel()
+	const kept = 2 * time.Second // in the configuration
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.deafcache.conf", s.urls()...)
+	c, ctx := s.behind(p), within(t, 30*time.Second)
+
+	image := newImage(2 << 20)
+	_, err := c.oracle.MachineImages.Upload(ctx, image.upload(512<<10))
+	require.NoError(t, err)
+	s.uploaded(t, image)
+
+	job, created := s.copy(ctx, t, c), time.Now()
+	_, err = c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
+	require.NoError(t, err)
+	require.Less(t, time.Since(created), jobTime+kept+time.Second)
+
+	require.Equal(t, s.update(ctx, t, c), s.update(ctx, t, c))
+	require.Equal(t, 1, s.multi.Processed(multiplaytest.OpUpdateCreate))
+}
+
+// A body above the limit is refused once, and the error says what to turn.
+func TestNginxBodyLimit(t *testing.T) {
+	t.Parallel()
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.bodylimit.conf", s.urls()...)
+	c, ctx := s.behind(p), within(t, 30*time.Second)
+	image := newImage(8 << 20)
+
+	_, err := c.oracle.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
+		Application: "whole", Version: "1.0", OperatingSystem: "Linux", FileName: "image.tar.gz",
+		File: image.upload(0).File, Size: int64(len(image)),
+	})
+	var refused *oraclemarket.Error
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, http.StatusRequestEntityTooLarge, refused.StatusCode)
+	require.Equal(t, 1, refused.Attempts)
+	require.NotErrorIs(t, err, oraclemarket.ErrAmbiguous)
+	require.ErrorContains(t, err, "nginx")
+
+	req := image.upload(4 << 20)
+	req.Checkpoints = oraclemarket.FileCheckpoints(t.TempDir())
+	_, err = c.oracle.MachineImages.Upload(ctx, req)
+	if err != nil {
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, http.StatusRequestEntityTooLarge, refused.StatusCode)
+		require.Equal(t, 1, refused.Attempts)
+		require.ErrorContains(t, err, "ChunkSize")
+		req.ChunkSize = 512 << 10
+		_, err = c.oracle.MachineImages.Upload(ctx, req)
+	}
+	require.NoError(t, err)
+	completed := 0
+	for _, upload := range s.oracle.Uploads() {
+		if upload.Status == oraclemarkettest.Completed {
+			completed++
+		}
+	}
+	require.Equal(t, 1, completed)
+	lines := nginxLog(p)
+	refusals := slices.DeleteFunc(slices.Clone(lines), func(l nginxLine) bool { return l.status != "413" })
+	require.LessOrEqual(t, len(refusals), 1+2, "of two chunks and a whole file")
+}
+
+// An upload above nginx's rate adapts to it.
+func TestNginxRateLimit(t *testing.T) {
+	t.Parallel()
+	const rate, burst, chunks = 5, 2, 60 // the first two in the configuration
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.ratelimit.conf", s.urls()...)
+	image := newImage(chunks * 32 << 10)
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), image.upload(32<<10))
+	require.NoError(t, err)
+	s.uploaded(t, image)
+
+	var passed, refused int
+	var all, wasted int64
+	var first, last time.Time
+	for _, line := range nginxLog(p) {
+		chunk := strings.HasSuffix(line.path, "/chunk")
+		if first.IsZero() {
+			first = line.time // the limit starts with any request
+		}
+		if chunk {
+			all += line.bytes
+		}
+		switch {
+		case line.status != "429" && (last.IsZero() || chunk):
+			passed++
+			last = line.time
+		case line.status == "429" && chunk:
+			refused++
+			wasted += line.bytes
+		}
+	}
+	share := float64(passed) / (rate*last.Sub(first).Seconds() + burst + 1)
+	waste := float64(wasted) / float64(all)
+	t.Logf("%d chunks in %s: %.0f %% of the limit, %d chunk requests refused, %.1f %% of the bytes in vain",
+		chunks, last.Sub(first).Round(time.Millisecond), 100*share, refused, 100*waste)
+	require.GreaterOrEqual(t, share, 0.9)
+	require.Less(t, waste, 0.05)
+}
+
+// A proxy that takes all bytes at once and then needs time to pass them on is no
+// stall, and neither is one that gives up on a service too early a failure.
+func TestNginxBuffering(t *testing.T) {
+	t.Parallel()
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.buffering.conf", s.urls()...)
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: 3, Delay: 1500 * time.Millisecond})
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Delay: 3 * time.Second})
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Delay: 3 * time.Second})
+	image := newImage(6 << 20)
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), image.upload(1<<20))
+	require.NoError(t, err)
+	s.uploaded(t, image)
+	require.Zero(t, s.oracle.FaultsLeft())
+	require.Equal(t, 7, s.oracle.Count(oraclemarkettest.OpUploadChunk), "one was answered too late")
+	require.Equal(t, 1, s.oracle.Count(oraclemarkettest.OpMerge))
+}
+
+// The limit for a silent proxy is an option.
+func TestNginxBufferingStall(t *testing.T) {
+	t.Parallel()
+	const silence = 1500 * time.Millisecond
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.buffering.conf", s.urls()...)
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: -1, Delay: silence})
+	for limit, stalls := range map[time.Duration]bool{silence / 3: true, 2 * silence: false} {
+		c := s.oracle.Client(oraclemarket.WithBaseURL(p.url(0)),
+			oraclemarket.WithStallTimeout(limit), oraclemarket.WithOutageLimit(time.Second))
+		_, err := c.MachineImages.Upload(within(t, time.Minute), newImage(1<<20).upload(512<<10))
+		if stalls {
+			require.ErrorIs(t, err, oraclemarket.ErrStalled)
+			continue
+		}
+		require.NoError(t, err)
+	}
+}
+
+// An outage of some seconds behind a proxy ends nothing.
+func TestNginxOutage(t *testing.T) {
+	t.Parallel()
+	const lasts = 4 * time.Second
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
+	c, ctx := s.behind(p), within(t, time.Minute)
+
+	var down, up time.Time
+	waits := make(chan error, 2)
+	ended := make(chan struct{})
+	image := newImage(4 << 20)
+	req := image.upload(64 << 10)
+	req.Concurrency = 16
+	req.Progress = func(now oraclemarket.UploadProgress) {
+		if now.Chunks < 8 || !down.IsZero() {
+			return
+		}
+		job, update := s.copy(ctx, t, c), s.update(ctx, t, c)
+		down = time.Now()
+		ends := []func(){
+			s.oracle.StartOutage(oraclemarkettest.Outage{}),
+			s.ntt.StartOutage(imagereplicatortest.Outage{}),
+			s.multi.StartOutage(multiplaytest.Outage{}),
+		}
+		time.AfterFunc(lasts, func() {
+			defer close(ended)
+			up = time.Now()
+			for _, end := range ends {
+				end()
+			}
+		})
+		go func() {
+			_, err := c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
+			waits <- err
+		}()
+		go func() {
+			_, err := c.multi.ImageUpdates.Wait(ctx, update, multiplay.WithPollInterval(soon, soon))
+			waits <- err
+		}()
+	}
+	_, err := c.oracle.MachineImages.Upload(ctx, req)
+	require.NoError(t, err)
+	<-ended
+	require.NoError(t, <-waits)
+	require.NoError(t, <-waits)
+	s.uploaded(t, image)
+	require.Equal(t, 1, s.oracle.Count(oraclemarkettest.OpInitiate))
+
+	var during, after int
+	for _, line := range nginxLog(p) {
+		switch {
+		case !strings.HasSuffix(line.path, "/chunk"):
+		case line.time.After(down) && line.time.Before(up):
+			during++
+		case line.time.After(up) && line.time.Before(up.Add(time.Second)):
+			after++
+		}
+	}
+	t.Logf("%d chunk requests in an outage of %s, %d in the first second after it", during, lasts, after)
+	require.LessOrEqual(t, during, 16+8)
+}
+
+// A create behind a proxy that cannot reach the service may have been carried
+// out, for all that a 502 says.
+func TestNginxOutageCreate(t *testing.T) {
+	t.Parallel()
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
+	c, ctx := s.behind(p), within(t, time.Minute)
+	end := s.ntt.StartOutage(imagereplicatortest.Outage{})
+	_, err := c.ntt.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
+		ImageID: imagereplicatortest.ImageID, DestinationTenantID: imagereplicatortest.DestinationTenantID,
+	})
+	end()
+	require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
+	require.ErrorContains(t, err, "nginx")
+	require.Len(t, p.log(), 1)
+}
+
+// newHTTP returns a client whose connections end with the test, through a proxy
+// unless it is nil.
+func newHTTP(t *testing.T, via *url.URL) *http.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	if via != nil {
+		transport.Proxy = http.ProxyURL(via)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
