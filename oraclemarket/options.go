@@ -104,8 +104,8 @@ type waitConfig struct{ poll.Options }
 // and the longest that it grows to, 15 s by default. Zero keeps a default. Up
 // to half of each interval is taken off at random, so that many waiters do not
 // poll in step. A Retry-After of the service takes precedence.
-func WithPollInterval(initial, longest time.Duration) WaitOption {
-	return func(c *waitConfig) { c.Initial, c.Max = initial, longest }
+func WithPollInterval(initial, max time.Duration) WaitOption {
+	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }
 
 // pollOptions validates what Wait and Watch were given.

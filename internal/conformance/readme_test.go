@@ -207,6 +207,5 @@ func snippetSource(snippet block) string {
 			fmt.Fprintf(&source, "import %q\n", path)
 		}
 	}
-	source.WriteString(readmeGiven + body)
-	return source.String()
+	return source.String() + readmeGiven + body
 }

@@ -91,12 +91,13 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		defer clock.Stop()
 	}
 	next, seen := a.next, (*writeTrace)(nil)
-	if x.Repeat == Once { // for the others it makes no difference what was sent
+	if x.Repeat == Once {
 		next = a.once
-		if _, ok := next.(*http.Transport); ok {
-			seen = &writeTrace{}
-			traced = httptrace.WithClientTrace(traced, seen.trace())
-		}
+	}
+	standard, _ := next.(*http.Transport)
+	if x.Repeat == Once && standard != nil { // for the others it makes no difference what was sent
+		seen = &writeTrace{}
+		traced = httptrace.WithClientTrace(traced, seen.trace())
 	}
 	var connected atomic.Bool // which a test's fake never is: it need not read the body
 	if x.size() > 0 {
@@ -125,8 +126,8 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		return
 	}
 	if err != nil {
-		if t, ok := next.(*http.Transport); ok {
-			err = wire.AsProxyError(t, req, err)
+		if standard != nil {
+			err = wire.AsProxyError(standard, req, err)
 		}
 		x.last.unsent = seen.nothing() || neverProcessed(err)
 		x.last.err = reason(parent, ctx, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
@@ -324,7 +325,7 @@ func TestEarlyAnswer(t *testing.T) {
 
 // A success that comes before the body was sent is none, also when it comes
 // before the first byte was read. A fake without a connection may read nothing.
-func TestEarlySuccess(t *testing.T) {
+func TestEarlySuccessBeforeTheBody(t *testing.T) {
 	for name, connected := range map[string]bool{"connected": true, "fake": false} {
 		early := roundTrip(func(r *http.Request) (*http.Response, error) {
 			if trace := httptrace.ContextClientTrace(r.Context()); connected && trace != nil && trace.GotConn != nil {
@@ -344,6 +345,45 @@ func TestEarlySuccess(t *testing.T) {
 				require.NoError(t, err, name)
 			}
 		}
+	}
+}
+
+// slowWrites is a connection on which a write takes a second longer than it
+// takes the peer to respond.
+type slowWrites struct{ net.Conn }
+
+func (c slowWrites) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	<-time.After(time.Second)
+	return n, err
+}
+
+// A success that comes before the body was sent is none, even where it comes
+// before the first byte of the body was read.
+func TestEarlySuccess(t *testing.T) {
+	for name, taken := range map[string]int64{"before the body": 0, "in its middle": 10_000} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := emulator.NewPipeListener()
+				s := serve(t, l, func(c net.Conn, r *http.Request) bool {
+					_, _ = io.CopyN(io.Discard, r.Body, taken)
+					_, _ = io.WriteString(c, okJSON(`{"name":"x"}`))
+					return false
+				})
+				c := dialingClient(t, Config{Retry: noWait(2)}, func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := l.DialContext(ctx, network, addr)
+					return slowWrites{conn}, err
+				})
+				_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, 1<<20)))
+				require.ErrorIs(t, err, ErrAmbiguous)
+				require.ErrorContains(t, err, "before the request body was sent")
+				require.EqualValues(t, 1, s.requests.Load())
+				_, _, err = do(t.Context(), c, upload(Repeatable, sourceBody(bits{}, 1<<20)))
+				require.ErrorIs(t, err, ErrTransient)
+				require.EqualValues(t, 3, s.requests.Load())
+				<-time.After(time.Second) // the last write
+			})
+		})
 	}
 }
 
