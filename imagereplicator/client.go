@@ -29,7 +29,7 @@ type Client struct {
 type JobsService struct {
 	client      *transport.Client
 	outageLimit time.Duration
-	recent      recent
+	recent      *recent
 }
 
 // New returns a client for the image storage endpoint of the source region, as
@@ -70,5 +70,5 @@ func New(endpoint string, tokens TokenSource, opts ...Option) (*Client, error) {
 	if version := versionSuffix.FindString(t.BaseURL()); version != "" {
 		return nil, invalid(config.BaseURLName, "must be the root of the image storage service, without %s", version)
 	}
-	return &Client{Jobs: &JobsService{client: t, outageLimit: config.outageLimit}}, nil
+	return &Client{Jobs: &JobsService{client: t, recent: new(recent), outageLimit: config.outageLimit}}, nil
 }

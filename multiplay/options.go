@@ -2,6 +2,7 @@ package multiplay
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -52,11 +53,25 @@ func WithUserAgent(application string) Option {
 	return func(c *config) { c.UserAgent = application }
 }
 
-// WithLogger logs each attempt of a request at debug level: operation, method,
-// host, path, status, duration, attempt and bytes. It never logs a header, a
-// body or a secret.
+// WithLogger logs each attempt of a request: operation, method, host, path,
+// status, duration, attempt, bytes and request id. The level is debug, or warn
+// if the call is retried; then the record has the pause to come. It never logs
+// a header, a body or a secret.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.Logger = logger }
+}
+
+// WithObserver calls observe after each attempt of a request, before the pause
+// that may follow, from the goroutine of the call. It is the hook for metrics
+// and traces; observe must be safe for concurrent use and return soon. nil
+// observes nothing.
+func WithObserver(observe func(context.Context, Attempt)) Option {
+	return func(c *config) {
+		c.Observe = nil
+		if observe != nil {
+			c.Observe = func(ctx context.Context, a transport.Attempt) { observe(ctx, Attempt(a)) }
+		}
+	}
 }
 
 // WithRetry bounds a call to maxAttempts attempts, at least 1. The pauses
@@ -101,7 +116,7 @@ type waitConfig struct {
 // and the maximum that it grows to, 15 s by default. Zero keeps a default. Each
 // interval is shortened at random by up to half, so that many waiters do not
 // poll in step. A longer Retry-After of the service takes precedence.
-func WithPollInterval(initial, max time.Duration) WaitOption {
+func WithPollInterval(initial, max time.Duration) WaitOption { //nolint:predeclared // nothing else says it as well
 	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }
 

@@ -77,6 +77,7 @@ func TestClientsAgree(t *testing.T) {
 	partial := []string{
 		"ErrCheckpointInvalid", "ErrCheckpointLocked", "ErrSourceChanged", "ErrStalled", "WithStallTimeout", // uploads
 		"WithFirstChunkNumber", "WithAccountServiceID", "WithStartLimit",
+		"WithCancelOnFailure", "WithCopyProgress", "WithCopyWait",
 	}
 	// What belongs to one service, though another has something of that name.
 	apart := []string{"Client", "Job", "New", "StateError", "Status"}

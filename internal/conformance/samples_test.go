@@ -34,6 +34,10 @@ func samples(t *testing.T) table {
 
 var noTime time.Time
 
+// copied returns what pointer points to. Such a copy is of use for nothing but to
+// be printed.
+func copied(pointer any) any { return reflect.ValueOf(pointer).Elem().Interface() }
+
 func oracleSamples(t *testing.T, all table) {
 	t.Helper()
 	tokens := func(context.Context) (oraclemarket.Token, error) {
@@ -53,9 +57,9 @@ func oracleSamples(t *testing.T, all table) {
 
 	given[oraclemarket.TokenSource](all, sources...)
 	given[oraclemarket.TokenSourceFunc](all, oraclemarket.TokenSourceFunc(tokens))
-	given[oraclemarket.Client](all, *client, *static)
-	given[oraclemarket.MachineImagesService](all, *client.MachineImages, *static.MachineImages)
-	given[oraclemarket.StorageImagesService](all, *client.StorageImages, *static.StorageImages)
+	given[oraclemarket.Client](all, copied(client), copied(static))
+	given[oraclemarket.MachineImagesService](all, copied(client.MachineImages), copied(static.MachineImages))
+	given[oraclemarket.StorageImagesService](all, copied(client.StorageImages), copied(static.StorageImages))
 	given[oraclemarket.Error](all, errorsOf[*oraclemarket.Error](t, "oraclemarket")...)
 	given[oraclemarket.UploadError](all, uploadError(t))
 	given[oraclemarket.Option](all, oraclemarket.WithUserAgent("a"))
@@ -140,8 +144,8 @@ func replicatorSamples(t *testing.T, all table) {
 	given[imagereplicator.TokenSource](all, imagereplicator.StaticToken(tokenValue), imagereplicator.ProviderTokens(other), session.TokenSource())
 	given[imagereplicator.TokenSourceFunc](all, imagereplicator.TokenSourceFunc(tokens))
 	given[imagereplicator.Provider](all, other)
-	given[imagereplicator.Client](all, *client)
-	given[imagereplicator.JobsService](all, *client.Jobs)
+	given[imagereplicator.Client](all, copied(client))
+	given[imagereplicator.JobsService](all, copied(client.Jobs))
 	given[imagereplicator.Error](all, errorsOf[*imagereplicator.Error](t, "imagereplicator", "keystone")...)
 	given[imagereplicator.Option](all, imagereplicator.WithUserAgent("a"))
 	given[imagereplicator.WaitOption](all, imagereplicator.WithPollInterval(0, 0))
@@ -189,12 +193,12 @@ func multiplaySamples(t *testing.T, all table) {
 	}
 	options = append(options, multiplay.ImageOptions{UpdateURL: sourceURL()})
 
-	given[multiplay.Client](all, *client, *used)
-	given[multiplay.ImageDiffsService](all, *client.ImageDiffs, *used.ImageDiffs)
-	given[multiplay.ImageInstallsService](all, *client.ImageInstalls, *used.ImageInstalls)
-	given[multiplay.ImagesService](all, *client.Images, *used.Images)
-	given[multiplay.ImageUpdatesService](all, *client.ImageUpdates, *used.ImageUpdates)
-	given[multiplay.ImageVersionsService](all, *client.ImageVersions, *used.ImageVersions)
+	given[multiplay.Client](all, copied(client), copied(used))
+	given[multiplay.ImageDiffsService](all, copied(client.ImageDiffs), copied(used.ImageDiffs))
+	given[multiplay.ImageInstallsService](all, copied(client.ImageInstalls), copied(used.ImageInstalls))
+	given[multiplay.ImagesService](all, copied(client.Images), copied(used.Images))
+	given[multiplay.ImageUpdatesService](all, copied(client.ImageUpdates), copied(used.ImageUpdates))
+	given[multiplay.ImageVersionsService](all, copied(client.ImageVersions), copied(used.ImageVersions))
 	given[multiplay.Error](all, errorsOf[*multiplay.Error](t, "multiplay")...)
 	given[multiplay.ImageLockedError](all, errorsOf[*multiplay.ImageLockedError](t, "multiplay")...)
 	given[multiplay.ReleaseError](all, errorsOf[*multiplay.ReleaseError](t, "multiplay")...)

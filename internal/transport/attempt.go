@@ -99,12 +99,6 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		seen = &writeTrace{}
 		traced = httptrace.WithClientTrace(traced, seen.trace())
 	}
-	var connected atomic.Bool // which a test's fake never is: it need not read the body
-	if x.size() > 0 {
-		traced = httptrace.WithClientTrace(traced, &httptrace.ClientTrace{
-			GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-		})
-	}
 	req = req.WithContext(traced)
 	if body = x.open(guard, cancel); body != nil {
 		req.Body, req.ContentLength = body, x.size()
@@ -147,7 +141,7 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		x.last.err = fmt.Errorf("read the response: %w", reason(parent, ctx, err))
 	case !x.response.ok():
 		x.last.err = errStatus
-	case (body.Started() || connected.Load()) && !body.Complete():
+	case (body.Started() || guard.Connected()) && !body.Complete(): // a test's fake need not read it
 		x.last.err = fmt.Errorf("the response came before the request body was sent (%d of %d bytes)", body.Sent(), x.size())
 	default:
 		x.last.err = x.accept(&x.response)
