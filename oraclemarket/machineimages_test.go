@@ -2,10 +2,12 @@ package oraclemarket
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -529,6 +531,28 @@ func TestAllEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With one item a page, records that are created meanwhile make a page come
+// twice, which is no end and no reason to yield a record twice.
+func TestAllShiftingPages(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	pages := []string{"1", "2", "2", "2", "3", ""}
+	mock.RegisterResponder(http.MethodGet, imagesURL, func(req *http.Request) (*http.Response, error) {
+		n, err := strconv.Atoi(cmp.Or(req.URL.Query().Get("offset"), "0"))
+		require.NoError(t, err)
+		item := pages[n]
+		if item != "" {
+			item = `{"uploadRequestId":` + item + `}`
+		}
+		return httpmock.NewStringResponse(200, `{"items":[`+item+`]}`), nil
+	})
+	var ids []int64
+	for r, err := range mockClient(t, mock).MachineImages.All(t.Context(), &ListMachineImagesOptions{Limit: 1}) {
+		require.NoError(t, err)
+		ids = append(ids, r.UploadRequestID)
+	}
+	require.Equal(t, []int64{1, 2, 3}, ids)
 }
 
 // Bad input names its field, and nothing is sent.

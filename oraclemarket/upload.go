@@ -150,6 +150,9 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 			return nil, err
 		}
 		defer source.close()
+		if err := r.Validate(); err != nil {
+			return nil, err
+		}
 		return s.upload(ctx, &r, source)
 	})
 }
@@ -189,9 +192,6 @@ func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*M
 }
 
 func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (_ *MachineImageUploadRequest, err error) {
-	if err := req.Validate(); err != nil {
-		return nil, err
-	}
 	if req.Concurrency == 0 {
 		req.Concurrency = DefaultConcurrency
 	}

@@ -191,7 +191,22 @@ func (u *upload) chunkError(ctx context.Context, chunk *Chunk, err error) error 
 			return errors.Join(readErr, err)
 		}
 	}
+	if passed := u.passed(); isTooLarge(err) && passed > 0 {
+		err = fmt.Errorf("%w (one of %d bytes passed)", err, passed)
+	}
 	return fmt.Errorf("chunk %d: %w", chunk.Number, err)
+}
+
+// passed returns the size of the largest chunk that was acknowledged.
+func (u *upload) passed() (largest int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i, there := range u.done.have {
+		if _, size := u.span(i); there {
+			largest = max(largest, size)
+		}
+	}
+	return largest
 }
 
 // isTooLarge reports whether err says that a request has too many bytes.

@@ -66,7 +66,8 @@ func (u *upload) begin(fingerprint string, chunkSize int64) {
 		ChunkSize: chunkSize, FirstChunk: u.service.firstChunk, NoChecksum: u.req.DisableChecksum,
 		Phase: phaseInitiating,
 	}
-	u.resumed, u.proven, u.tainted, u.mayExist = false, true, false, false
+	u.resumed, u.proven, u.tainted, u.adopted, u.mayExist = false, true, false, false, false
+	u.conflicts = nil
 	u.done = newChunkSet(u.chunks())
 }
 

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -98,8 +99,11 @@ func TestReadmeInstall(t *testing.T) {
 		}
 		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 		cmd.Dir = app
-		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOSUMDB=off")
 		out, err := cmd.CombinedOutput()
+		if err != nil && (bytes.Contains(out, []byte("dial tcp")) || bytes.Contains(out, []byte("GOPROXY=off"))) {
+			t.Skipf("needs a module proxy: %s", out) // for what no build of this module has cached
+		}
 		require.NoError(t, err, "%s: %s", command, out)
 	}
 	mod, err := os.ReadFile(filepath.Join(app, "go.mod"))

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -20,12 +18,6 @@ const (
 	minProbe, maxProbe = 500 * time.Millisecond, 30 * time.Second
 	// fullSpeed is how many requests in flight end the ramp after an outage.
 	fullSpeed = 64
-	// A rate falls to this share of what was getting through. With each success
-	// it grows: fast while little is known of what gets through, then slowly,
-	// and faster again the longer nothing is refused.
-	fall, growFast, growSlow = 0.9, 1.05, 0.0005
-	// recent is how many successes tell what was getting through.
-	recent = 16
 )
 
 // Gate sends requests that many goroutines repeat, the chunks of uploads.
@@ -46,15 +38,10 @@ type Gate struct {
 	probing  bool
 	probes   int // failed in this outage
 	began    time.Time
-	until    time.Time     // nothing is sent before
-	outages  int           // that ended by the limit
-	last     error         // of the newest of them
-	pace     *rate.Limiter // nil before the first refusal
-	passed   []time.Time   // the latest successes
-	slowed   time.Time     // when the rate last fell
-	measured bool          // what gets through is known
-	since    int           // successes after that
-	held     time.Duration // in which nothing was sent because of a refusal
+	until    time.Time // nothing is sent before
+	outages  int       // that ended by the limit
+	last     error     // of the newest of them
+	pace     pace
 }
 
 // NewGate returns a gate that rides out an outage for limit, 0 for DefaultLimit.
@@ -124,13 +111,8 @@ func (g *Gate) enter(ctx context.Context, outages int) (sent time.Time, probe bo
 			switch {
 			case closed && g.probing, g.allowed > 0 && g.inFlight >= g.allowed:
 				wait = -1
-			case g.pace != nil:
-				r := g.pace.ReserveN(now, 1)
-				if wait = r.DelayFrom(now); wait > 0 {
-					r.CancelAt(now)
-				}
 			default:
-				wait = 0
+				wait = g.pace.wait(now)
 			}
 		}
 		if wait == 0 {
@@ -188,29 +170,15 @@ func (g *Gate) leave(ctx context.Context, sent time.Time, probe bool, after time
 
 func (g *Gate) success(paced bool) {
 	if g.failures >= closedAfter {
-		g.allowed, g.until = 1, time.Time{}
+		g.allowed = 1
 	}
 	g.failures, g.probes, g.began = 0, 0, time.Time{}
 	if g.allowed *= 2; g.allowed >= fullSpeed {
 		g.allowed = 0
 	}
-	if !paced {
-		return
+	if paced {
+		g.pace.success(time.Now())
 	}
-	if len(g.passed) == recent {
-		g.passed = append(g.passed[:0], g.passed[1:]...)
-	}
-	g.passed = append(g.passed, time.Now().Add(-g.held))
-	if g.pace == nil {
-		return
-	}
-	factor := growFast
-	g.since++
-	if g.measured {
-		steps := float64(g.since) / 100
-		factor = 1 + growSlow*(1+steps*steps)
-	}
-	g.pace.SetLimit(g.pace.Limit() * rate.Limit(factor))
 }
 
 func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused bool) (pause time.Duration) {
@@ -220,19 +188,20 @@ func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused 
 	}
 	if now.Sub(g.began) >= g.limit {
 		g.outages++
-		g.failures, g.probes, g.began, g.until = 0, 0, time.Time{}, time.Time{}
+		g.failures, g.probes, g.began = 0, 0, time.Time{}
+		g.hold(now, time.Time{})
 		return 0
 	}
 	g.failures++
 	if probe {
 		g.probes++
 	}
-	if refused && (g.pace == nil || sent.After(g.slowed)) {
-		g.slow(now)
-	}
 	pause = withJitter(g.probes)
-	if refused && g.probes == 0 { // it is there, and only wants fewer
-		pause = min(pause, time.Duration(2*float64(time.Second)/float64(g.pace.Limit())))
+	if refused {
+		g.pace.refusal(sent, now, after, g.inFlight)
+		if g.probes == 0 { // it is there, and only wants fewer
+			pause = min(pause, g.pace.interval(2))
+		}
 	}
 	// The last probe comes at the limit.
 	pause = min(max(after, pause), g.began.Add(g.limit).Sub(now))
@@ -240,37 +209,15 @@ func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused 
 		return pause // one broken connection is none of the others' concern
 	}
 	if until := now.Add(pause); until.After(g.until) {
-		if refused {
-			g.held += until.Sub(later(now, g.until))
-		}
-		g.until = until
+		g.hold(now, until)
 	}
 	return 0
 }
 
-// slow lowers the rate to a share of what was getting through.
-func (g *Gate) slow(now time.Time) {
-	through := rate.Limit(max(len(g.passed)+g.inFlight, 1)) // in what may have been a second
-	if n := len(g.passed); n == recent {
-		through = rate.Limit(recent / now.Add(-g.held).Sub(g.passed[0]).Seconds())
-	}
-	if g.pace == nil {
-		g.pace = rate.NewLimiter(through*fall, 1)
-	} else {
-		through = min(through, g.pace.Limit())
-		g.pace.SetLimitAt(now, through*fall)
-	}
-	if len(g.passed) == recent && g.since > 0 {
-		g.measured = true
-	}
-	g.slowed, g.since = now, 0
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+// hold keeps all from sending until then, or lets them if that is over.
+func (g *Gate) hold(now, until time.Time) {
+	g.until = until
+	g.pace.hold(now, until)
 }
 
 // ended returns how many outages ended by the limit.

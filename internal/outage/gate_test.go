@@ -18,8 +18,9 @@ import (
 // service is what requests are sent to: each takes a while, and fails in an
 // outage or past a limit.
 type service struct {
-	takes time.Duration
-	fails func(now time.Time) error
+	takes   time.Duration
+	refuses time.Duration // what a failure takes
+	fails   func(now time.Time) error
 
 	requests, refused atomic.Int64
 	mu                sync.Mutex
@@ -35,6 +36,9 @@ func (s *service) send(ctx context.Context) (time.Duration, error) {
 	s.mu.Unlock()
 	if err != nil {
 		s.refused.Add(1)
+		if err := sleep(ctx, s.refuses); err != nil {
+			return 0, err
+		}
 		var after time.Duration
 		if e, ok := err.(*transport.Error); ok { //nolint:errorlint // made here
 			after = e.RetryAfter
@@ -188,28 +192,65 @@ func bucket(perSecond float64, burst float64, retryAfter time.Duration) func(tim
 	}
 }
 
+// window is the limit of haproxy: so many in a period that slides. Those that
+// are refused count as well.
+func window(limit int, period, retryAfter time.Duration) func(time.Time) error {
+	var began time.Time
+	var before, now int
+	return func(at time.Time) error {
+		switch n := at.Sub(began) / period; {
+		case began.IsZero() || n > 1:
+			before, now, began = 0, 0, at
+		case n == 1:
+			before, now, began = now, 0, began.Add(period)
+		}
+		now++
+		left := 1 - float64(at.Sub(began))/float64(period)
+		if float64(now)+left*float64(before) > float64(limit) {
+			return &transport.Error{StatusCode: http.StatusTooManyRequests, RetryAfter: retryAfter}
+		}
+		return nil
+	}
+}
+
 // Behind a limit an upload completes at about the limit, with few refusals.
 func TestPace(t *testing.T) {
-	for _, tt := range []struct {
-		rate, burst float64
-		after       time.Duration
-		share       float64
-		refused     float64
+	nginx := func(perSecond, burst float64, retryAfter time.Duration) func() func(time.Time) error {
+		return func() func(time.Time) error { return bucket(perSecond, burst, retryAfter) }
+	}
+	haproxy := func(limit int, period time.Duration) func() func(time.Time) error {
+		return func() func(time.Time) error { return window(limit, period, period) }
+	}
+	for name, tt := range map[string]struct {
+		limit   func() func(time.Time) error
+		rate    float64 // of the limit, a second
+		burst   float64 // what it lets through at once
+		chunks  int
+		atOnce  int
+		share   float64
+		refused float64
 	}{
-		{5, 2, 0, 0.9, 0.05},
-		{5, 2, 2 * time.Second, 0.9, 0.05},
-		{5, 5, 0, 0.9, 0.05},
-		{5, 0, 0, 0.75, 0.05},
-		{50, 10, 0, 0.9, 0.05},
-		{1, 2, 2 * time.Second, 0.9, 0.05},
+		"5 a second":                    {nginx(5, 2, 0), 5, 3, 1000, 16, 0.95, 0.05},
+		"5 a second, Retry-After":       {nginx(5, 2, 2*time.Second), 5, 3, 1000, 16, 0.9, 0.05},
+		"5 a second, burst 5":           {nginx(5, 5, 0), 5, 6, 1000, 16, 0.95, 0.05},
+		"5 a second, no burst":          {nginx(5, 0, 0), 5, 1, 1000, 16, 0.85, 0.05},
+		"50 a second":                   {nginx(50, 10, 0), 50, 11, 1000, 16, 0.95, 0.05},
+		"1 a second, Retry-After":       {nginx(1, 2, 2*time.Second), 1, 3, 1000, 16, 0.95, 0.05},
+		"5 a second, small upload":      {nginx(5, 2, 0), 5, 3, 60, 4, 0.85, 0.15},
+		"50 a second, small upload":     {nginx(50, 10, 0), 50, 11, 60, 4, 0.7, 0.2},
+		"10 in 2 s, Retry-After":        {haproxy(10, 2*time.Second), 5, 10, 1000, 16, 0.75, 0.05},
+		"10 in 2 s, Retry-After, small": {haproxy(10, 2*time.Second), 5, 10, 60, 4, 0.5, 0.15},
+		"100 in a minute, Retry-After":  {haproxy(100, time.Minute), 100.0 / 60, 100, 1000, 16, 0.5, 0.05},
 	} {
-		t.Run(fmt.Sprintf("%v a second, burst %v, Retry-After %s", tt.rate, tt.burst, tt.after), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &service{takes: 10 * time.Millisecond, fails: bucket(tt.rate, tt.burst, tt.after)}
+				s := &service{takes: 10 * time.Millisecond, refuses: 3 * time.Millisecond, fails: tt.limit()}
+				for range min(2, int(tt.burst)) { // what an upload sends before its chunks
+					require.NoError(t, s.fails(time.Now()))
+				}
 				start := time.Now()
-				const chunks = 1000
-				require.NoError(t, upload(t.Context(), NewGate(0), s, chunks, 16))
-				share := chunks / time.Since(start).Seconds() / tt.rate
+				require.NoError(t, upload(t.Context(), NewGate(0), s, tt.chunks, tt.atOnce))
+				share := float64(tt.chunks) / (time.Since(start).Seconds()*tt.rate + tt.burst - min(2, tt.burst))
 				refused := float64(s.refused.Load()) / float64(s.requests.Load())
 				t.Logf("%.0f %% of the limit, %.1f %% refused", share*100, refused*100)
 				require.GreaterOrEqual(t, share, tt.share)
