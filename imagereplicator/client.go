@@ -15,7 +15,7 @@ const pkg = "imagereplicator"
 // NTT's own clients have an underscore.
 var decoder = decode.New(decode.SpacesInNames(), decode.Enum(canonical))
 
-var versionSuffix = regexp.MustCompile(`/v[0-9]+(\.[0-9]+)?$`)
+var versionSuffix = regexp.MustCompile(`/v\d+(\.\d+)?$`)
 
 // Client calls the image replicator of one region. Create it with [New]. It is
 // safe for concurrent use.
@@ -29,6 +29,7 @@ type Client struct {
 type JobsService struct {
 	client      *transport.Client
 	outageLimit time.Duration
+	recent      *recent
 }
 
 // New returns a client for the image storage endpoint of the source region, as
@@ -69,5 +70,5 @@ func New(endpoint string, tokens TokenSource, opts ...Option) (*Client, error) {
 	if version := versionSuffix.FindString(t.BaseURL()); version != "" {
 		return nil, invalid(config.BaseURLName, "must be the root of the image storage service, without %s", version)
 	}
-	return &Client{Jobs: &JobsService{client: t, outageLimit: config.outageLimit}}, nil
+	return &Client{Jobs: &JobsService{client: t, recent: new(recent), outageLimit: config.outageLimit}}, nil
 }

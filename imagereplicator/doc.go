@@ -2,10 +2,10 @@
 // Enterprise Cloud 2.0. It is a client of the [image replicator], an extension
 // of the image storage API.
 //
-// [Client.Jobs] creates, lists and cancels copy jobs and waits for them. A
+// [JobsService.CopyToTenants] copies an image to any number of tenants;
+// [Client.Jobs] also creates, lists and cancels single jobs and waits for them. A
 // [Client] calls the region that images are copied from; where they go follows
-// from the destination tenant. All methods return promptly when their context
-// is done.
+// from the destination tenant.
 //
 // # Authentication
 //
@@ -18,21 +18,21 @@
 //
 //   - Get, List and Cancel are retried after transient failures, see
 //     [IsTransient] and [WithRetry].
-//   - Create is resent only if the request certainly never took effect;
-//     otherwise it fails with [ErrAmbiguous].
+//   - Create is repeated only if no job of a lost request appears in List. If
+//     several do, it fails with [ErrAmbiguous].
 //
 // # Waiting
 //
-//   - [JobsService.Wait] and [JobsService.Watch] run until the job or ctx ends.
-//   - Transient failures are ridden out for the outage limit, five minutes by
-//     default; an unknown job for half a minute.
+//   - [JobsService.Wait] and [JobsService.WaitAll] run until the jobs or ctx end.
+//   - Transient failures are ridden out for five minutes by default, an unknown
+//     job for half a minute.
 //   - A job that ended canceled or in error is a [*StateError].
 //
 // # Errors
 //
 //   - A wrong argument is an [*ArgumentError], found before any request.
-//   - A failed call is an [*Error] with a hint at what to do next. Compare it
-//     with sentinels such as [ErrConflict].
+//   - A failed call is an [*Error]. Compare it with sentinels such as
+//     [ErrConflict].
 //   - No error, log record or printed value holds a token.
 //
 // # Testing

@@ -34,8 +34,9 @@ var (
 	ErrTooManyRequests = transport.ErrTooManyRequests
 	// ErrServer matches any 5xx response.
 	ErrServer = transport.ErrServer
-	// ErrAmbiguous matches a [JobsService.Create] whose outcome is unknown: the
-	// job may exist. Check [JobsService.List] before creating another.
+	// ErrAmbiguous matches a [JobsService.Create] whose outcome is unknown, even
+	// after listing the jobs again: the job may exist. Check [JobsService.List]
+	// before creating another.
 	ErrAmbiguous = transport.ErrAmbiguous
 	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
 	// it to have its own failures ridden out.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jarcoal/httpmock"
@@ -66,14 +67,17 @@ func TestCreateErrors(t *testing.T) {
 		{"error_400_nova.json", 400, ""},
 		{"error_500_message.json", 500, "look for it with Jobs.List"},
 	} {
-		client, mock := mocked(t)
-		mock.RegisterResponder(http.MethodPost, jobsURL, respond(t, test.status, test.fixture))
-		_, err := client.Jobs.Create(t.Context(), req)
-		failure := new(imagereplicator.Error)
-		require.ErrorAs(t, err, &failure)
-		require.Contains(t, failure.Hint, test.hint)
-		require.Equal(t, test.status >= 500, failure.Ambiguous)
-		require.Equal(t, 1, failure.Attempts)
+		synctest.Test(t, func(t *testing.T) { // for the look-ups
+			client, mock := mocked(t)
+			noJobs(mock)
+			mock.RegisterResponder(http.MethodPost, jobsURL, respond(t, test.status, test.fixture))
+			_, err := client.Jobs.Create(t.Context(), req)
+			failure := new(imagereplicator.Error)
+			require.ErrorAs(t, err, &failure)
+			require.Contains(t, failure.Hint, test.hint)
+			require.Equal(t, test.status >= 500, failure.Ambiguous)
+			require.Equal(t, 1, failure.Attempts)
+		})
 	}
 }
 
@@ -86,12 +90,13 @@ func TestCreateRefusedRenewsOnce(t *testing.T) {
 		return imagereplicator.NewToken(strings.Repeat("t", 10+asked), time.Time{}), nil
 	})
 	client, mock := mockedWith(t, tokens)
+	noJobs(mock)
 	mock.RegisterResponder(http.MethodPost, jobsURL, respond(t, http.StatusUnauthorized, "error_401.txt"))
 	_, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{ImageID: "i", DestinationTenantID: "t"})
 	require.ErrorIs(t, err, imagereplicator.ErrUnauthorized)
 	require.NotErrorIs(t, err, imagereplicator.ErrAmbiguous)
 	require.Equal(t, 2, asked)
-	require.Equal(t, 2, mock.GetTotalCallCount())
+	require.Equal(t, 2, mock.GetCallCountInfo()[http.MethodPost+" "+jobsURL])
 
 	mock.RegisterResponder(http.MethodPost, jobsURL,
 		respond(t, http.StatusUnauthorized, "error_401.txt").Then(respond(t, http.StatusAccepted, "create.json")))

@@ -21,18 +21,21 @@ func Example() {
 	client, err := imagereplicator.New("https://glance-jp1-ecl.api.ntt.com",
 		imagereplicator.StaticToken(os.Getenv("OS_TOKEN"))) // or log in, see package keystone
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	id, err := client.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
 		ImageID:             os.Getenv("IMAGE_ID"),
 		DestinationTenantID: os.Getenv("DESTINATION_TENANT_ID"),
 	})
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	job, err := client.Jobs.Wait(ctx, id)
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	fmt.Println("copied to image", job.DestinationImageID, "in", job.DestinationRegionID)
 }
@@ -78,51 +81,86 @@ func ExampleJobsService_Create() {
 	// Test-image-Ubuntu replicated to ot2
 }
 
-// When the response to Create is lost, List shows whether there is a job.
-func ExampleJobsService_Create_ambiguous() {
+// When the response to Create is lost, Create finds the new job.
+func ExampleJobsService_Create_lostResponse() {
 	server := imagereplicatortest.NewServer()
 	defer server.Close()
 	client := server.Client()
-	ctx := context.Background()
 	server.Inject(imagereplicatortest.Fault{
 		Operation: imagereplicatortest.OpCreate,
 		Drop:      imagereplicatortest.DropAfter,
 	})
 
-	req := &imagereplicator.CreateJobRequest{
+	id, err := client.Jobs.Create(context.Background(), &imagereplicator.CreateJobRequest{
 		ImageID:             imagereplicatortest.OtherImageID,
 		DestinationTenantID: imagereplicatortest.DestinationTenantID,
-	}
-	before, err := client.Jobs.List(ctx)
+	})
 	if err != nil {
-		fmt.Println(err)
+		fmt.Println(err) // a job may exist if it matches ErrAmbiguous
 		return
 	}
-	known := map[string]bool{}
-	for _, job := range before {
-		known[job.ID] = true
+	fmt.Println("found:", id != "")
+	fmt.Println("created:", server.Processed(imagereplicatortest.OpCreate))
+	// Output:
+	// found: true
+	// created: 1
+}
+
+// Copy an image to several tenants, and cancel all copies if one fails.
+func ExampleJobsService_CopyToTenants() {
+	server := imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(0))
+	defer server.Close()
+	client := server.Client()
+
+	results, err := client.Jobs.CopyToTenants(context.Background(), imagereplicatortest.ImageID,
+		[]string{imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID},
+		imagereplicator.WithCancelOnFailure())
+	for _, result := range results {
+		if result.Err == nil {
+			fmt.Println("copied to", result.Job.DestinationRegionID)
+		} else if result.JobID != "" {
+			fmt.Println("look after job", result.JobID)
+		}
 	}
-	id, err := client.Jobs.Create(ctx, req)
-	if errors.Is(err, imagereplicator.ErrAmbiguous) {
-		jobs, err := client.Jobs.List(ctx)
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// copied to ot2
+	// copied to ot3
+}
+
+// Jobs that a program has stored are followed with one request a poll.
+func ExampleJobsService_WatchAll() {
+	server := imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(0))
+	defer server.Close()
+	client := server.Client()
+	ctx := context.Background()
+
+	var ids []string
+	for _, tenant := range []string{
+		imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID,
+	} {
+		id, err := client.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
+			ImageID:             imagereplicatortest.ImageID,
+			DestinationTenantID: tenant,
+		})
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		for _, job := range jobs {
-			if !known[job.ID] && job.SourceImageID == req.ImageID &&
-				job.DestinationTenantID == req.DestinationTenantID {
-				id = job.ID
-			}
-		}
-		// No id here means that there is no job: it is safe to create one.
-	} else if err != nil {
-		fmt.Println(err)
-		return
+		ids = append(ids, id)
 	}
-	fmt.Println("found:", id != "")
+	for job, err := range client.Jobs.WatchAll(ctx, ids) {
+		if err != nil {
+			fmt.Println(err) // of one job, or at the end of all
+			continue
+		}
+		fmt.Println(job.DestinationRegionID, job.Status)
+	}
 	// Output:
-	// found: true
+	// ot2 replicated
+	// ot3 replicated
 }
 
 // A cancellation is accepted long before the job ends, and may come too late.

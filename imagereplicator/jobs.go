@@ -2,7 +2,6 @@ package imagereplicator
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -15,10 +14,13 @@ import (
 
 // Operations, as errors and the log name them.
 const (
-	opCreate = "Jobs.Create"
-	opGet    = "Jobs.Get"
-	opList   = "Jobs.List"
-	opCancel = "Jobs.Cancel"
+	opCreate   = "Jobs.Create"
+	opGet      = "Jobs.Get"
+	opList     = "Jobs.List"
+	opCancel   = "Jobs.Cancel"
+	opWaitAll  = "Jobs.WaitAll"
+	opWatchAll = "Jobs.WatchAll"
+	opCopy     = "Jobs.CopyToTenants"
 )
 
 // Status is the state of a job. A state that the service spells with capitals or
@@ -114,66 +116,6 @@ type Job struct {
 	DestinationTenantID string `json:"destination_tenant_id"`
 }
 
-// CreateJobRequest names an image and the tenant to copy it to. The destination
-// region is the one that the tenant belongs to.
-//
-// Source: [Copy image].
-//
-// [Copy image]: https://sdpf.ntt.com/services/docs/image-storage/api-references/rsts/APIList/Image_Data_Storage/Copy_image.html
-type CreateJobRequest struct {
-	// ImageID is the image in the region being called, a UUID. Required.
-	ImageID string `json:"image_id"`
-	// DestinationTenantID is the tenant to copy to. Required.
-	DestinationTenantID string `json:"tenant_id_dst"`
-}
-
-func (r *CreateJobRequest) check() error {
-	if r == nil {
-		return invalid("CreateJobRequest", "must not be nil")
-	}
-	return cmp.Or(
-		checkID("CreateJobRequest.ImageID", r.ImageID),
-		checkID("CreateJobRequest.DestinationTenantID", r.DestinationTenantID),
-	)
-}
-
-// Create requests a copy and returns the id of its job, which [JobsService.Wait]
-// follows.
-//
-// The service cannot tell a repeated request from a new one, so a request that
-// may have been carried out is not sent again: the error matches
-// [ErrAmbiguous], and [JobsService.List] shows whether there is a job with this
-// SourceImageID and DestinationTenantID. Other errors: [ErrBadRequest],
-// [ErrUnauthorized] (also for a destination tenant, after one attempt with a
-// new token), [ErrNotFound], [ErrConflict].
-//
-// Source: [Copy image].
-//
-// [Copy image]: https://sdpf.ntt.com/services/docs/image-storage/api-references/rsts/APIList/Image_Data_Storage/Copy_image.html
-func (s *JobsService) Create(ctx context.Context, req *CreateJobRequest) (jobID string, err error) {
-	if err := req.check(); err != nil {
-		return "", err
-	}
-	body, err := transport.JSONBody(req)
-	if err != nil {
-		return "", err
-	}
-	jobID, _, err = transport.Do(ctx, s.client, &transport.Call{
-		Operation: opCreate,
-		Method:    http.MethodPost,
-		Path:      jobsPath(),
-		Body:      body,
-		Repeat:    transport.Once,
-	}, func(r *transport.Response) (string, error) {
-		var created Job
-		if err := r.JSON(&created); err != nil || created.ID != "" {
-			return created.ID, err
-		}
-		return "", r.Malformed("it has no job_id")
-	})
-	return jobID, err
-}
-
 // Get returns the job. Errors: [ErrNotFound] for an id that the service does
 // not know.
 //
@@ -215,7 +157,12 @@ func (s *JobsService) get(ctx context.Context, jobID string) (*Job, time.Duratio
 //
 // [List image copy jobs]: https://sdpf.ntt.com/services/docs/image-storage/api-references/rsts/APIList/Image_Data_Storage/List_image_copy_jobs.html
 func (s *JobsService) List(ctx context.Context) ([]*Job, error) {
-	jobs, _, err := transport.Do(ctx, s.client, &transport.Call{
+	jobs, _, err := s.list(ctx)
+	return jobs, err
+}
+
+func (s *JobsService) list(ctx context.Context) ([]*Job, time.Duration, error) {
+	jobs, resp, err := transport.Do(ctx, s.client, &transport.Call{
 		Operation: opList,
 		Method:    http.MethodGet,
 		Path:      jobsPath(),
@@ -233,7 +180,7 @@ func (s *JobsService) List(ctx context.Context) ([]*Job, error) {
 		}
 		return jobs, nil
 	})
-	return jobs, err
+	return jobs, resp.RetryAfter(), err
 }
 
 // Cancel requests the cancellation of a job. It returns once the service has

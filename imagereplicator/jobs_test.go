@@ -1,11 +1,13 @@
 package imagereplicator_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
@@ -118,7 +120,7 @@ func TestStatus(t *testing.T) {
 func TestStatusSpellings(t *testing.T) {
 	for text, want := range map[string]imagereplicator.Status{
 		"ERROR": "error", "Replicated": "replicated", "REPLICATE_REQUESTED": "replicate_requested", "Cancel_Requested": "cancel_requested",
-		"cancelled": "canceled", "Cancelled": "canceled", "CANCELLING": "canceling", " canceled\n": "canceled",
+		"cancelled": "canceled", "Cancelled": "canceled", "CANCELLING": "canceling", "canceled\n": "canceled",
 		"Waiting_For_Tape": "Waiting_For_Tape", "errors": "errors",
 	} {
 		data, err := json.Marshal(map[string]string{"job_id": "j", "status": text})
@@ -132,6 +134,7 @@ func TestStatusSpellings(t *testing.T) {
 
 func TestCreate(t *testing.T) {
 	client, mock := mocked(t)
+	noJobs(mock)
 	var got *http.Request
 	var body []byte
 	mock.RegisterResponder(http.MethodPost, jobsURL, func(r *http.Request) (*http.Response, error) {
@@ -222,38 +225,44 @@ func TestMalformedResponses(t *testing.T) {
 		"a page":           `<html>hello</html>`,
 		"nothing":          ``,
 	}
-	client, mock := mocked(t)
+	type jobs = *imagereplicator.JobsService
 	calls := map[string]struct {
-		call     func() error
+		call     func(context.Context, jobs) error
 		attempts int
 		but      []string // that are responses of this operation
 	}{
-		"Get":    {func() error { _, err := client.Jobs.Get(t.Context(), jobID); return err }, 3, nil},
-		"List":   {func() error { _, err := client.Jobs.List(t.Context()); return err }, 3, nil},
-		"Cancel": {func() error { return client.Jobs.Cancel(t.Context(), jobID) }, 3, []string{"nothing"}},
-		"Create": {func() error {
-			_, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{ImageID: "i", DestinationTenantID: "t"})
+		"Get":    {func(ctx context.Context, jobs jobs) error { _, err := jobs.Get(ctx, jobID); return err }, 3, nil},
+		"List":   {func(ctx context.Context, jobs jobs) error { _, err := jobs.List(ctx); return err }, 3, nil},
+		"Cancel": {func(ctx context.Context, jobs jobs) error { return jobs.Cancel(ctx, jobID) }, 3, []string{"nothing"}},
+		"Create": {func(ctx context.Context, jobs jobs) error {
+			_, err := jobs.Create(ctx, &imagereplicator.CreateJobRequest{ImageID: "i", DestinationTenantID: "t"})
 			return err
 		}, 1, []string{"another job", "no status"}},
 	}
 	for operation, test := range calls {
 		for name, body := range bodies {
 			t.Run(operation+" "+name, func(t *testing.T) {
-				mock.RegisterNoResponder(httpmock.NewStringResponder(http.StatusAccepted, body))
-				err := test.call()
-				if slices.Contains(test.but, name) {
-					require.NoError(t, err)
-					return
-				}
-				require.ErrorContains(t, err, "the response is not the JSON expected")
-				failure := new(imagereplicator.Error)
-				require.ErrorAs(t, err, &failure)
-				require.Equal(t, test.attempts, failure.Attempts)
-				require.Equal(t, operation != "Create", imagereplicator.IsTransient(err))
-				if operation == "Create" {
-					require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
-					require.ErrorContains(t, err, "look for it with Jobs.List")
-				}
+				synctest.Test(t, func(t *testing.T) { // for the look-ups of Create
+					client, mock := mocked(t)
+					mock.RegisterNoResponder(httpmock.NewStringResponder(http.StatusAccepted, body))
+					if operation == "Create" {
+						noJobs(mock)
+					}
+					err := test.call(t.Context(), client.Jobs)
+					if slices.Contains(test.but, name) {
+						require.NoError(t, err)
+						return
+					}
+					require.ErrorContains(t, err, "the response is not the JSON expected")
+					failure := new(imagereplicator.Error)
+					require.ErrorAs(t, err, &failure)
+					require.Equal(t, test.attempts, failure.Attempts)
+					require.Equal(t, operation != "Create", imagereplicator.IsTransient(err))
+					if operation == "Create" {
+						require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
+						require.ErrorContains(t, err, "look for it with Jobs.List")
+					}
+				})
 			})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,11 @@ func mockedWith(t *testing.T, tokens imagereplicator.TokenSource, opts ...imager
 	return client, mock
 }
 
+// noJobs lists none, for what lists first.
+func noJobs(mock *httpmock.MockTransport) {
+	mock.RegisterResponder(http.MethodGet, jobsURL, httpmock.NewStringResponder(http.StatusOK, `[]`))
+}
+
 func fixture(tb testing.TB, name string) string {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))
@@ -66,6 +72,14 @@ func respond(tb testing.TB, status int, name string) httpmock.Responder {
 // quickly polls at short intervals, where the clock does not matter.
 func quickly() imagereplicator.WaitOption {
 	return imagereplicator.WithPollInterval(time.Millisecond, time.Millisecond)
+}
+
+// memory returns what is in use, stacks included.
+func memory() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 func TestClientDoesNotCompileGophercloudIn(t *testing.T) {

@@ -1,6 +1,7 @@
 package imagereplicator
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -41,11 +42,25 @@ func WithUserAgent(application string) Option {
 	return func(c *config) { c.UserAgent = application }
 }
 
-// WithLogger logs each attempt of a request at debug level: operation, method,
-// host, path, status, duration, attempt and bytes. It never logs a header, a
-// body or a secret.
+// WithLogger logs each attempt of a request: operation, method, host, path,
+// status, duration, attempt, bytes and request id. The level is debug, or warn
+// if the call is retried; then the record has the pause to come. It never logs
+// a header, a body or a secret.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.Logger = logger }
+}
+
+// WithObserver calls observe after each attempt of a request, before the pause
+// that may follow, from the goroutine of the call. It is the hook for metrics
+// and traces; observe must be safe for concurrent use and return soon. nil
+// observes nothing.
+func WithObserver(observe func(context.Context, Attempt)) Option {
+	return func(c *config) {
+		c.Observe = nil
+		if observe != nil {
+			c.Observe = func(ctx context.Context, a transport.Attempt) { observe(ctx, Attempt(a)) }
+		}
+	}
 }
 
 // WithRetry bounds a call to maxAttempts attempts, at least 1. The pauses
@@ -64,8 +79,8 @@ func WithAttemptTimeout(d time.Duration) Option {
 	return func(c *config) { c.AttemptTimeout = d }
 }
 
-// WithOutageLimit bounds how long Wait and Watch ride out transient failures,
-// from the first after a success. The default is 5 minutes; zero keeps it.
+// WithOutageLimit bounds how long waiting rides out transient failures, from the
+// first after a success. The default is 5 minutes; zero keeps it.
 func WithOutageLimit(d time.Duration) Option {
 	return func(c *config) { c.outageLimit = d }
 }
@@ -76,7 +91,7 @@ func WithInsecureHTTP() Option {
 	return func(c *config) { c.InsecureHTTP = true }
 }
 
-// WaitOption configures how Wait and Watch poll.
+// WaitOption configures how Wait, Watch, WaitAll and WatchAll poll.
 type WaitOption func(*waitConfig)
 
 type waitConfig struct{ poll.Options }
@@ -85,11 +100,11 @@ type waitConfig struct{ poll.Options }
 // and the maximum that it grows to, 15 s by default. Zero keeps a default. Each
 // interval is shortened at random by up to half, so that many waiters do not
 // poll in step. A longer Retry-After of the service takes precedence.
-func WithPollInterval(initial, max time.Duration) WaitOption {
+func WithPollInterval(initial, max time.Duration) WaitOption { //nolint:predeclared // nothing else says it as well
 	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }
 
-// pollOptions validates what Wait and Watch were given.
+// pollOptions validates the options of a wait.
 func pollOptions(opts []WaitOption) (poll.Options, error) {
 	var c waitConfig
 	for _, opt := range opts {

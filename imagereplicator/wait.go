@@ -2,6 +2,7 @@ package imagereplicator
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"time"
 
@@ -41,6 +42,38 @@ func (s *JobsService) Watch(ctx context.Context, jobID string, opts ...WaitOptio
 	}
 }
 
+// WaitAll polls the jobs until all have ended and returns their last states, in
+// the order of the ids, nil for a job that was never seen. It costs one List a
+// poll, whatever the number of jobs, and a [JobsService.Get] for each job that
+// List does not show, at most ten a second.
+//
+// The error joins those of all jobs: a [*StateError] for each that ended canceled
+// or in error, and one that matches [ErrNotFound] for each that the service does
+// not know for half a minute. Failures of List are ridden out as by
+// [JobsService.Wait].
+func (s *JobsService) WaitAll(ctx context.Context, jobIDs []string, opts ...WaitOption) ([]*Job, error) {
+	jobs, err := s.jobs(opWaitAll, jobIDs, opts)
+	if err != nil {
+		return nil, err
+	}
+	return poll.WaitAll(ctx, jobs)
+}
+
+// WatchAll polls the jobs as [JobsService.WaitAll] does and yields the state of
+// each, then again whenever it has changed, and ends with the last job. An error
+// of one job comes with its last state, nil if it was never seen, and does not
+// end the sequence. Any other error does, and is the last element.
+func (s *JobsService) WatchAll(ctx context.Context, jobIDs []string, opts ...WaitOption) iter.Seq2[*Job, error] {
+	return func(yield func(*Job, error) bool) {
+		jobs, err := s.jobs(opWatchAll, jobIDs, opts)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		poll.WatchAll(ctx, jobs)(yield)
+	}
+}
+
 func (s *JobsService) job(id string, opts []WaitOption) (*poll.Job[*Job], error) {
 	o, err := pollOptions(opts)
 	return &poll.Job[*Job]{
@@ -49,14 +82,49 @@ func (s *JobsService) job(id string, opts []WaitOption) (*poll.Job[*Job], error)
 		Name:    "job " + id,
 		Outage:  s.outageLimit,
 		Get:     func(ctx context.Context) (*Job, time.Duration, error) { return s.get(ctx, id) },
-		Status:  func(j *Job) string { return string(j.Status) },
-		Done:    func(j *Job) bool { return j.Status.Terminal() },
-		Failed: func(j *Job) error {
-			if j.Status == StatusReplicated {
-				return nil
-			}
-			return &StateError{JobID: id, Status: j.Status}
-		},
-		Same: func(older, newer *Job) bool { return *older == *newer },
+		Status:  (*Job).status,
+		Done:    (*Job).done,
+		Failed:  (*Job).failed,
+		Same:    (*Job).same,
 	}, err
+}
+
+func (s *JobsService) jobs(op string, ids []string, opts []WaitOption) (*poll.Jobs[string, *Job], error) {
+	o, err := pollOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		if err := checkID(fmt.Sprintf("%s: jobIDs[%d]", op, i), id); err != nil {
+			return nil, err
+		}
+	}
+	return &poll.Jobs[string, *Job]{
+		Options: o,
+		Package: pkg,
+		Noun:    "job",
+		Outage:  s.outageLimit,
+		IDs:     ids,
+		List: func(ctx context.Context) ([]*Job, bool, time.Duration, error) {
+			jobs, after, err := s.list(ctx)
+			return jobs, true, after, err
+		},
+		Get:    s.get,
+		ID:     func(j *Job) string { return j.ID },
+		Status: (*Job).status,
+		Done:   (*Job).done,
+		Failed: (*Job).failed,
+		Same:   (*Job).same,
+	}, nil
+}
+
+func (j *Job) status() string       { return string(j.Status) }
+func (j *Job) done() bool           { return j.Status.Terminal() }
+func (j *Job) same(newer *Job) bool { return *j == *newer }
+
+func (j *Job) failed() error {
+	if j.Status == StatusReplicated {
+		return nil
+	}
+	return &StateError{JobID: j.ID, Status: j.Status}
 }

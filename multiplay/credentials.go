@@ -20,6 +20,9 @@ type hidden = redact.Secret
 // NewSecret returns a Secret that holds value as it is, not percent-encoded.
 func NewSecret(value string) Secret { return Secret{redact.NewSecret(value)} }
 
+// Equal reports whether s and other hold the same value.
+func (s Secret) Equal(other Secret) bool { return s.hidden.Equal(other.hidden) }
+
 // Credentials choose the form of the service, and prove who calls it. Create
 // them with [AccessKey] or [BearerToken]; the zero value is none.
 type Credentials struct {

@@ -1,39 +1,37 @@
 // Package multiplay releases game server images on Multiplay Clanforge. It is a
 // client of the [game image API].
 //
-// [Client.Release] fetches the files of a build onto a build machine, compares
-// them with the image's latest version, makes a version of the difference and
-// follows its rollout to the game servers. The services of [Client] do each
-// step. All methods return promptly when their context is done.
+// [Client.Release] brings a build to the game servers: it updates an image, makes
+// a diff and a version of it and follows the rollout. The services of [Client] do
+// each step. All methods return promptly when their context is done.
 //
 // # Authentication
 //
-// [New] takes the account service id and a pair of keys that has access to it.
-// They go to the base URL's origin alone, as does a [Source], whose credentials
-// the service takes in the query of a call.
+// [New] takes an [AccessKey] of Clanforge or a [BearerToken] of its successor,
+// [FromEnv] either from the environment. They go to the base URL's origin alone,
+// as does a [Source], whose credentials the service takes in the query of a call.
 //
 // # Retries
 //
-//   - Every call is a GET, also one that changes something. Those (Create,
-//     Retry, Reject, Queue, SetActive) are resent only if the request certainly
-//     never took effect; otherwise they fail with [ErrAmbiguous].
-//   - All others are retried after transient failures, see [IsTransient] and
-//     [WithRetry].
+//   - Create, Retry, Reject, Queue and SetActive are resent only if the request
+//     certainly never took effect; otherwise they fail with [ErrAmbiguous].
+//   - Calls that only read are retried after transient failures, see
+//     [IsTransient] and [WithRetry].
 //
 // # Waiting
 //
-//   - Wait and Watch run until the job or ctx ends.
+//   - Wait, Watch and Release run until the job or ctx ends.
 //   - Transient failures are ridden out for the outage limit, five minutes by
 //     default; an unknown job for half a minute.
-//   - A job that failed or was squashed is a [*StateError].
+//   - A job that failed or was squashed is a [*StateError]. A rollout that never
+//     starts is a [*RolloutNotStartedError].
 //
 // # Errors
 //
 //   - A wrong argument is an [*ArgumentError], found before any request.
 //   - A failed call is an [*Error], also if the service refused in a 200. An
 //     image that a diff locks is an [*ImageLockedError].
-//   - A release that stopped is a [*ReleaseError] that has what it takes to
-//     resume it.
+//   - A release that stopped is a [*ReleaseError], from which it can be resumed.
 //   - No error, log record or printed value holds a credential.
 //
 // # Testing

@@ -14,7 +14,8 @@ import (
 var (
 	// ErrBadRequest matches status 400.
 	ErrBadRequest = transport.ErrBadRequest
-	// ErrUnauthorized matches status 401.
+	// ErrUnauthorized matches status 401: wrong keys, or a token that is expired
+	// or wrong, after a new one was requested.
 	ErrUnauthorized = transport.ErrUnauthorized
 	// ErrForbidden matches status 403, and the message "Forbidden" in a 200:
 	// wrong keys, or no access to the account service or the thing asked for.
@@ -31,7 +32,8 @@ var (
 	// unknown: it may have been carried out. [Error.Hint] says where to look
 	// before repeating it.
 	ErrAmbiguous = transport.ErrAmbiguous
-	// ErrTransient matches what [IsTransient] reports.
+	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
+	// it to have its own failures ridden out.
 	ErrTransient = transport.ErrTransient
 	// ErrResponseTooLarge matches a response of more than 8 MiB.
 	ErrResponseTooLarge = transport.ErrResponseTooLarge
@@ -41,10 +43,10 @@ var (
 
 // IsTransient reports whether err is a failure after which the same call may
 // well succeed some time later: a lost connection, a timeout, a status such as
-// 429 or 503, a response that makes no sense. Errors of the caller's own
-// http.RoundTripper are transient if they wrap [ErrTransient] or have a method
-// Temporary that returns true. An [ErrAmbiguous] is not: find out first what
-// happened.
+// 429 or 503, a malformed response. Errors of the caller's own [TokenSource] or
+// [http.RoundTripper] are transient if they wrap [ErrTransient] or have a method
+// Temporary that returns true. An error that matches [ErrAmbiguous] is not: find
+// out first what happened.
 func IsTransient(err error) bool { return transport.IsTransient(err) }
 
 // ArgumentError reports a wrong argument or option, found before any request
@@ -81,14 +83,14 @@ type Error struct {
 	// StatusCode is the status of the response, 0 if there was none. It is 200
 	// where the refusal stands in the body.
 	StatusCode int
-	// Code and Message are error_code and error_message of the response, either
+	// Code and Message are error_code and error_message of the response; either
 	// may be empty. Of the codes only 1 is known, for a locked image. A body that
 	// is not JSON has a message as well.
 	Code    string
 	Message string
 	// RequestID is the request's id at the service or a gateway, if it sent one.
 	RequestID string
-	// Attempts is the number of requests that were sent for this call.
+	// Attempts is how many requests were sent for this call.
 	Attempts int
 	// RetryAfter is how long the service asks to wait, 0 if it does not.
 	RetryAfter time.Duration

@@ -2,29 +2,74 @@ package multiplay_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
+	"os"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 )
 
-// From the files of a build to the game servers in one call.
-func ExampleClient_Release() {
-	server := multiplaytest.NewServer(multiplaytest.WithSpeed(1000)) // stands in for the service
-	defer server.Close()
+// From the files of a build to the game servers.
+func Example() {
+	client, err := multiplay.New(multiplay.AccessKey(1337,
+		os.Getenv("MULTIPLAY_ACCESS_KEY"), os.Getenv("MULTIPLAY_SECRET_KEY")))
+	if err != nil {
+		log.Fatal(err)
+	}
+	result, err := client.Release(context.Background(), &multiplay.ReleaseRequest{
+		ImageID:     1249,
+		GameID:      77,
+		MachineID:   95394,
+		Description: "build 42",
+		Source: multiplay.S3Source{
+			AccessKey: multiplay.NewSecret(os.Getenv("AWS_ACCESS_KEY_ID")),
+			SecretKey: multiplay.NewSecret(os.Getenv("AWS_SECRET_ACCESS_KEY")),
+			Bucket:    "builds",
+			Folder:    "server/42",
+		},
+		Restart: true,
+	})
+	if stopped, ok := errors.AsType[*multiplay.ReleaseError](err); ok {
+		log.Printf("resume with %+v", stopped.ReleaseIDs)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(result.Rollout.Completed, "machines")
+}
 
-	client, err := multiplay.New(multiplay.AccessKey(server.AccountServiceID, server.AccessKey, server.SecretKey), multiplay.WithBaseURL(server.URL))
+// Clanforge's successor takes a bearer token, from any source of tokens.
+func ExampleBearerToken() {
+	tokens := multiplay.TokenSourceFunc(func(context.Context) (multiplay.Token, error) {
+		value, err := os.ReadFile("/run/secrets/multiplay-token")
+		return multiplay.NewToken(string(value), time.Now().Add(time.Hour)), err
+	})
+	client, err := multiplay.New(multiplay.BearerToken(tokens), multiplay.WithAccountServiceID(1337))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	result, err := client.Release(context.Background(), &multiplay.ReleaseRequest{
+	_ = client
+
+	_, err = multiplay.New(multiplay.Credentials{})
+	fmt.Println(err)
+	// Output:
+	// multiplay: New: credentials: must come from AccessKey or BearerToken
+}
+
+func ExampleClient_Release() {
+	server := multiplaytest.NewServer(multiplaytest.WithSpeed(1000))
+	defer server.Close()
+
+	result, err := server.Client().Release(context.Background(), &multiplay.ReleaseRequest{
 		ImageID:     1249,
 		MachineID:   95394,
 		Description: "build 42",
-		Source:      multiplay.S3Source{AccessKey: multiplay.NewSecret("key"), SecretKey: multiplay.NewSecret("secret"), Bucket: "builds", Folder: "server/42"},
+		Source:      multiplay.SteamSource{AppID: 740},
 		Restart:     true,
 		OnEvent: func(e multiplay.ReleaseEvent) {
 			if e.Job != nil && e.Job.State == multiplay.JobCompleted {
@@ -44,28 +89,131 @@ func ExampleClient_Release() {
 	// 3 machines
 }
 
-// A release that stopped goes on with the jobs it has made.
+// A release that stopped is resumed with the jobs that it created, which are
+// best kept on disk.
 func ExampleReleaseError() {
 	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0))
 	defer server.Close()
 	client := server.Client()
-	server.Next(multiplaytest.Update, multiplaytest.Outcome{State: multiplay.JobFailed, Error: "no such bucket"})
+	server.Next(multiplaytest.Update, multiplaytest.Outcome{
+		State: multiplay.JobFailed, Error: "no such bucket",
+	})
+	quickly := multiplay.WithPollInterval(time.Millisecond, time.Millisecond)
 
+	var disk []byte
 	request := &multiplay.ReleaseRequest{
-		ImageID: 1249, MachineID: 95394, Description: "build 42", Source: multiplay.SteamSource{AppID: 740},
+		ImageID: 1249, MachineID: 95394, Description: "build 42",
+		Source:  multiplay.SteamSource{AppID: 740},
+		OnEvent: func(e multiplay.ReleaseEvent) { disk, _ = json.Marshal(e.ReleaseIDs) },
 	}
-	_, err := client.Release(context.Background(), request)
-	fmt.Println(err)
-
+	_, err := client.Release(context.Background(), request, quickly)
 	if stopped, ok := errors.AsType[*multiplay.ReleaseError](err); ok {
-		request.Resume = stopped.ReleaseIDs
-		request.Retries = 1
-		_, err = client.Release(context.Background(), request)
+		fmt.Println("stopped at", stopped.Step, stopped.UpdateID)
 	}
+
+	// Some time later, also in another process:
+	if err := json.Unmarshal(disk, &request.Resume); err != nil {
+		fmt.Println(err)
+		return
+	}
+	request.Retries = 1
+	_, err = client.Release(context.Background(), request, quickly)
 	fmt.Println(err)
 	// Output:
-	// multiplay: release stopped at step update, after update 4711: multiplay: image update 4711 ended with state "Failed": no such bucket
+	// stopped at update 4711
 	// <nil>
+}
+
+// Installs that wait to be queued by hand.
+func ExampleImageInstallsService_Queue() {
+	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0))
+	defer server.Close()
+	client := server.Client()
+	ctx := context.Background()
+
+	version, err := client.ImageVersions.Create(ctx, &multiplay.CreateImageVersionRequest{
+		DiffID:  server.LockImage(1249),
+		Install: multiplay.InstallManual,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	installs, err := client.ImageInstalls.List(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, install := range installs {
+		if install.TargetImageVersionID != version.ImageVersionID {
+			continue
+		}
+		_, err := client.ImageInstalls.Queue(ctx, &multiplay.QueueImageInstallRequest{
+			JobID: install.JobID, Mirroring: install.Mirroring,
+		})
+		fmt.Println(install.Machine, install.State, err)
+	}
+	rollout, err := client.Images.WaitRollout(ctx, 1249, version.ImageVersionID)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(rollout.Completed, "machines")
+	// Output:
+	// machine-1 Pending <nil>
+	// machine-2 Pending <nil>
+	// machine-3 Pending <nil>
+	// 3 machines
+}
+
+// The steps of a release, one by one.
+func ExampleImageVersionsService_Create() {
+	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0))
+	defer server.Close()
+	client := server.Client()
+	ctx := context.Background()
+
+	version, err := func() (*multiplay.ImageVersionStatus, error) {
+		update, err := client.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
+			ImageID: 1249, MachineID: 95394, Description: "build 42",
+			Source: multiplay.SteamSource{AppID: 740},
+		})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := client.ImageUpdates.Wait(ctx, update.UpdateID); err != nil {
+			return nil, err
+		}
+		diff, err := client.ImageDiffs.Create(ctx, &multiplay.CreateImageDiffRequest{
+			ImageID: 1249, MachineID: 95394,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := client.ImageDiffs.Wait(ctx, diff.DiffID); err != nil {
+			return nil, err
+		}
+		files, err := client.ImageDiffs.Status(ctx, diff.DiffID,
+			&multiplay.ImageDiffStatusOptions{Info: true})
+		if err != nil {
+			return nil, err
+		}
+		version, err := client.ImageVersions.Create(ctx, &multiplay.CreateImageVersionRequest{
+			DiffID: diff.DiffID, Full: files.Empty(), Restart: true,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return client.ImageVersions.Wait(ctx, version.ImageVersionID)
+	}()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = client.Images.WaitRollout(ctx, 1249, version.ImageVersionID)
+	fmt.Println(version.State, err)
+	// Output:
+	// Completed <nil>
 }
 
 // An outstanding diff locks its image.
@@ -73,7 +221,7 @@ func ExampleImageLockedError() {
 	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0))
 	defer server.Close()
 	client := server.Client()
-	server.LockImage(1249) // somebody else made a diff
+	server.LockImage(1249) // another client's diff
 
 	ctx := context.Background()
 	request := &multiplay.CreateImageDiffRequest{ImageID: 1249, MachineID: 95394}
@@ -88,10 +236,10 @@ func ExampleImageLockedError() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println("made", diff.DiffID)
+	fmt.Println("created", diff.DiffID)
 	// Output:
 	// locked by 4711
-	// made 4712
+	// created 4712
 }
 
 // Watch yields each change until the job has ended.
@@ -102,7 +250,8 @@ func ExampleImageUpdatesService_Watch() {
 
 	ctx := context.Background()
 	update, err := client.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
-		ImageID: 1249, MachineID: 95394, Description: "build 42", Source: multiplay.SteamSource{AppID: 740},
+		ImageID: 1249, MachineID: 95394, Description: "build 42",
+		Source: multiplay.SteamSource{AppID: 740},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -115,7 +264,8 @@ func ExampleImageUpdatesService_Watch() {
 		}
 		fmt.Println(status.State, status.Progress)
 	}
-	// Output: Completed 100
+	// Output:
+	// Completed 100
 }
 
 // A source prints without its credentials.
@@ -126,7 +276,38 @@ func ExampleS3Source() {
 		Bucket:    "builds",
 		Folder:    "server/42",
 	}
-	fmt.Printf("%+v\n", source)
+	fmt.Println(source)
 	// Output:
-	// {AccessKey:REDACTED SecretKey:REDACTED Bucket:builds Folder:server/42 Region: Handlers:0 RequestTimeout:0s}
+	// {REDACTED REDACTED builds server/42  0 0s}
+}
+
+func ExampleGoogleStorageSource() {
+	key, err := os.ReadFile("testdata/service_account.json")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	source := multiplay.GoogleStorageSource{
+		Bucket:          "builds",
+		Folder:          "server/42",
+		CredentialsJSON: multiplay.NewSecret(string(key)),
+	}
+	request := &multiplay.ReleaseRequest{
+		ImageID: 1249, MachineID: 95394, Description: "build 42", Source: source,
+	}
+	fmt.Println(request.Validate())
+	// Output:
+	// <nil>
+}
+
+// A source may come as a URL, with its credentials percent-encoded.
+func ExampleParseSourceURL() {
+	source, err := multiplay.ParseSourceURL("s3://AKIAEXAMPLE:wJalr%2FXUtn@builds/server/42/")
+	fmt.Println(source, err)
+
+	_, err = multiplay.ParseSourceURL("s3://AKIAEXAMPLE:wJalr/XUtn@builds/server/42/")
+	fmt.Println(err)
+	// Output:
+	// REDACTED <nil>
+	// multiplay: ParseSourceURL: is not a URL: percent-encode the credentials in it
 }

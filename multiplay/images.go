@@ -79,22 +79,28 @@ type ImageOptions struct {
 
 // GameOption is a game of the account service.
 type GameOption struct {
-	GameID int64  `json:"gameid"`
-	Name   string `json:"name"`
+	// GameID is for [ImageOptionsRequest] and [ReleaseRequest].
+	GameID int64 `json:"gameid"`
+	// Name is for people.
+	Name string `json:"name"`
 }
 
 // ImageOption is an image of a game.
 type ImageOption struct {
-	ImageID int64  `json:"imageid"`
-	Name    string `json:"name"`
+	// ImageID is what most calls are about.
+	ImageID int64 `json:"imageid"`
+	// Name is for people.
+	Name string `json:"name"`
 	// GameVersionID is a string here and a number in [Image].
 	GameVersionID string `json:"gameversionid"`
 }
 
 // MachineOption is a build machine.
 type MachineOption struct {
-	MachineID int64  `json:"machineid"`
-	Name      string `json:"name"`
+	// MachineID is for updates and diffs.
+	MachineID int64 `json:"machineid"`
+	// Name is for people.
+	Name string `json:"name"`
 }
 
 // Options returns which games, images and machines there are and, for one
@@ -142,10 +148,12 @@ func (s *ImagesService) Options(ctx context.Context, req *ImageOptionsRequest) (
 //
 // [Image update]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update
 type Image struct {
+	// ImageID names the image.
 	ImageID int64 `json:"imageid"`
 	// Active reports whether the image is in use; see [ImagesService.SetActive].
-	Active bool   `json:"active"`
-	Path   string `json:"path,omitempty"`
+	Active bool `json:"active"`
+	// Path is where the service keeps the image.
+	Path string `json:"path,omitempty"`
 	// LatestVersionID is the newest image version.
 	LatestVersionID int64 `json:"latestversionid,omitempty"`
 	// GameVersionID is a number here and a string in [ImageOption].
@@ -153,8 +161,10 @@ type Image struct {
 	// CreatedBy is the id of a user.
 	CreatedBy int64 `json:"created_by,omitempty"`
 	// UpdatedBy is the id of a user.
-	UpdatedBy int64     `json:"updated_by,omitempty"`
+	UpdatedBy int64 `json:"updated_by,omitempty"`
+	// CreatedAt is when the image was created.
 	CreatedAt time.Time `json:"created_at,omitzero"`
+	// UpdatedAt is when it last changed.
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 
@@ -232,6 +242,7 @@ type FleetRollout struct {
 
 // RegionRollout is one region's part of a fleet's rollout.
 type RegionRollout struct {
+	// Name is the region's.
 	Name string `json:"name"`
 	MachineCounts
 }

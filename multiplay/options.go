@@ -2,6 +2,7 @@ package multiplay
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -38,10 +39,10 @@ func WithAccountServiceID(id int64) Option {
 }
 
 // WithHTTPClient sends requests through client's Transport and uses its cookie
-// jar. The client is copied, never changed. Redirects are not followed whatever
-// its CheckRedirect, and its Timeout bounds an attempt where it is below that
-// of [WithAttemptTimeout]. nil uses a default pooled client;
-// http.DefaultClient uses http.DefaultTransport with all that instruments it.
+// jar. The client is copied, never changed. Redirects are not followed, whatever
+// its CheckRedirect says. Its Timeout bounds an attempt if it is shorter than
+// that of [WithAttemptTimeout]. nil, like a nil Transport, uses a default pooled
+// transport.
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.HTTPClient = client }
 }
@@ -52,24 +53,39 @@ func WithUserAgent(application string) Option {
 	return func(c *config) { c.UserAgent = application }
 }
 
-// WithLogger logs each attempt of a request at debug level: operation, method,
-// host, path, status, duration, attempt and bytes. It never logs a header, a
-// body or a secret.
+// WithLogger logs each attempt of a request: operation, method, host, path,
+// status, duration, attempt, bytes and request id. The level is debug, or warn
+// if the call is retried; then the record has the pause to come. It never logs
+// a header, a body or a secret.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.Logger = logger }
 }
 
-// WithRetry bounds the retries of a call: at most maxAttempts attempts, at
-// least 1, and a pause between two of them of minWait to maxWait, growing, with
-// jitter. The default is 5 attempts, 500 ms and 30 s.
+// WithObserver calls observe after each attempt of a request, before the pause
+// that may follow, from the goroutine of the call. It is the hook for metrics
+// and traces; observe must be safe for concurrent use and return soon. nil
+// observes nothing.
+func WithObserver(observe func(context.Context, Attempt)) Option {
+	return func(c *config) {
+		c.Observe = nil
+		if observe != nil {
+			c.Observe = func(ctx context.Context, a transport.Attempt) { observe(ctx, Attempt(a)) }
+		}
+	}
+}
+
+// WithRetry bounds a call to maxAttempts attempts, at least 1. The pauses
+// between them grow from minWait to maxWait, with jitter. The default is 5
+// attempts, 500 ms and 30 s. Retries also draw on a token-bucket budget of the
+// client that successes refill.
 func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 	return func(c *config) {
 		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}
 	}
 }
 
-// WithAttemptTimeout bounds one attempt of a call, from asking for a connection
-// to the end of the response. The default is 30 s; zero keeps it.
+// WithAttemptTimeout bounds one attempt of a call, from the request for a
+// connection to the end of the response. The default is 30 s; zero keeps it.
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(c *config) { c.AttemptTimeout = d }
 }
@@ -97,10 +113,10 @@ type waitConfig struct {
 }
 
 // WithPollInterval sets the time between the first two polls, 1 s by default,
-// and the longest that it grows to, 15 s by default. Zero keeps a default. Up
-// to half of each interval is taken off at random, so that many waiters do not
-// poll in step. A Retry-After of the service takes precedence.
-func WithPollInterval(initial, max time.Duration) WaitOption {
+// and the maximum that it grows to, 15 s by default. Zero keeps a default. Each
+// interval is shortened at random by up to half, so that many waiters do not
+// poll in step. A longer Retry-After of the service takes precedence.
+func WithPollInterval(initial, max time.Duration) WaitOption { //nolint:predeclared // nothing else says it as well
 	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }
 

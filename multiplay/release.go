@@ -26,8 +26,11 @@ const (
 // ReleaseIDs names the jobs of a release so far, 0 for those not created yet. It
 // is all it takes to resume one: keep it, as JSON for example.
 type ReleaseIDs struct {
-	UpdateID       int64 `json:"update_id,omitempty"`
-	DiffID         int64 `json:"diff_id,omitempty"`
+	// UpdateID is the image update.
+	UpdateID int64 `json:"update_id,omitempty"`
+	// DiffID is the image diff.
+	DiffID int64 `json:"diff_id,omitempty"`
+	// ImageVersionID is the image version.
 	ImageVersionID int64 `json:"image_version_id,omitempty"`
 }
 
@@ -59,8 +62,8 @@ type ReleaseRequest struct {
 	GameBuild string
 	// Install chooses when the machines install the version; InstallNow if empty.
 	// With InstallManual, Release itself queues each install. With InstallNow, it
-	// queues those that still wait after a minute: whatever the service means by
-	// install_at, the machines get the version.
+	// queues those that still wait after five minutes: whatever the service makes
+	// of install_at, the machines get the version.
 	Install InstallMode
 	// InstallAt is that time, in seconds, for InstallScheduled, which it implies.
 	InstallAt time.Time
@@ -89,7 +92,9 @@ type ReleaseRequest struct {
 
 // ReleaseEvent is something that happened in a release.
 type ReleaseEvent struct {
+	// Step is where the release is.
 	Step ReleaseStep `json:"step"`
+	// ReleaseIDs names the jobs so far.
 	ReleaseIDs
 
 	// Job is the state of the step's job; nil for the events below.
@@ -104,6 +109,7 @@ type ReleaseEvent struct {
 
 // ReleaseResult is a finished release.
 type ReleaseResult struct {
+	// ReleaseIDs names the jobs.
 	ReleaseIDs
 
 	// Full reports whether a full version was asked for, by the request or

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/outage"
@@ -24,7 +24,7 @@ func (r *release) locksBefore(ctx context.Context) (before *ImageOptions, err er
 	if r.req.GameID == 0 {
 		return nil, nil //nolint:nilnil // it is optional
 	}
-	_, err = r.repeat(ctx, 0, func(ctx context.Context) (id int64, err error) {
+	_, err = r.repeat(ctx, 0, false, func(ctx context.Context) (id int64, err error) {
 		before, err = r.locks(ctx)
 		return 1, err
 	})
@@ -36,7 +36,7 @@ func (r *release) findUpdate(ctx context.Context, before *ImageOptions, lost err
 	if before == nil {
 		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release looks for it", lost)
 	}
-	id, err := r.repeat(ctx, outage.Lag, func(ctx context.Context) (int64, error) {
+	id, err := r.repeat(ctx, outage.Lag, false, func(ctx context.Context) (int64, error) {
 		now, err := r.locks(ctx)
 		if err != nil || now.UpdateID == before.UpdateID {
 			return 0, err
@@ -58,7 +58,7 @@ func (r *release) findDiff(
 		if id != 0 || err != nil {
 			return id, notFound(id, err, lost, "")
 		}
-		id, err = r.repeat(ctx, 0, func(ctx context.Context) (int64, error) {
+		id, err = r.repeat(ctx, 0, false, func(ctx context.Context) (int64, error) {
 			id, _, err := send(ctx)
 			return id, err
 		})
@@ -80,7 +80,7 @@ func (r *release) shownDiff(ctx context.Context, before *ImageOptions) (int64, e
 	if before == nil {
 		return 0, sleep(ctx, cmp.Or(r.options.Initial, poll.DefaultInitial))
 	}
-	return r.repeat(ctx, outage.Lag, func(ctx context.Context) (int64, error) {
+	return r.repeat(ctx, outage.Lag, false, func(ctx context.Context) (int64, error) {
 		now, err := r.locks(ctx)
 		if err != nil || now.DiffID == before.DiffID {
 			return 0, err
@@ -99,7 +99,7 @@ func (r *release) lockingDiff(ctx context.Context, before *ImageOptions, locked 
 		return locked.DiffID, nil
 	}
 	var diff *ImageDiffStatus
-	_, err := r.repeat(ctx, 0, func(ctx context.Context) (id int64, err error) {
+	_, err := r.repeat(ctx, 0, true, func(ctx context.Context) (id int64, err error) {
 		diff, err = r.client.ImageDiffs.Status(ctx, locked.DiffID, nil)
 		return 1, err
 	})
@@ -131,7 +131,7 @@ func (r *release) installedBefore(ctx context.Context) (before map[int64]bool, e
 	if r.req.GameID == 0 {
 		return nil, nil //nolint:nilnil // it is optional
 	}
-	_, err = r.repeat(ctx, 0, func(ctx context.Context) (id int64, err error) {
+	_, err = r.repeat(ctx, 0, false, func(ctx context.Context) (id int64, err error) {
 		before, err = r.installed(ctx)
 		return 1, err
 	})
@@ -144,20 +144,24 @@ func (r *release) findVersion(ctx context.Context, before map[int64]bool, lost e
 	if before == nil {
 		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release looks for it", lost)
 	}
-	limit := cmp.Or(r.client.Images.client.outageLimit, outage.DefaultLimit)
-	id, err := r.repeat(ctx, limit, func(ctx context.Context) (int64, error) {
+	accepted, err := r.repeat(ctx, r.client.outageLimit(), false, func(ctx context.Context) (int64, error) {
 		locks, err := r.locks(ctx)
 		if err != nil || locks.DiffID == r.result.DiffID {
 			return 0, err
 		}
+		return r.result.DiffID, nil
+	})
+	if err := notFound(accepted, err, lost, fmt.Sprintf("diff %d still locks the image", r.result.DiffID)); err != nil {
+		return 0, err
+	}
+	id, err := r.repeat(ctx, r.options.startLimit, false, func(ctx context.Context) (int64, error) {
 		now, err := r.installed(ctx)
 		if err != nil {
 			return 0, err
 		}
 		return r.newVersion(ctx, before, now)
 	})
-	return id, notFound(id, err, lost,
-		"no install of a new version showed up: if the diff still locks the image, there is none")
+	return id, notFound(id, err, lost, fmt.Sprintf("diff %d no longer locks the image, but ImageInstalls.List shows no new version", r.result.DiffID))
 }
 
 // newVersion returns the version in now that was not before, 0 if there is none.
@@ -171,7 +175,7 @@ func (r *release) newVersion(ctx context.Context, before, now map[int64]bool) (i
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return 0, err
 		}
-		if err == nil && !version.Created.Before(r.before) {
+		if err == nil && (version.Created.IsZero() || !version.Created.Before(r.before)) {
 			found = append(found, id)
 		}
 	}
@@ -181,6 +185,7 @@ func (r *release) newVersion(ctx context.Context, before, now map[int64]bool) (i
 	case 1:
 		return found[0], nil
 	default:
+		slices.Sort(found)
 		return 0, fmt.Errorf("the versions %v are all new: only a person can say which it is", found)
 	}
 }
@@ -199,14 +204,16 @@ func notFound(id int64, err, lost error, text string) error {
 
 // repeat calls get until it returns an id, but no longer than limit after it
 // first worked, and rides out outages. A limit of 0 is for a get that always
-// returns an id.
-func (r *release) repeat(ctx context.Context, limit time.Duration, get func(context.Context) (int64, error)) (int64, error) {
+// returns an id. exists says that get is about something that exists.
+func (r *release) repeat(
+	ctx context.Context, limit time.Duration, exists bool, get func(context.Context) (int64, error),
+) (int64, error) {
 	var until time.Time
-	rule := outage.Rule{Limit: r.client.Images.client.outageLimit}
+	rule := outage.Rule{Limit: r.client.outageLimit()}
 	longest := cmp.Or(r.options.Max, poll.DefaultMax)
 	for interval := cmp.Or(r.options.Initial, poll.DefaultInitial); ; interval = min(interval*3/2, longest) {
 		id, err := get(ctx)
-		pause := interval/2 + rand.N(interval/2+1)
+		pause := interval
 		if err == nil {
 			rule.Success()
 			if until.IsZero() {
@@ -218,7 +225,7 @@ func (r *release) repeat(ctx context.Context, limit time.Duration, get func(cont
 			}
 			pause = min(pause, left)
 		} else {
-			left, goOn := rule.Left(ctx, err, false)
+			left, goOn := rule.Left(ctx, err, exists && outage.Lagging(err, true))
 			if !goOn {
 				return 0, err
 			}
@@ -231,6 +238,10 @@ func (r *release) repeat(ctx context.Context, limit time.Duration, get func(cont
 			return 0, err
 		}
 	}
+}
+
+func (c *Client) outageLimit() time.Duration {
+	return cmp.Or(c.Images.client.outageLimit, outage.DefaultLimit)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

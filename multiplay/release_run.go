@@ -1,6 +1,7 @@
 package multiplay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ type release struct {
 	options waitConfig
 	result  ReleaseResult
 	last    lastEvent
+	// seen is the newest state of the newest job, nil before there is one.
+	seen *Job
 	// before is a moment before the job of the step was created, by the service's
 	// clock; zero if it is not known.
 	before time.Time
@@ -58,7 +61,8 @@ func (r *release) update(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return followStep(ctx, r, StepUpdate, job, func(ctx context.Context) error {
+	status := func(j Job) *ImageUpdateStatus { return &ImageUpdateStatus{Job: j} }
+	return followStep(ctx, r, StepUpdate, job, status, func(ctx context.Context) error {
 		_, err := updates.Retry(ctx, r.result.UpdateID)
 		return err
 	})
@@ -88,7 +92,8 @@ func (r *release) diff(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return followStep(ctx, r, StepDiff, job, func(ctx context.Context) error {
+	status := func(j Job) *ImageDiffStatus { return &ImageDiffStatus{Job: j} }
+	return followStep(ctx, r, StepDiff, job, status, func(ctx context.Context) error {
 		_, err := diffs.Retry(ctx, r.result.DiffID)
 		return err
 	})
@@ -123,7 +128,7 @@ func (r *release) version(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return followStep(ctx, r, StepVersion, job, nil)
+	return followStep(ctx, r, StepVersion, job, func(j Job) *ImageVersionStatus { return &ImageVersionStatus{Job: j} }, nil)
 }
 
 // full reports whether the version has to be a full one.
@@ -131,26 +136,28 @@ func (r *release) full(ctx context.Context) (bool, error) {
 	if r.req.Full {
 		return true, nil
 	}
-	job, err := follow(r.client.Images.client, "image diff", r.result.DiffID, nil,
-		func(ctx context.Context, id int64) (*ImageDiffStatus, time.Duration, error) {
-			return r.client.ImageDiffs.status(ctx, id, true)
-		})
-	if err != nil {
-		return false, err
-	}
-	job.Options, job.Seen = r.options.Options, true
-	diff, err := poll.Wait(ctx, job)
-	if errors.Is(err, ErrResponseTooLarge) {
+	var diff *ImageDiffStatus
+	known, err := r.repeat(ctx, outage.Lag, true, func(ctx context.Context) (id int64, err error) {
+		diff, err = r.client.ImageDiffs.Status(ctx, r.result.DiffID, &ImageDiffStatusOptions{Info: true})
+		if err != nil || diff.State != JobCompleted { // a replica that lags
+			return 0, err
+		}
+		return diff.DiffID, nil
+	})
+	switch {
+	case errors.Is(err, ErrResponseTooLarge):
 		return false, nil // with more files than fit into a response it is not empty
-	}
-	if err != nil {
+	case err != nil:
 		return false, err
+	case known == 0:
+		return false, &StateError{Resource: "image diff", ID: r.result.DiffID, State: diff.State, Reason: diff.Error}
+	default:
+		return diff.Empty(), nil
 	}
-	return diff.Empty(), nil
 }
 
 // queueLate is how long installs that should start at once may wait.
-const queueLate = time.Minute
+const queueLate = 5 * time.Minute
 
 func (r *release) rollout(ctx context.Context) error {
 	now := &rollout{
@@ -165,7 +172,6 @@ func (r *release) rollout(ctx context.Context) error {
 		now.queueAfter = queueLate
 	}
 	job := now.follow(r.options)
-	job.Seen = true
 	for status, err := range poll.Watch(ctx, job) {
 		if err != nil {
 			return err
@@ -183,13 +189,17 @@ func (r *release) create(
 	ctx context.Context, step ReleaseStep, id *int64,
 	send func(context.Context) (int64, *Job, error), find func(lost error) (int64, error),
 ) error {
-	if now := r.client.Images.client.clock.time(); now.After(r.before) {
-		r.before = now
+	r.before = r.client.Images.client.clock.time()
+	if r.seen != nil {
+		if at := cmp.Or(r.seen.Updated, r.seen.Created); at.After(r.before) {
+			r.before = at
+		}
 	}
+	r.seen = nil
 	rejected := false
 	for rejections := 0; ; rejections++ {
 		var job *Job
-		created, err := r.repeat(ctx, 0, func(ctx context.Context) (created int64, err error) {
+		created, err := r.repeat(ctx, 0, false, func(ctx context.Context) (created int64, err error) {
 			created, job, err = send(ctx)
 			return created, err
 		})
@@ -198,7 +208,7 @@ func (r *release) create(
 		}
 		if err == nil {
 			*id = created
-			if job != nil {
+			if r.seen = job; job != nil {
 				r.emitJob(step, 0, job)
 			}
 			return nil
@@ -217,7 +227,7 @@ func (r *release) create(
 // reject rejects a diff that locks the image. It reports whether that certainly
 // happened: if it got no response, the next creation shows.
 func (r *release) reject(ctx context.Context, step ReleaseStep, diffID int64) (bool, error) {
-	_, err := r.repeat(ctx, 0, func(ctx context.Context) (int64, error) {
+	_, err := r.repeat(ctx, 0, false, func(ctx context.Context) (int64, error) {
 		_, err := r.client.ImageDiffs.Reject(ctx, diffID, nil)
 		return diffID, err
 	})
@@ -235,46 +245,43 @@ func (r *release) reject(ctx context.Context, step ReleaseStep, diffID int64) (b
 // followStep watches the job of a step to its end, and runs it again with
 // retry as often as the request allows. A nil retry is a job that cannot be
 // run again.
-func followStep[S holdsJob](ctx context.Context, r *release, step ReleaseStep, job *poll.Job[S], retry func(context.Context) error) error {
-	// What a retry leaves as it was may be a replica that lags.
+func followStep[S holdsJob](
+	ctx context.Context, r *release, step ReleaseStep, job *poll.Job[S], status func(Job) S, retry func(context.Context) error,
+) error {
+	job.Options = r.options.Options
 	var failed Job
 	var retried time.Time
-	stale := func(now S) bool { return time.Since(retried) < outage.Lag && *now.job() == failed }
 	done := job.Done
-	job.Options, job.Seen = r.options.Options, true
-	job.Done = func(now S) bool { return done(now) && !stale(now) }
+	job.Done = func(now S) bool {
+		// What a retry left as it was may come from a replica that lags.
+		stale := time.Since(retried) < outage.Lag && *now.job() == failed
+		return done(now) && !stale
+	}
 	for runs := 0; ; runs++ {
-		var last S
+		if r.seen != nil {
+			job.Last = new(status(*r.seen))
+		}
 		var err error
 		for now, ended := range poll.Watch(ctx, job) {
-			last, err = now, ended
-			if err == nil && !stale(now) {
-				r.before = changed(now.job())
-				r.emitJob(step, runs, now.job())
+			if err = ended; err == nil {
+				r.seen = now.job()
+				r.emitJob(step, runs, r.seen)
 			}
 		}
 		ended, ok := errors.AsType[*StateError](err)
 		if !ok {
 			return err
 		}
-		r.emitJob(step, runs, last.job())
+		r.emitJob(step, runs, r.seen)
 		if ended.State != JobFailed || retry == nil || runs == r.req.Retries {
 			return err
 		}
-		_, err = r.repeat(ctx, 0, func(ctx context.Context) (int64, error) { return 1, retry(ctx) })
+		failed, retried = *r.seen, time.Now()
+		_, err = r.repeat(ctx, 0, false, func(ctx context.Context) (int64, error) { return 1, retry(ctx) })
 		if err != nil && (!errors.Is(err, ErrAmbiguous) || ctx.Err() != nil) {
 			return fmt.Errorf("%w; running it again: %w", ended, err)
 		}
-		failed, retried = *last.job(), time.Now()
 	}
-}
-
-// changed returns when the job last changed.
-func changed(j *Job) time.Time {
-	if j.Updated.IsZero() {
-		return j.Created
-	}
-	return j.Updated
 }
 
 // emitJob emits the state of a step's job, unless it is the last that was

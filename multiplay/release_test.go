@@ -18,8 +18,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 )
 
-// releasing is a server whose time passes as it is looked at, a millisecond a
-// look, so that no test depends on the machine's speed; a client that polls as
+// releasing is a server whose time passes as it is polled, a millisecond a
+// poll, so that no test depends on the machine's speed; a client that polls as
 // often; and the events of its releases.
 type releasing struct {
 	*multiplaytest.Server
@@ -29,8 +29,8 @@ type releasing struct {
 
 func newReleasing(t *testing.T, opts ...multiplaytest.Option) *releasing {
 	t.Helper()
-	begin, looks := time.Now(), new(atomic.Int64)
-	clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * time.Millisecond) }
+	begin, polls := time.Now(), new(atomic.Int64)
+	clock := func() time.Time { return begin.Add(time.Duration(polls.Add(1)) * time.Millisecond) }
 	all := append([]multiplaytest.Option{multiplaytest.WithSpeed(100), multiplaytest.WithClock(clock)}, opts...)
 	r := &releasing{Server: multiplaytest.NewServer(all...)}
 	t.Cleanup(r.Close)
@@ -107,9 +107,9 @@ func TestRelease(t *testing.T) {
 	require.Equal(t, [3]int{1, 1, 1}, s.counts())
 }
 
-// Each new job and each change of one is told once, also of a job that is run
+// Each new job and each change of one is reported once, also of a job that is run
 // again or was made by an earlier release.
-func TestReleaseTellsEachChangeOnce(t *testing.T) {
+func TestReleaseReportsEachChangeOnce(t *testing.T) {
 	for name, prepare := range map[string]func(*releasing, *multiplay.ReleaseRequest){
 		"from the start": func(*releasing, *multiplay.ReleaseRequest) {},
 		"run again": func(s *releasing, req *multiplay.ReleaseRequest) {
@@ -126,7 +126,7 @@ func TestReleaseTellsEachChangeOnce(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newReleasing(t, multiplaytest.WithJobTime(12*time.Second)) // several looks find the state that Create gave
+			s := newReleasing(t, multiplaytest.WithJobTime(12*time.Second)) // several polls find the state that Create returned
 			req := s.request()
 			var last []byte
 			seen := map[multiplay.ReleaseStep]int{}
@@ -230,12 +230,12 @@ func TestReleaseIsResumed(t *testing.T) {
 	}
 }
 
-// An answer that got lost stops the release: what was made is found out by
-// looking, and goes into Resume.
+// A response that got lost stops a release that cannot find the job: what was
+// created is found out by other means, and goes into Resume.
 func TestReleaseStopsWhenAmbiguous(t *testing.T) {
 	s := newReleasing(t)
 	s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateCreate, Drop: multiplaytest.DropAfter})
-	s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffCreate, Status: http.StatusBadGateway, Process: true})
+	s.Inject(multiplaytest.Fault{Operation: multiplaytest.OpVersionCreate, Status: http.StatusBadGateway, Process: true})
 	req := s.request()
 	_, err := s.release(t.Context(), req)
 	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
@@ -244,20 +244,19 @@ func TestReleaseStopsWhenAmbiguous(t *testing.T) {
 	require.Zero(t, stopped.ReleaseIDs)
 	require.Len(t, s.Updates(), 1)
 
-	look := &multiplay.ImageOptionsRequest{GameID: multiplaytest.GameID, ImageID: multiplaytest.ImageID}
-	options, err := s.client.Images.Options(t.Context(), look)
+	options, err := s.client.Images.Options(t.Context(), &multiplay.ImageOptionsRequest{
+		GameID: multiplaytest.GameID, ImageID: multiplaytest.ImageID,
+	})
 	require.NoError(t, err)
 	req.Resume.UpdateID = options.UpdateID
 	_, err = s.release(t.Context(), req)
 	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
 	stopped = requireAs[*multiplay.ReleaseError](t, err)
-	require.Equal(t, multiplay.StepDiff, stopped.Step)
-	require.Equal(t, multiplay.ReleaseIDs{UpdateID: options.UpdateID}, stopped.ReleaseIDs)
-	require.ErrorContains(t, err, fmt.Sprintf("multiplay: release stopped at step diff, after update %d: ", options.UpdateID))
+	require.Equal(t, multiplay.StepVersion, stopped.Step)
+	require.ErrorContains(t, err, fmt.Sprintf("multiplay: release stopped at step version, after update %d, diff %d: ", options.UpdateID, stopped.DiffID))
 
-	options, err = s.client.Images.Options(t.Context(), look)
-	require.NoError(t, err)
-	req.Resume.DiffID = options.DiffID
+	req.Resume = stopped.ReleaseIDs
+	req.Resume.ImageVersionID = s.Versions()[0].ID
 	_, err = s.release(t.Context(), req)
 	require.NoError(t, err)
 	require.Equal(t, [3]int{1, 1, 1}, s.counts())
@@ -389,7 +388,7 @@ func TestFullRelease(t *testing.T) {
 	require.True(t, result.Full)
 	require.True(t, s.Versions()[0].Full)
 
-	// A diff whose files do not fit into an answer is not empty.
+	// A diff whose files do not fit into a response is not empty.
 	s.Inject(multiplaytest.Fault{
 		Operation: multiplaytest.OpDiffStatus, Body: `{"added":{"` + string(make([]byte, 9<<20)) + `":{}}}`,
 		Match: func(r *http.Request) bool { return r.URL.Query().Has("diff_info") },

@@ -106,10 +106,11 @@ const never = time.Duration(1<<63 - 1)
 // waitingInstall is an install that waits to be queued.
 type waitingInstall struct {
 	since, queued time.Time
-	refused       error
+	err           error // of queueing it
 }
 
 func (r *rollout) follow(o waitConfig) *poll.Job[*RolloutStatus] {
+	r.waiting = map[int64]*waitingInstall{}
 	return &poll.Job[*RolloutStatus]{
 		Options: o.Options,
 		Package: pkg,
@@ -182,33 +183,31 @@ func (r *rollout) look(installs []ImageInstall, now *RolloutStatus) (waiting []I
 	return waiting
 }
 
-// queue queues the installs that have waited for long enough. What was queued
-// and still waits after the time that a list may lag is queued again.
+// queue queues the installs that have waited for long enough, each once. If that
+// got no response, or was refused, the install may have started all the same: a
+// list that still has it waiting half a minute later says that it has not.
 func (r *rollout) queue(ctx context.Context, waiting []ImageInstall) error {
 	now := time.Now()
 	for _, i := range waiting {
 		w := r.waiting[i.JobID]
 		if w == nil {
 			w = &waitingInstall{since: now}
-			if r.waiting == nil {
-				r.waiting = map[int64]*waitingInstall{}
-			}
 			r.waiting[i.JobID] = w
 		}
-		if now.Sub(w.since) < r.queueAfter || !w.queued.IsZero() && now.Sub(w.queued) < outage.Lag {
+		switch {
+		case now.Sub(w.since) < r.queueAfter:
 			continue
-		}
-		if w.refused != nil {
-			return fmt.Errorf("install %d waits and cannot be queued: %w", i.JobID, w.refused)
+		case w.queued.IsZero():
+		case w.err == nil || now.Sub(w.queued) < outage.Lag:
+			continue
+		case !errors.Is(w.err, ErrAmbiguous):
+			return fmt.Errorf("install %d waits and cannot be queued: %w", i.JobID, w.err)
 		}
 		_, err := r.images.installs.Queue(ctx, &QueueImageInstallRequest{JobID: i.JobID, Mirroring: i.Mirroring})
 		if err != nil && (ctx.Err() != nil || IsTransient(err)) {
 			return err
 		}
-		w.queued = now
-		if err != nil && !errors.Is(err, ErrAmbiguous) {
-			w.refused = err // perhaps it had started just before
-		}
+		w.queued, w.err = now, err
 	}
 	return nil
 }

@@ -155,6 +155,10 @@ func TestSecretsReadRedacted(t *testing.T) {
 		}
 	}
 	require.Empty(t, fmt.Sprintf("%s%v", multiplay.Secret{}, multiplay.SourceURL{}))
+	require.True(t, s3SecretKey().Equal(s3SecretKey()))
+	require.False(t, s3SecretKey().Equal(s3Key()))
+	require.True(t, parsedSource(t).Equal(parsedSource(t)))
+	require.False(t, parsedSource(t).Equal(multiplay.SourceURL{}))
 }
 
 // A service may repeat what it was sent in the reason why a job failed, long

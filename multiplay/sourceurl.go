@@ -51,6 +51,9 @@ func newSourceURL(raw string) SourceURL { return SourceURL{redact.NewSecret(raw)
 // Reveal returns the URL as it was given, with its credentials.
 func (s SourceURL) Reveal() string { return s.hidden.Reveal() }
 
+// Equal reports whether s and other are the same URL.
+func (s SourceURL) Equal(other SourceURL) bool { return s.hidden.Equal(other.hidden) }
+
 func (s SourceURL) check() error { return required("SourceURL", s.Reveal()) }
 
 func (s SourceURL) url() string { return s.Reveal() }

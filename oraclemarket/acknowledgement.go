@@ -51,10 +51,10 @@ func decodeAcknowledgement(r *transport.Response, id int64) (*Acknowledgement, e
 		refusal
 	}
 	jsonErr := r.JSON(&ack)
-	if jsonErr == nil {
-		if err := ack.err(); err != nil {
-			return nil, err
-		}
+	if jsonErr != nil {
+		ack.Acknowledgement = Acknowledgement{} // of a body that was cut, it has what came first
+	} else if err := ack.err(); err != nil {
+		return nil, err
 	}
 	if ack.EntityID == 0 {
 		ack.EntityID = locationID(r)

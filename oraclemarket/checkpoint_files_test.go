@@ -1,12 +1,15 @@
 package oraclemarket
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -83,4 +86,22 @@ func TestEmbeddedFileCheckpointsLock(t *testing.T) {
 	_, err = locker.Lock(t.Context(), "key")
 	require.ErrorIs(t, err, ErrCheckpointLocked)
 	require.NoError(t, unlock())
+}
+
+// What the file system cannot promise is in the log, once.
+func TestUnsyncedCheckpointsAreLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	client, err := New("partner@example.com", StaticToken("token"), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	require.NoError(t, err)
+	store := FileCheckpoints(t.TempDir())
+	store.fsync = func(*os.File) error { return syscall.EINVAL }
+	u := &upload{
+		saves: newJoinedSaves(), service: client.MachineImages, state: sampleCheckpoint(), done: newChunkSet(11),
+		req: &ImageUpload{Checkpoints: store}, key: "key",
+	}
+	for range 3 {
+		require.NoError(t, u.save(t.Context(), phaseUploading))
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "cannot be synced to disk"), log.String())
 }

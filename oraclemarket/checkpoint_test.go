@@ -329,7 +329,7 @@ func TestFileCheckpointsFailedSave(t *testing.T) {
 	require.NotErrorIs(t, err, ErrCheckpointLocked)
 }
 
-// Whoever looks while a state is saved sees the one before or the new one.
+// A Load during a Save returns the state before or the new one.
 func TestFileCheckpointsAtomic(t *testing.T) {
 	t.Parallel()
 	ctx, store := context.WithoutCancel(t.Context()), FileCheckpoints(t.TempDir())
@@ -369,7 +369,7 @@ func BenchmarkSave(b *testing.B) {
 		"file":   func(b *testing.B) CheckpointStore { b.Helper(); return FileCheckpoints(b.TempDir()) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			u := &upload{state: sampleCheckpoint(), req: &ImageUpload{Checkpoints: set(b)}, key: "key"}
+			u := &upload{saves: newJoinedSaves(), state: sampleCheckpoint(), req: &ImageUpload{Checkpoints: set(b)}, key: "key"}
 			u.state.Size, u.state.ChunkSize = 1<<40, DefaultChunkSize
 			u.done = newChunkSet(u.chunks())
 			for i := range len(u.done.have) / 2 {

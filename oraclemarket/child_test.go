@@ -11,7 +11,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// childEnv tells this binary to upload instead of testing; its value is a
+// childEnv has this binary upload instead of test; its value is a
 // childTask.
 const childEnv = "IMAGEJOBS_TEST_UPLOAD"
 

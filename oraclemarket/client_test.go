@@ -64,7 +64,7 @@ func TestNewAccepts(t *testing.T) {
 
 func TestUserAgentAndBaseURL(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodGet, "https://gateway.example.com/oracle/appstore/publisher/v1/machineimages/2797087", answer(t, seen, 200, "status.json"))
+	mock.RegisterResponder(http.MethodGet, "https://gateway.example.com/oracle/appstore/publisher/v1/machineimages/2797087", respondWith(t, seen, 200, "status.json"))
 	client := mockClient(t, mock, WithBaseURL("https://gateway.example.com/oracle/"), WithUserAgent("release-bot/2.1"))
 	_, err := client.MachineImages.Get(t.Context(), 2797087)
 	require.NoError(t, err)
@@ -114,7 +114,7 @@ func TestFromEnv(t *testing.T) {
 	t.Setenv(envUser, "fname.lname@oracle.com")
 	t.Setenv(envToken, " Access-token\r\n")
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodGet, imageURL, answer(t, seen, 200, "status.json"))
+	mock.RegisterResponder(http.MethodGet, imageURL, respondWith(t, seen, 200, "status.json"))
 	client, err = FromEnv(WithHTTPClient(&http.Client{Transport: mock}))
 	require.NoError(t, err)
 	_, err = client.MachineImages.Get(t.Context(), 2797087)

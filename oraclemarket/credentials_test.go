@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +23,8 @@ const (
 	oamURL      = "https://login.us2.oraclecloud.com:443/oam/oauth2/tokens"
 )
 
+var errUnreachable = errors.New("no route to host")
+
 func tokenClient(t *testing.T, mock *httpmock.MockTransport, tokens TokenSource, opts ...Option) (*Client, error) {
 	t.Helper()
 	return New("fname.lname@oracle.com", tokens, append([]Option{
@@ -33,8 +34,8 @@ func tokenClient(t *testing.T, mock *httpmock.MockTransport, tokens TokenSource,
 
 func TestClientCredentials(t *testing.T) {
 	mock, login, call := httpmock.NewMockTransport(), &sentRequest{}, &sentRequest{}
-	mock.RegisterResponder(http.MethodGet, tokenURL, answer(t, login, 200, "token.json"))
-	mock.RegisterResponder(http.MethodGet, imageURL, answer(t, call, 200, "status.json"))
+	mock.RegisterResponder(http.MethodGet, tokenURL, respondWith(t, login, 200, "token.json"))
+	mock.RegisterResponder(http.MethodGet, imageURL, respondWith(t, call, 200, "status.json"))
 	client, err := tokenClient(t, mock, ClientCredentials("the-id", "the-secret"))
 	require.NoError(t, err)
 	require.Zero(t, mock.GetTotalCallCount(), "New sends nothing")
@@ -52,8 +53,8 @@ func TestClientCredentials(t *testing.T) {
 
 func TestOAMClientCredentials(t *testing.T) {
 	mock, login, call := httpmock.NewMockTransport(), &sentRequest{}, &sentRequest{}
-	mock.RegisterResponder(http.MethodPost, oamURL, answer(t, login, 200, "token.json"))
-	mock.RegisterResponder(http.MethodGet, imageURL, answer(t, call, 200, "status.json"))
+	mock.RegisterResponder(http.MethodPost, oamURL, respondWith(t, login, 200, "token.json"))
+	mock.RegisterResponder(http.MethodGet, imageURL, respondWith(t, call, 200, "status.json"))
 	client, err := tokenClient(t, mock, OAMClientCredentials(oamURL, "usoracle30650", "the-id", "the-secret"))
 	require.NoError(t, err)
 	_, err = client.MachineImages.Get(t.Context(), 2797087)
@@ -92,11 +93,11 @@ func TestLoginFails(t *testing.T) {
 		status   int
 		body     string
 		sentinel error
-		tries    int
+		attempts int
 	}{
 		"refused":       {401, `{"message":"bad key"}`, ErrUnauthorized, 1},
 		"down":          {503, ``, ErrServer, 2},
-		"out of reach":  {0, ``, syscall.ECONNREFUSED, 2},
+		"out of reach":  {0, ``, errUnreachable, 2},
 		"not a token":   {200, `{"access_token":""}`, nil, 2},
 		"not JSON":      {200, `eyJ0aGUtdG9rZW4iOiJpbiBwbGFpbiJ9`, nil, 2},
 		"maintenance":   {200, `{"status":"maintenance"}`, nil, 2},
@@ -122,7 +123,7 @@ func TestLoginFails(t *testing.T) {
 				require.Equal(t, 1, strings.Count(err.Error(), login.Hint), "%v", err)
 			}
 			require.NotErrorIs(t, err, ErrAmbiguous, "the call itself was never sent")
-			require.Equal(t, test.tries, mock.GetTotalCallCount())
+			require.Equal(t, test.attempts, mock.GetTotalCallCount())
 			for _, secret := range []string{"the-secret", "the-token-itself", "eyJ0aGUt", base64.StdEncoding.EncodeToString([]byte("the-id:the-secret"))} {
 				requireNoSecret(t, secret, err)
 			}
@@ -130,7 +131,7 @@ func TestLoginFails(t *testing.T) {
 	}
 }
 
-// requireNoSecret prints the value in every way and looks for the secret.
+// requireNoSecret prints the value in every way and searches it for the secret.
 func requireNoSecret(t *testing.T, secret string, v any) {
 	t.Helper()
 	for ; v != nil; v = unwrapAny(v) {

@@ -21,7 +21,7 @@ func (d *chunkDigest) add(number int, hash string) {
 }
 
 // MarshalText implements encoding.TextMarshaler.
-func (d chunkDigest) MarshalText() ([]byte, error) {
+func (d *chunkDigest) MarshalText() ([]byte, error) {
 	raw := make([]byte, 0, 8*len(d))
 	for _, word := range d {
 		raw = binary.LittleEndian.AppendUint64(raw, word)

@@ -28,8 +28,8 @@ var (
 	ErrServer = transport.ErrServer
 	// ErrAmbiguous matches a [MachineImagesService.Create],
 	// [MachineImagesService.Initiate] or [StorageImagesService.Copy] whose
-	// outcome is unknown, and an Upload that cannot tell which upload request is
-	// its own. Check [MachineImagesService.List] before repeating it.
+	// outcome is unknown, and an Upload that does not know which upload request
+	// is its own. Check [MachineImagesService.List] before repeating it.
 	ErrAmbiguous = transport.ErrAmbiguous
 	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
 	// it to have its own failures ridden out.

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mockClient is a client whose requests all go to mock, tried once or more
-// without waits.
+// mockClient is a client whose requests all go to mock, in up to three attempts
+// without pauses.
 func mockClient(t *testing.T, mock *httpmock.MockTransport, opts ...Option) *Client {
 	t.Helper()
 	all := append([]Option{
@@ -35,8 +35,8 @@ func fixture(t *testing.T, name string) []byte {
 	return data
 }
 
-// answer is a responder that keeps the request and its body.
-func answer(t *testing.T, seen *sentRequest, status int, name string) httpmock.Responder {
+// respondWith returns a responder that keeps the request and its body.
+func respondWith(t *testing.T, seen *sentRequest, status int, name string) httpmock.Responder {
 	t.Helper()
 	body := fixture(t, name)
 	return func(req *http.Request) (*http.Response, error) {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// racy is how much older a file's last change must be than the look at it: file
+// racy is how much older a file's last change must be than now: file
 // systems have coarse clocks, and a change right after it may not show.
 const racy = 2 * time.Second
 

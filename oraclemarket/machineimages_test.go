@@ -2,10 +2,12 @@ package oraclemarket
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +39,7 @@ func sampleRequest() *MachineImageUploadRequest {
 
 func TestGet(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodGet, imageURL, answer(t, seen, 200, "status.json"))
+	mock.RegisterResponder(http.MethodGet, imageURL, respondWith(t, seen, 200, "status.json"))
 	got, err := mockClient(t, mock).MachineImages.Get(t.Context(), 2797087)
 	require.NoError(t, err)
 	require.Equal(t, sampleRequest(), got)
@@ -127,7 +129,7 @@ func TestStatusTerminal(t *testing.T) {
 
 func TestCreate(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodPost, imagesURL, answer(t, seen, 200, "created.json"))
+	mock.RegisterResponder(http.MethodPost, imagesURL, respondWith(t, seen, 200, "created.json"))
 	content := "an image"
 	ack, err := mockClient(t, mock).MachineImages.Create(t.Context(), &CreateMachineImageRequest{
 		Application: "My_Machine_Image", Version: "1.0", OperatingSystem: "linux", OverwriteStorageFile: new(true),
@@ -148,7 +150,7 @@ func TestCreate(t *testing.T) {
 
 func TestInitiate(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodPost, imagesURL, answer(t, seen, 200, "initiated.json"))
+	mock.RegisterResponder(http.MethodPost, imagesURL, respondWith(t, seen, 200, "initiated.json"))
 	ack, err := mockClient(t, mock).MachineImages.Initiate(t.Context(), &InitiateUploadRequest{
 		Application: "My_Machine_Image_chunk", Version: "1.0", OperatingSystem: "linux",
 		FileName: "machineImage.tar.gz", NumberOfChunks: 3,
@@ -223,7 +225,7 @@ func requireError(t *testing.T, err error) *Error {
 
 func TestUploadChunk(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodPost, imagesURL+"/8089067/chunk", answer(t, seen, 200, "chunk.json"))
+	mock.RegisterResponder(http.MethodPost, imagesURL+"/8089067/chunk", respondWith(t, seen, 200, "chunk.json"))
 	ack, err := mockClient(t, mock).MachineImages.UploadChunk(t.Context(), 8089067, &Chunk{
 		Number: 1, FileName: "machineImage.tar.gz", File: strings.NewReader("chunk"), Size: 5,
 	})
@@ -246,7 +248,7 @@ func TestFileNames(t *testing.T) {
 		"イメージ 1.gz":        "%E3%82%A4%E3%83%A1%E3%83%BC%E3%82%B8%201.gz",
 	} {
 		mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-		mock.RegisterResponder(http.MethodPost, imagesURL+"/8089067/chunk", answer(t, seen, 200, "chunk.json"))
+		mock.RegisterResponder(http.MethodPost, imagesURL+"/8089067/chunk", respondWith(t, seen, 200, "chunk.json"))
 		_, err := mockClient(t, mock).MachineImages.UploadChunk(t.Context(), 8089067, &Chunk{
 			Number: 1, FileName: name, File: strings.NewReader("x"), Size: 1,
 		})
@@ -258,7 +260,7 @@ func TestFileNames(t *testing.T) {
 
 func TestMerge(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodPatch, imagesURL+"/7934756", answer(t, seen, 200, "merged.json"))
+	mock.RegisterResponder(http.MethodPatch, imagesURL+"/7934756", respondWith(t, seen, 200, "merged.json"))
 	ack, err := mockClient(t, mock).MachineImages.Merge(t.Context(), 7934756)
 	require.NoError(t, err)
 	require.Equal(t, &Acknowledgement{Message: "OK", EntityID: 7934756}, ack)
@@ -380,7 +382,7 @@ func TestRefusalsInside200(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodDelete, imagesURL+"/7594652", answer(t, seen, 200, "deleted.json"))
+	mock.RegisterResponder(http.MethodDelete, imagesURL+"/7594652", respondWith(t, seen, 200, "deleted.json"))
 	client := mockClient(t, mock)
 	ack, err := client.MachineImages.Delete(t.Context(), 7594652, "teak", "ngcmopute", "sydney")
 	require.NoError(t, err)
@@ -418,7 +420,7 @@ func TestEmptyResponses(t *testing.T) {
 
 func TestListQuery(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodGet, imagesURL, answer(t, seen, 200, "list_page2.json"))
+	mock.RegisterResponder(http.MethodGet, imagesURL, respondWith(t, seen, 200, "list_page2.json"))
 	client := mockClient(t, mock)
 	_, err := client.MachineImages.List(t.Context(), nil)
 	require.NoError(t, err)
@@ -438,8 +440,8 @@ func TestListQuery(t *testing.T) {
 func TestAll(t *testing.T) {
 	mock := httpmock.NewMockTransport()
 	seen := &sentRequest{}
-	mock.RegisterResponderWithQuery(http.MethodGet, imagesURL, "limit=100", answer(t, seen, 200, "list_page1.json"))
-	mock.RegisterResponderWithQuery(http.MethodGet, imagesURL, "limit=100&offset=2", answer(t, seen, 200, "list_page2.json"))
+	mock.RegisterResponderWithQuery(http.MethodGet, imagesURL, "limit=100", respondWith(t, seen, 200, "list_page1.json"))
+	mock.RegisterResponderWithQuery(http.MethodGet, imagesURL, "limit=100&offset=2", respondWith(t, seen, 200, "list_page2.json"))
 	client := mockClient(t, mock)
 	opts := &ListMachineImagesOptions{}
 	var ids []int64
@@ -466,7 +468,7 @@ func TestAllEnds(t *testing.T) {
 		return `{"items":[` + ids + `]` + more + `}`
 	}
 	for name, test := range map[string]struct {
-		answer  func(offset string) string
+		body    func(offset string) string
 		records int
 		err     string
 	}{
@@ -509,7 +511,7 @@ func TestAllEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			mock := httpmock.NewMockTransport()
 			mock.RegisterResponder(http.MethodGet, imagesURL, func(req *http.Request) (*http.Response, error) {
-				return httpmock.NewStringResponse(200, test.answer(req.URL.Query().Get("offset"))), nil
+				return httpmock.NewStringResponse(200, test.body(req.URL.Query().Get("offset"))), nil
 			})
 			records := 0
 			var failed error
@@ -531,9 +533,31 @@ func TestAllEnds(t *testing.T) {
 	}
 }
 
+// With one item a page, records that are created meanwhile make a page come
+// twice, which is no end and no reason to yield a record twice.
+func TestAllShiftingPages(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	pages := []string{"1", "2", "2", "2", "3", ""}
+	mock.RegisterResponder(http.MethodGet, imagesURL, func(req *http.Request) (*http.Response, error) {
+		n, err := strconv.Atoi(cmp.Or(req.URL.Query().Get("offset"), "0"))
+		require.NoError(t, err)
+		item := pages[n]
+		if item != "" {
+			item = `{"uploadRequestId":` + item + `}`
+		}
+		return httpmock.NewStringResponse(200, `{"items":[`+item+`]}`), nil
+	})
+	var ids []int64
+	for r, err := range mockClient(t, mock).MachineImages.All(t.Context(), &ListMachineImagesOptions{Limit: 1}) {
+		require.NoError(t, err)
+		ids = append(ids, r.UploadRequestID)
+	}
+	require.Equal(t, []int64{1, 2, 3}, ids)
+}
+
 // Bad input names its field, and nothing is sent.
 func TestBadInput(t *testing.T) {
-	mock := httpmock.NewMockTransport() // answers nothing: a request is an error of another kind
+	mock := httpmock.NewMockTransport() // has no responses: a request is an error of another kind
 	client := mockClient(t, mock)
 	images, storage, ctx := client.MachineImages, client.StorageImages, t.Context()
 	file := strings.NewReader("x")
@@ -638,7 +662,7 @@ func TestBadInput(t *testing.T) {
 
 func TestZeroBasedChunks(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodPost, imagesURL+"/8089067/chunk", answer(t, seen, 200, "chunk.json"))
+	mock.RegisterResponder(http.MethodPost, imagesURL+"/8089067/chunk", respondWith(t, seen, 200, "chunk.json"))
 	client := mockClient(t, mock, WithFirstChunkNumber(0))
 	_, err := client.MachineImages.UploadChunk(t.Context(), 8089067, &Chunk{Number: 0, FileName: "f", File: bytes.NewReader([]byte("x")), Size: 1})
 	require.NoError(t, err)

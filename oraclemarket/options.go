@@ -1,6 +1,7 @@
 package oraclemarket
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -43,11 +44,25 @@ func WithUserAgent(application string) Option {
 	return func(c *config) { c.UserAgent = application }
 }
 
-// WithLogger logs each attempt of a request at debug level: operation, method,
-// host, path, status, duration, attempt and bytes. It never logs a header, a
-// body or a secret.
+// WithLogger logs each attempt of a request: operation, method, host, path,
+// status, duration, attempt, bytes and request id. The level is debug, or warn
+// if the call is retried; then the record has the pause to come. It never logs
+// a header, a body or a secret.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.Logger = logger }
+}
+
+// WithObserver calls observe after each attempt of a request, before the pause
+// that may follow, from the goroutine of the call. It is the hook for metrics
+// and traces; observe must be safe for concurrent use and return soon. nil
+// observes nothing.
+func WithObserver(observe func(context.Context, Attempt)) Option {
+	return func(c *config) {
+		c.Observe = nil
+		if observe != nil {
+			c.Observe = func(ctx context.Context, a transport.Attempt) { observe(ctx, Attempt(a)) }
+		}
+	}
 }
 
 // WithRetry bounds the retries of a call: at most maxAttempts attempts, at
@@ -104,8 +119,8 @@ type waitConfig struct{ poll.Options }
 // and the longest that it grows to, 15 s by default. Zero keeps a default. Up
 // to half of each interval is taken off at random, so that many waiters do not
 // poll in step. A Retry-After of the service takes precedence.
-func WithPollInterval(initial, longest time.Duration) WaitOption {
-	return func(c *waitConfig) { c.Initial, c.Max = initial, longest }
+func WithPollInterval(initial, max time.Duration) WaitOption { //nolint:predeclared // nothing else says it as well
+	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }
 
 // pollOptions validates what Wait and Watch were given.

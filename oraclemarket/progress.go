@@ -19,6 +19,12 @@ type UploadProgress struct {
 	BytesPerSecond float64
 }
 
+// reportAll reports what the checkpoint has.
+func (u *upload) reportAll() {
+	u.told, u.toldBytes = u.done.count, u.doneBytes()
+	u.report()
+}
+
 func (u *upload) report() {
 	if u.req.Progress == nil {
 		return
@@ -26,9 +32,9 @@ func (u *upload) report() {
 	p := UploadProgress{
 		UploadRequestID: u.state.UploadRequestID,
 		Resumed:         u.resumed,
-		Bytes:           u.doneBytes(),
+		Bytes:           u.toldBytes,
 		Total:           u.state.Size,
-		Chunks:          u.done.count,
+		Chunks:          u.told,
 		TotalChunks:     len(u.done.have),
 		AbandonedID:     u.abandoned,
 	}

@@ -2,5 +2,5 @@
 
 package oraclemarket_test
 
-// raceDetector tells that memory is not what it would be.
+// raceDetector reports whether memory is not what it would be.
 const raceDetector = false

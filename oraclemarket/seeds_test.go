@@ -165,7 +165,7 @@ func TestParallelRefusalsCauseOneTokenRequest(t *testing.T) {
 	require.Equal(t, 2, server.TokensIssued())
 }
 
-// A token that stays refused comes back after one try of the call.
+// A token that stays refused fails the call after one attempt.
 func TestRefusedForGood(t *testing.T) {
 	server := oraclemarkettest.NewServer()
 	defer server.Close()

@@ -16,7 +16,7 @@ const (
 
 func TestStorageGet(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodGet, storageURL+"/"+storagePath, answer(t, seen, 200, "storageimage.json"))
+	mock.RegisterResponder(http.MethodGet, storageURL+"/"+storagePath, respondWith(t, seen, 200, "storageimage.json"))
 	got, err := mockClient(t, mock).StorageImages.Get(t.Context(), storagePath)
 	require.NoError(t, err)
 	require.Equal(t, &StorageImage{
@@ -44,7 +44,7 @@ func TestStoragePathEscapes(t *testing.T) {
 
 func TestStorageCopy(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponder(http.MethodPost, storageURL+"/"+storagePath, answer(t, seen, 200, "copied.json"))
+	mock.RegisterResponder(http.MethodPost, storageURL+"/"+storagePath, respondWith(t, seen, 200, "copied.json"))
 	ack, err := mockClient(t, mock).StorageImages.Copy(t.Context(), storagePath, &CopyStorageImageRequest{
 		SourceDataCenter: "ngcompute", CopyToDataCenters: []string{"Sydney Account", "ashpublisher"}, OverwriteDataCenters: []string{"Cherry"},
 	})
@@ -54,7 +54,7 @@ func TestStorageCopy(t *testing.T) {
 	require.Equal(t, "application/json", seen.Header.Get("Content-Type"))
 }
 
-// A copy whose answer is lost is not sent twice.
+// A copy whose response is lost is not sent twice.
 func TestStorageCopyOnce(t *testing.T) {
 	mock := httpmock.NewMockTransport()
 	mock.RegisterResponder(http.MethodPost, storageURL+"/"+storagePath, httpmock.NewStringResponder(503, ""))
@@ -68,8 +68,8 @@ func TestStorageCopyOnce(t *testing.T) {
 
 func TestStorageListAndAll(t *testing.T) {
 	mock, seen := httpmock.NewMockTransport(), &sentRequest{}
-	mock.RegisterResponderWithQuery(http.MethodGet, storageURL, "datacenter=TEAK&keyword=sun&limit=2&offset=1", answer(t, seen, 200, "list_page1.json"))
-	mock.RegisterResponderWithQuery(http.MethodGet, storageURL, "datacenter=TEAK&keyword=sun&limit=2&offset=3", answer(t, seen, 200, "list_page2.json"))
+	mock.RegisterResponderWithQuery(http.MethodGet, storageURL, "datacenter=TEAK&keyword=sun&limit=2&offset=1", respondWith(t, seen, 200, "list_page1.json"))
+	mock.RegisterResponderWithQuery(http.MethodGet, storageURL, "datacenter=TEAK&keyword=sun&limit=2&offset=3", respondWith(t, seen, 200, "list_page2.json"))
 	client := mockClient(t, mock)
 	opts := &ListStorageImagesOptions{DataCenter: "TEAK", Keyword: "sun", Limit: 2, Offset: 1}
 	page, err := client.StorageImages.List(t.Context(), opts)

@@ -150,6 +150,9 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 			return nil, err
 		}
 		defer source.close()
+		if err := r.Validate(); err != nil {
+			return nil, err
+		}
 		return s.upload(ctx, &r, source)
 	})
 }
@@ -172,7 +175,8 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // List is searched for half a minute for its upload request before there is
 // another. If several fit, the error matches [ErrAmbiguous] and names them. If
 // one fits that another process made of the same image in the same minutes, and
-// neither its dates nor its creator nor chunks in it tell, it is taken for ours.
+// neither its dates nor its creator nor its chunks differ, it is taken over; if
+// that process sends chunks, the error matches [ErrAmbiguous].
 //
 // A panic of File, Checkpoints, NewMD5 or a callback ends the upload with an
 // error, as does runtime.Goexit. No chunk is held in memory. When ctx ends,
@@ -188,13 +192,10 @@ func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*M
 }
 
 func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (_ *MachineImageUploadRequest, err error) {
-	if err := req.Validate(); err != nil {
-		return nil, err
-	}
 	if req.Concurrency == 0 {
 		req.Concurrency = DefaultConcurrency
 	}
-	u := &upload{service: s, req: req, source: source, key: s.checkpointKey(req)}
+	u := &upload{saves: newJoinedSaves(), service: s, req: req, source: source, key: s.checkpointKey(req)}
 	if locker, ok := req.Checkpoints.(CheckpointLocker); ok {
 		unlock, err := locker.Lock(ctx, u.key)
 		if err != nil {
@@ -228,6 +229,9 @@ type upload struct {
 	source  *source
 	key     string
 
+	saves    *joinedSaves
+	warnOnce sync.Once
+
 	mu             sync.Mutex // over what follows, while chunks are in flight
 	state          *checkpoint
 	done           *chunkSet
@@ -235,11 +239,15 @@ type upload struct {
 	proven         bool // the acknowledged chunks are of this file
 	changed        bool // they are not: nothing more is acknowledged
 	tainted        bool // an earlier call may have sent chunks of another file
+	adopted        bool // the upload request was found by List
+	begun          int  // chunks that may have been sent
 	conflicts      []conflict
 	abandoned      int64 // the upload request before this one, whose chunks were too large
 	mayExist       bool  // an upload request whose id is not known
 	mergeUncertain bool  // an earlier call saw the merge acknowledged, but the service has not merged
 	sent           int64 // acknowledged bytes of this call
+	told           int   // chunks that Progress knows of: all of them are kept
+	toldBytes      int64
 	began          time.Time
 }
 
@@ -260,7 +268,7 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 		return nil, err
 	}
 	u.began = time.Now()
-	u.report()
+	u.reportAll()
 	repeated := u.state.Phase == phaseMerging // by an earlier call
 	if u.state.Phase == phaseUploading {
 		err := u.sendChunks(ctx)

@@ -31,6 +31,7 @@ func (u *upload) span(i int) (offset, size int64) {
 func (u *upload) sendChunks(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	missing := u.done.missing()
+	u.begun = u.done.count
 	if !u.proven {
 		if err := u.save(ctx, phaseUploading); err != nil { // now marked as unproven
 			return err
@@ -97,13 +98,17 @@ func (u *upload) prove(ctx context.Context, acknowledged *chunkSet, want chunkDi
 		return transport.ContextErr(ctx)
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if have != want {
+	if have == want {
+		u.proven, u.state.Unproven, u.state.Identity = true, u.tainted, u.source.identity
+	} else {
 		u.changed, u.done, u.state.Digest = true, acknowledged.clone(), want
-		return errors.Join(sourceChanged("the content of the %d chunks sent before", acknowledged.count), u.save(ctx, phaseUploading))
 	}
-	u.proven, u.state.Unproven, u.state.Identity = true, u.tainted, u.source.identity
-	return u.save(ctx, phaseUploading)
+	u.mu.Unlock()
+	err := u.save(ctx, phaseUploading)
+	if have != want {
+		err = errors.Join(sourceChanged("the content of the %d chunks sent before", acknowledged.count), err)
+	}
+	return err
 }
 
 // maxResends is how often a chunk is sent that arrives with another checksum.
@@ -113,6 +118,9 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 	offset, size := u.span(i)
 	section := io.NewSectionReader(u.source.file, offset, size)
 	chunk := &Chunk{Number: u.state.FirstChunk + i, FileName: u.req.FileName, File: section, Size: size}
+	u.mu.Lock()
+	u.begun++
+	u.mu.Unlock()
 	var sent *sentReader
 	if u.req.DisableChecksum && u.req.Checkpoints != nil {
 		sent = &sentReader{ReaderAt: section}
@@ -133,6 +141,9 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 		}
 		switch {
 		case err == nil && (chunk.MD5 == "" || ack.Checksum == "" || strings.EqualFold(chunk.MD5, ack.Checksum)):
+			if err := u.sharedWith(ack); err != nil {
+				return err
+			}
 			return u.acknowledge(ctx, i, sum)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)
@@ -180,7 +191,22 @@ func (u *upload) chunkError(ctx context.Context, chunk *Chunk, err error) error 
 			return errors.Join(readErr, err)
 		}
 	}
+	if passed := u.passed(); isTooLarge(err) && passed > 0 {
+		err = fmt.Errorf("%w (one of %d bytes passed)", err, passed)
+	}
 	return fmt.Errorf("chunk %d: %w", chunk.Number, err)
+}
+
+// passed returns the size of the largest chunk that was acknowledged.
+func (u *upload) passed() (largest int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i, there := range u.done.have {
+		if _, size := u.span(i); there {
+			largest = max(largest, size)
+		}
+	}
+	return largest
 }
 
 // isTooLarge reports whether err says that a request has too many bytes.
@@ -200,16 +226,20 @@ func (u *upload) acknowledge(ctx context.Context, i int, sum string) error {
 		}
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	if u.changed {
+		u.mu.Unlock()
 		return nil
 	}
 	u.done.add(i)
 	u.state.Digest.add(u.state.FirstChunk+i, sum)
 	u.sent += size
+	u.mu.Unlock()
 	if err := u.save(ctx, phaseUploading); err != nil {
 		return err
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.told, u.toldBytes = u.told+1, u.toldBytes+size
 	u.report()
 	return nil
 }

@@ -20,16 +20,6 @@ func insists() oraclemarkettest.Option {
 	return oraclemarkettest.WithDialect(oraclemarkettest.Dialect{FirstChunkInInitiate: true})
 }
 
-// withFile counts the initiate calls that had a file.
-func (r *uploadRig) withFile() (n int) {
-	for _, req := range r.Requests() {
-		if req.Operation == oraclemarkettest.OpInitiate && len(req.Parts) == 3 {
-			n++
-		}
-	}
-	return n
-}
-
 func TestInitiateWithFirstChunk(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, serverOptions{insists()}, nil)
@@ -96,8 +86,9 @@ func TestUploadLostInitiateWithFirstChunk(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					r := inMemory(t, serverOptions{insists(), oraclemarkettest.WithListLag(3 * time.Second), oraclemarkettest.WithChunkCountLag(2 * time.Second)}, nil)
-					fault.Operation, fault.Skip, fault.Process = oraclemarkettest.OpInitiate, 1, fault.Process || interrupted
-					r.Inject(fault)
+					lost := fault
+					lost.Operation, lost.Skip, lost.Process = oraclemarkettest.OpInitiate, 1, fault.Process || interrupted
+					r.Inject(lost)
 					data, store := randomBytes(5*testChunk), &memStore{}
 					ctx := t.Context()
 					if interrupted {
@@ -183,6 +174,24 @@ func TestUploadChunkTooLarge(t *testing.T) {
 	u, _ := r.Upload(done.UploadRequestID)
 	requireImage(t, u, data)
 	store.empty(t)
+}
+
+// The last chunk is shorter than the others, so there is a size that passes.
+func TestUploadChunkTooLargeButTheLast(t *testing.T) {
+	t.Parallel()
+	r := overTCP(t, serverOptions{oraclemarkettest.WithBodyLimit(3 * testChunk)}, nil)
+	r.Inject(oraclemarkettest.Fault{
+		Operation: oraclemarkettest.OpUploadChunk, Delay: 100 * time.Millisecond, Times: -1,
+		Match:  func(req *http.Request) bool { return req.Header.Get("X-Chunk-Number") != "3" },
+		Status: http.StatusRequestEntityTooLarge,
+	})
+	_, err := r.images.Upload(t.Context(), func() *oraclemarket.ImageUpload {
+		req := imageOf(randomBytes(9*testChunk), nil)
+		req.ChunkSize = 4 * testChunk
+		return req
+	}())
+	require.Equal(t, http.StatusRequestEntityTooLarge, asUploadError(t, err).StatusCode)
+	require.ErrorContains(t, err, "(one of 1000 bytes passed)")
 }
 
 // Nobody chose the size of the chunks, so the upload does it by itself, once.

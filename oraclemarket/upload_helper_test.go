@@ -126,7 +126,7 @@ func requireImage(t *testing.T, u oraclemarkettest.Upload, data []byte) {
 }
 
 // requireReceipts makes sure that no chunk came twice, but for those whose
-// answer was spoilt by a fault.
+// response was lost to a fault.
 func (r *uploadRig) requireReceipts(t *testing.T, u oraclemarkettest.Upload) {
 	t.Helper()
 	spoilt := map[string]int{}

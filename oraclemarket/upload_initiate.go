@@ -12,8 +12,8 @@ import (
 )
 
 // maxInitiate is how long one initiate call may take, with the token that it
-// may wait for and its attempts.
-const maxInitiate = 10 * time.Minute
+// may wait for, its attempts, and a first chunk on a slow line.
+const maxInitiate = time.Hour
 
 // maxPause is the longest pause between two calls in an outage, unless the
 // service asks for more.
@@ -43,9 +43,9 @@ func (u *upload) initiate(ctx context.Context) error {
 			return err
 		}
 		created, err := u.requestUpload(ctx)
-		arrived = time.Now()
-		u.mayExist = u.mayExist || errors.Is(err, ErrAmbiguous) || ctx.Err() != nil && attempts(err) > 0
-		ambiguous, cause := errors.Is(err, ErrAmbiguous), err
+		ended, cause := time.Now(), err
+		ambiguous := errors.Is(err, ErrAmbiguous)
+		u.mayExist = u.mayExist || ambiguous || ctx.Err() != nil && attempts(err) > 0
 		switch {
 		case err == nil:
 			u.resumed = false
@@ -61,7 +61,7 @@ func (u *upload) initiate(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return err // the checkpoint stays: the request may have come through
 		case ambiguous:
-			lost, cause = true, ErrTransient // unless List has it
+			lost, arrived, cause = true, ended, ErrTransient // unless List has it
 		case !IsTransient(err) && lost:
 			return err // the checkpoint stays: the list may have lagged
 		case !IsTransient(err):
@@ -73,11 +73,11 @@ func (u *upload) initiate(ctx context.Context) error {
 				return after(searchErr, err)
 			}
 		}
-		left -= time.Since(arrived)
+		left -= time.Since(ended)
 		if !goOn || left <= 0 {
 			return err
 		}
-		if sleepErr := sleep(ctx, min(left, max(pause, retryAfter(err))-time.Since(arrived))); sleepErr != nil {
+		if sleepErr := sleep(ctx, min(left, max(pause, retryAfter(err))-time.Since(ended))); sleepErr != nil {
 			return after(sleepErr, err)
 		}
 	}
@@ -135,10 +135,10 @@ func (u *upload) take(ctx context.Context, id int64) error {
 		return err
 	}
 	now, err := u.service.Get(ctx, id)
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return transport.ContextErr(ctx)
-	case err != nil || now.UploadedChunks < 1: // it may lag
+	}
+	if counts := err == nil && now.UploadedChunks > 0; !counts { // it may lag
 		return nil
 	}
 	// In a call before this one it was of the file of that time.

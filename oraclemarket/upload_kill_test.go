@@ -59,7 +59,7 @@ func (p *process) read(stdout io.Reader) {
 }
 
 // kill ends the process as kill -9 does, and returns how many chunks it had
-// told of.
+// reported.
 func (p *process) kill(t *testing.T) (chunks int) {
 	t.Helper()
 	require.NoError(t, p.cmd.Process.Kill())
@@ -93,13 +93,13 @@ type killAt struct {
 	name    string
 	insists bool // on the first chunk in the initiate call
 	fault   oraclemarkettest.Fault
-	// there tells that it has come so far.
+	// there reports whether it has come so far.
 	there func(r *uploadRig) bool
 }
 
 // killMoments are the moments at which an upload is killed: before the service
 // has carried out a request, while it reads its body, and when it has carried
-// it out but not answered.
+// it out but not responded.
 func killMoments(chunks int) []killAt {
 	before := func(operation string, skip int) killAt {
 		return killAt{
@@ -161,10 +161,10 @@ func TestUploadKilled(t *testing.T) {
 	for _, at := range moments {
 		t.Run(at.name, func(t *testing.T) {
 			t.Parallel()
-			// Time passes there as it is looked at, so that a slow machine sees
+			// Time passes there with each reading, so that a slow machine sees
 			// all states of the job, too.
-			begin, looks := time.Now(), new(atomic.Int64)
-			clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * time.Millisecond) }
+			begin, readings := time.Now(), new(atomic.Int64)
+			clock := func() time.Time { return begin.Add(time.Duration(readings.Add(1)) * time.Millisecond) }
 			options := serverOptions{oraclemarkettest.WithJobTime(100 * time.Millisecond), oraclemarkettest.WithClock(clock)}
 			if at.insists {
 				options = append(options, insists())
@@ -177,10 +177,10 @@ func TestUploadKilled(t *testing.T) {
 
 			_, err := r.images.UploadFile(t.Context(), path, task.request())
 			require.ErrorIs(t, err, oraclemarket.ErrCheckpointLocked, "the other process has it")
-			told := p.kill(t)
+			reported := p.kill(t)
 			r.ClearFaults()
 			kept := keptChunks(t, task.Checkpoints)
-			require.GreaterOrEqual(t, len(kept), told, "a chunk was told of before it was kept")
+			require.GreaterOrEqual(t, len(kept), reported, "a chunk was reported before it was kept")
 
 			req := task.request()
 			var first *oraclemarket.UploadProgress

@@ -21,7 +21,20 @@ func (u *upload) adoptLost(ctx context.Context, arrived time.Time) (found bool, 
 	if id == 0 || err != nil {
 		return false, err
 	}
+	u.adopted = true
 	return true, u.take(ctx, id)
+}
+
+// sharedWith returns an error if an upload request that List had counts chunks
+// that this upload has not sent: then it is somebody else's.
+func (u *upload) sharedWith(ack *ChunkAcknowledgement) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.adopted || ack.UploadedChunks <= u.begun {
+		return nil
+	}
+	return fmt.Errorf("%w: upload request %d counts %d chunks, of which this upload has sent %d: another upload uses it",
+		ErrAmbiguous, u.state.UploadRequestID, ack.UploadedChunks, u.begun)
 }
 
 // findLost returns 0 if there is no such request by the end.

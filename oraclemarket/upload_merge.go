@@ -9,15 +9,15 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// mergeTimeout is how long a merge request may take at least: the service may
-// join the chunks before it responds.
-const mergeTimeout = 90 * time.Second
+// mergeTimeouts is how many times as long as another small call a merge request
+// may take: the service may join the chunks before it responds.
+const mergeTimeouts = 3
 
-// merge requests the merge. After a failure it looks whether the service has
-// merged before it requests it again. repeated says that an earlier call
+// merge requests the merge. After a failure it polls for a merge that came
+// through before it requests it again. repeated says that an earlier call
 // requested it.
 func (u *upload) merge(ctx context.Context, repeated bool) error {
-	timeout := max(mergeTimeout, u.service.client.AttemptTimeout())
+	timeout := mergeTimeouts * u.service.client.AttemptTimeout()
 	rule := outage.Rule{Limit: u.service.outageLimit}
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
 		_, err := u.service.merge(ctx, u.state.UploadRequestID, transport.Once, timeout)

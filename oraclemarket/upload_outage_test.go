@@ -3,6 +3,7 @@ package oraclemarket_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,14 +28,14 @@ func TestUploadsThroughAnOutage(t *testing.T) {
 						r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: -1, Delay: time.Second})
 						data := randomBytes(20*testChunk - 1)
 						var end func()
-						before, during, after := 0, 0, 0
+						var before, during, after atomic.Int64
 						time.AfterFunc(3500*time.Millisecond, func() {
-							before = len(r.Requests())
+							before.Store(int64(len(r.Requests())))
 							end = r.StartOutage(oraclemarkettest.Outage{Status: status})
 							time.AfterFunc(lasts, func() {
-								during = len(r.Requests())
+								during.Store(int64(len(r.Requests())))
 								end()
-								time.AfterFunc(time.Second, func() { after = len(r.Requests()) })
+								time.AfterFunc(time.Second, func() { after.Store(int64(len(r.Requests()))) })
 							})
 						})
 						var wg sync.WaitGroup
@@ -48,12 +49,12 @@ func TestUploadsThroughAnOutage(t *testing.T) {
 						}
 						wg.Wait()
 						require.Equal(t, uploads, r.Count(oraclemarkettest.OpInitiate))
-						require.NotZero(t, during)
+						require.NotZero(t, during.Load())
 						if status != 0 { // else nothing arrives; those in flight fail first
-							require.LessOrEqual(t, during-before, 2*64+int(lasts/(15*time.Second)))
+							require.LessOrEqual(t, int(during.Load()-before.Load()), 2*64+int(lasts/(15*time.Second)))
 						}
-						require.LessOrEqual(t, after-during, 4, "in the first second after the outage")
-						t.Logf("%d requests in the outage, %d in the first second after it", during-before, after-during)
+						require.LessOrEqual(t, after.Load()-during.Load(), int64(4), "in the first second after the outage")
+						t.Logf("%d requests in the outage, %d in the first second after it", during.Load()-before.Load(), after.Load()-during.Load())
 					})
 				})
 			}

@@ -19,7 +19,11 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 	if u.req.Checkpoints == nil {
 		return nil
 	}
-	data, err := u.req.Checkpoints.Load(ctx, u.key)
+	var data []byte
+	err := u.callStore(ctx, func(ctx context.Context) (err error) {
+		data, err = u.req.Checkpoints.Load(ctx, u.key)
+		return err
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -62,7 +66,8 @@ func (u *upload) begin(fingerprint string, chunkSize int64) {
 		ChunkSize: chunkSize, FirstChunk: u.service.firstChunk, NoChecksum: u.req.DisableChecksum,
 		Phase: phaseInitiating,
 	}
-	u.resumed, u.proven, u.tainted, u.mayExist = false, true, false, false
+	u.resumed, u.proven, u.tainted, u.adopted, u.mayExist = false, true, false, false, false
+	u.conflicts = nil
 	u.done = newChunkSet(u.chunks())
 }
 
@@ -191,28 +196,11 @@ func (u *upload) listed(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-func (u *upload) save(ctx context.Context, p phase) error {
-	u.state.Phase = p
-	u.state.Acknowledged = u.done.ranges(u.state.FirstChunk)
-	u.state.Unproven = u.state.Unproven || !u.proven && p == phaseUploading
-	if u.req.Checkpoints == nil {
-		return nil
-	}
-	data, err := u.state.encode()
-	if err != nil {
-		return u.checkpointError("save", err)
-	}
-	if err := u.req.Checkpoints.Save(context.WithoutCancel(ctx), u.key, data); err != nil {
-		return u.checkpointError("save", err)
-	}
-	return nil
-}
-
 func (u *upload) forget(ctx context.Context) error {
 	if u.req.Checkpoints == nil {
 		return nil
 	}
-	if err := u.req.Checkpoints.Delete(context.WithoutCancel(ctx), u.key); err != nil {
+	if err := u.callStore(ctx, func(ctx context.Context) error { return u.req.Checkpoints.Delete(ctx, u.key) }); err != nil {
 		return u.checkpointError("delete", err)
 	}
 	return nil

@@ -21,6 +21,6 @@ func (u *upload) shrink(ctx context.Context) error {
 	if err := u.initiate(ctx); err != nil {
 		return err
 	}
-	u.report()
+	u.reportAll()
 	return u.sendChunks(ctx)
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// requireWire looks at everything that went over the wire for an upload.
+// requireWire checks everything that went over the wire for an upload.
 func (r *uploadRig) requireWire(t *testing.T, data []byte, first int, name, headerName string) {
 	t.Helper()
 	chunks := (len(data)-1)/testChunk + 1
@@ -151,7 +151,7 @@ func TestUploadNewMD5(t *testing.T) {
 func TestUploadDisableChecksum(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, serverOptions{oraclemarkettest.WithDiscard()}, nil)
-	// An answer whose checksum is another one does not matter then.
+	// A response whose checksum is another one does not matter then.
 	r.Inject(oraclemarkettest.Fault{
 		Operation: oraclemarkettest.OpUploadChunk,
 		Body:      `{"uploadRequestId":"7934470","checksum":"00000000000000000000000000000000","uploadedChunks":1,"pendingChunks":0}`,
@@ -252,14 +252,14 @@ func TestUploadProgress(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 		before := len(store.only(t).numbers())
 
-		// Answers get lost, so chunks arrive twice; each takes a second.
+		// Responses get lost, so chunks arrive twice; each takes a second.
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Drop: oraclemarkettest.DropAfter, Times: 3})
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Delay: time.Second, Times: -1})
 		var all []oraclemarket.UploadProgress
 		req = imageOf(data, store)
 		req.Progress = func(p oraclemarket.UploadProgress) {
 			if kept := store.only(t).numbers(); len(kept) != p.Chunks {
-				t.Errorf("told of %d chunks with %d in the checkpoint", p.Chunks, len(kept))
+				t.Errorf("reported %d chunks with %d in the checkpoint", p.Chunks, len(kept))
 			}
 			all = append(all, p)
 		}
@@ -411,7 +411,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// closeHook does something when an answer was read.
+// closeHook does something when a response was read.
 type closeHook struct {
 	io.ReadCloser
 	do func()
@@ -444,10 +444,10 @@ func TestUploadKeepsAcknowledgementsWhileCancelled(t *testing.T) {
 	require.Equal(t, []int{1, 2}, store.only(t).numbers())
 }
 
-// wrongChecksum is the answer to a chunk that arrived with other bytes.
+// wrongChecksum is the response to a chunk that arrived with other bytes.
 const wrongChecksum = `{"uploadRequestId":"7934470","checksum":"00000000000000000000000000000000","uploadedChunks":1,"pendingChunks":2}`
 
-func TestUploadChecksumOfAnswer(t *testing.T) {
+func TestUploadChecksumOfResponse(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []oraclemarkettest.Fault{
 		{Body: wrongChecksum},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
@@ -22,7 +21,7 @@ type transfer struct {
 	bar    *cli.Bar
 }
 
-// copyAll copies to all tenants at once and says what became of it.
+// copyAll copies to all tenants at once and prints what became of it.
 func (p *program) copyAll(ctx context.Context) error {
 	transfers := make([]*transfer, len(p.tenants))
 	for i, tenant := range p.tenants {
@@ -34,24 +33,11 @@ func (p *program) copyAll(ctx context.Context) error {
 	})
 	for _, t := range transfers {
 		if t.id != "" {
-			p.out.Line("job %s: image %s to tenant %s", t.id, p.image, t.tenant)
-			p.out.Event(map[string]any{"event": "job", "jobId": t.id, "imageId": p.image, "tenantId": t.tenant})
-			t.bar = p.bars.Percent(t.tenant)
+			p.out.Emit(cli.Event{Event: cli.Started, IDs: t.ids()}, "job %s\n  copies to tenant %s", t.id, t.tenant)
+			t.bar = p.out.Bar(t.tenant)
 		}
 	}
-	events := make(chan *imagereplicator.Job)
-	printed := make(chan struct{})
-	go func() {
-		defer close(printed)
-		for job := range events {
-			p.out.Event(map[string]any{"event": "status", "job": job})
-			for _, t := range transfers {
-				if t.id == job.ID {
-					t.bar.Set(job.CopyProgress, string(job.Status), 0)
-				}
-			}
-		}
-	}()
+	_ = p.out.Keep(all(transfers), "") // the last call reports a file that cannot be written
 	atOnce(transfers, func(t *transfer) {
 		if t.err != nil {
 			return
@@ -62,22 +48,22 @@ func (p *program) copyAll(ctx context.Context) error {
 				return
 			}
 			t.last = job
-			events <- job
+			t.bar.Set(cli.Event{
+				Event: cli.Status, IDs: t.ids(), State: string(job.Status), Detail: job,
+				Progress: &cli.Progress{Percent: job.CopyProgress},
+			})
 		}
 	})
-	close(events)
-	<-printed
-
 	advice := ""
 	if ctx.Err() != nil {
 		advice = p.interrupted(ctx, transfers)
 	}
-	p.bars.Wait()
-	p.out.W = p.stdout // from here on below the bars
-	return p.summary(transfers, advice)
+	p.out.Finish()
+	return p.summary(ctx, transfers, advice)
 }
 
-// interrupted cancels what is under way, if that is wanted, and says how to go on.
+// interrupted cancels what is under way, if that is wanted, and returns how to
+// follow it.
 func (p *program) interrupted(ctx context.Context, transfers []*transfer) string {
 	if p.cancel {
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 800*time.Millisecond)
@@ -89,7 +75,7 @@ func (p *program) interrupted(ctx context.Context, transfers []*transfer) string
 			if err := p.client.Jobs.Cancel(ctx, t.id); err != nil {
 				t.err = fmt.Errorf("interrupted, and not canceled: %w", err)
 			} else {
-				t.err = errors.New("interrupted, and asked to be canceled")
+				t.err = errors.New("interrupted, and the cancellation requested")
 			}
 		})
 	}
@@ -105,47 +91,94 @@ func (p *program) interrupted(ctx context.Context, transfers []*transfer) string
 	switch {
 	case commands.Len() == 0:
 		return ""
-	case p.builtIn():
+	case p.out.Demo:
 		return "\nthe built-in service ends with this program"
 	default:
-		return "\nthe service goes on without this program; to follow it:" + commands.String()
+		return "\nthe service continues without this program; to follow it:" + commands.String()
 	}
 }
 
 func (t *transfer) underWay() bool { return t.id != "" && (t.last == nil || !t.last.Status.Terminal()) }
 
-// summary prints the table at the end. Its error counts what failed.
-func (p *program) summary(transfers []*transfer, advice string) error {
-	var text, reasons strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "TENANT\tREGION\tJOB\tSTATUS\tIMAGE")
-	failed := 0
+func (t *transfer) ids() cli.IDs {
+	ids := cli.IDs{"tenantId": t.tenant}
+	if t.id != "" {
+		ids["jobId"] = t.id
+	}
+	if t.last != nil && t.last.DestinationImageID != "" {
+		ids["imageId"] = t.last.DestinationImageID
+	}
+	return ids
+}
+
+func all(transfers []*transfer) cli.IDs {
+	jobs := make([]cli.IDs, len(transfers))
+	for i, t := range transfers {
+		jobs[i] = t.ids()
+	}
+	return cli.IDs{"copies": jobs}
+}
+
+func (t *transfer) status() string {
+	switch {
+	case t.last != nil:
+		return string(t.last.Status)
+	case t.id != "":
+		return "not seen"
+	default:
+		return "not created"
+	}
+}
+
+// summary prints the table at the end, of less than 80 columns. Its error counts
+// what failed.
+func (p *program) summary(ctx context.Context, transfers []*transfer, advice string) error {
+	var text strings.Builder
+	const row = "%-32s  %-6s  %s\n"
+	_, _ = fmt.Fprintf(&text, row, "TENANT", "REGION", "STATUS")
+	var failed []error
 	for _, t := range transfers {
-		status, region, image := "not created", "", ""
+		region, image := "", ""
 		if t.last != nil {
-			status, region, image = string(t.last.Status), t.last.DestinationRegionID, t.last.DestinationImageID
-		} else if t.id != "" {
-			status = "not seen"
+			region, image = t.last.DestinationRegionID, t.last.DestinationImageID
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.tenant, orDash(region), orDash(t.id), status, orDash(image))
-		result := map[string]any{"event": "result", "tenantId": t.tenant, "jobId": t.id, "status": status, "destinationImageId": image}
+		_, _ = fmt.Fprintf(&text, row, t.tenant, orDash(region), t.status())
+		_, _ = fmt.Fprintf(&text, "  job    %s\n  image  %s\n", orDash(t.id), orDash(image))
+		event := cli.Event{Event: cli.Result, IDs: t.ids(), State: t.status()}
 		if t.err != nil {
-			failed++
-			_, _ = fmt.Fprintf(&reasons, "\n  %s: %v", t.tenant, t.err)
-			result["error"] = t.err.Error()
+			failed = append(failed, fmt.Errorf("  %s: %w", t.tenant, t.err))
+			event.Error = p.out.Failure(ctx, t.err)
 		}
-		p.out.Event(result)
+		p.out.Event(event)
 	}
-	_ = table.Flush()
-	p.out.Line("%s", strings.TrimSuffix(text.String(), "\n"))
-	if p.builtIn() {
-		p.out.Line("this was the built-in service: nothing was copied")
+	p.out.Changed("table", "%s", strings.TrimSuffix(text.String(), "\n"))
+	if err := p.out.Keep(all(transfers), ""); err != nil && len(failed) == 0 {
+		return err
 	}
-	if failed == 0 {
+	if len(failed) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d copies not done:%s%s", failed, len(transfers), reasons.String(), advice)
+	err := &copiesError{failed, len(transfers), advice}
+	if len(failed) < len(transfers) && errors.Is(err, imagereplicator.ErrInvalidArgument) {
+		return cli.WithCode(err, cli.Failed) // not found before any call
+	}
+	return err
 }
+
+// copiesError reports the copies that failed. Those whose outcome is unknown
+// decide about the exit code.
+type copiesError struct {
+	failed []error
+	of     int
+	advice string
+}
+
+func (e *copiesError) Error() string {
+	return fmt.Sprintf("%d of %d copies not done:\n%v%s", len(e.failed), e.of, errors.Join(e.failed...), e.advice)
+}
+
+// Unwrap returns the reasons.
+func (e *copiesError) Unwrap() []error { return e.failed }
 
 func orDash(text string) string {
 	if text == "" {

@@ -1,136 +1,122 @@
-// Command image-copy copies a machine image to tenants in other regions of
-// NTT's SDPF / Enterprise Cloud 2.0, all at once, and follows the copies. With
-// -job it shows one copy, and with -watch follows it.
+// Command image-copy copies a machine image to tenants in other regions of NTT's
+// SDPF / Enterprise Cloud 2.0, all at once, and follows the copies. With -job it
+// shows one copy, and with -watch follows it.
 //
-// With no endpoint it runs against a built-in service.
+// If nothing names the real service it runs against a built-in one.
 package main
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
-	"github.com/imagejobs/imagejobs-go/imagereplicator/keystone"
 )
 
 func main() { cli.Main(run) }
 
 type program struct {
-	image, job          string
-	tenants             []string
-	cancel, watch, json bool
-	endpoint, token     string
-	login               string // where to log in
+	image, to, job string
+	tenants        []string
+	cancel, watch  bool
 
-	stdout io.Writer
+	out    *cli.Output
 	client *imagereplicator.Client
-	out    cli.Output
-	bars   *cli.Bars
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	p := &program{
-		stdout:   stdout,
-		endpoint: os.Getenv("IMAGE_REPLICATOR_ENDPOINT"),
-		token:    os.Getenv("IMAGE_REPLICATOR_TOKEN"),
-		login:    cmp.Or(os.Getenv("OS_AUTH_URL"), os.Getenv("OS_CLOUD")),
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	p := &program{}
+	command := &cli.Command{
+		Name:      "image-copy",
+		Synopsis:  "-image ID -to TENANT[,TENANT…]\n-job ID [-watch]",
+		Help:      help,
+		Service:   "imagereplicator",
+		Operation: "copy",
+		Variables: variables(),
+		Flags:     []string{"image", "to", "job"},
+		Pipeline:  true,
+		Define:    p.define,
+		Fields: map[string]string{
+			"CreateJobRequest.ImageID":             "-image",
+			"CreateJobRequest.DestinationTenantID": "-to",
+			"Jobs.Get: jobID":                      "-job",
+		},
+		Classify: classify,
+		Do:       p.do,
 	}
-	if err := p.parse(args, stderr); err != nil {
-		return err
-	}
-	p.bars = cli.NewBars(stdout, p.json)
-	defer p.bars.Wait()
-	p.out = cli.Output{W: p.bars, JSON: p.json}
-	if p.json {
-		p.out.W = stdout
-	}
-	if p.builtIn() {
-		server := imagereplicatortest.NewServer() //nolint:contextcheck // it lives until Close
-		defer server.Close()
-		p.client = server.Client()
-		p.out.Line("no endpoint given: using the built-in service at %s", server.URL)
-	} else if err := p.connect(ctx); err != nil {
-		return err
-	}
-	if p.job != "" {
-		return p.show(ctx)
-	}
-	return p.copyAll(ctx)
+	return command.Run(ctx, args, stdout, stderr)
 }
 
-func (p *program) builtIn() bool { return p.endpoint == "" && p.login == "" }
-
-func (p *program) parse(args []string, stderr io.Writer) error {
-	flags := flag.NewFlagSet("image-copy", flag.ContinueOnError)
-	to := ""
-	flags.StringVar(&p.image, "image", "", "id of the image to copy")
-	flags.StringVar(&to, "to", "", "tenants to copy to, separated by commas; each belongs to one region")
-	flags.BoolVar(&p.cancel, "cancel-on-interrupt", false, "cancel the copies on Ctrl-C; otherwise they go on")
-	flags.StringVar(&p.job, "job", "", "show this job instead of copying")
+func (p *program) define(flags *flag.FlagSet) {
+	flags.StringVar(&p.image, "image", "", "image to copy")
+	flags.StringVar(&p.to, "to", "", "tenants to copy to, separated by commas; each belongs to one region")
+	flags.BoolVar(&p.cancel, "cancel-on-interrupt", false, "cancel the copies on Ctrl-C, after which they continue otherwise")
+	flags.StringVar(&p.job, "job", "", "show this job and copy nothing")
 	flags.BoolVar(&p.watch, "watch", false, "with -job: follow it until it has ended")
-	flags.BoolVar(&p.json, "json", false, "print one JSON object a line")
-	flags.Usage = func() {
-		_, _ = fmt.Fprint(stderr, "image-copy -image ID -to TENANT[,TENANT…] | -job ID [-watch]\n\n"+
-			"Logs in with OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_PROJECT_ID and OS_REGION_NAME,\n"+
-			"or with the cloud OS_CLOUD of clouds.yaml, or uses IMAGE_REPLICATOR_ENDPOINT and IMAGE_REPLICATOR_TOKEN.\n\n")
-		flags.PrintDefaults()
-	}
-	if err := cli.Parse(flags, args, stderr); err != nil {
+}
+
+func (p *program) do(ctx context.Context, out *cli.Output) error {
+	p.out = out
+	if err := p.complete(); err != nil {
 		return err
 	}
-	for tenant := range strings.SplitSeq(to, ",") {
+	client, stop, err := open(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	p.client = client
+	switch {
+	case out.Check:
+		return p.check(ctx)
+	case p.job != "":
+		return p.show(ctx)
+	default:
+		return p.copyAll(ctx)
+	}
+}
+
+// complete finds what is wrong before the login, and fills in what the built-in
+// service knows.
+func (p *program) complete() error {
+	for tenant := range strings.SplitSeq(p.to, ",") {
 		if tenant = strings.TrimSpace(tenant); tenant != "" && !slices.Contains(p.tenants, tenant) {
 			p.tenants = append(p.tenants, tenant)
 		}
 	}
+	if p.out.Demo && p.job == "" {
+		p.image = cmp.Or(p.image, imagereplicatortest.ImageID)
+		if len(p.tenants) == 0 {
+			p.tenants = []string{
+				imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID, imagereplicatortest.FourthTenantID,
+			}
+		}
+	}
 	switch {
 	case p.job != "" && (p.image != "" || len(p.tenants) > 0):
-		return errors.New("-job goes without -image and -to")
+		return cli.UsageError("-job goes without -image and -to")
 	case p.watch && p.job == "":
-		return errors.New("-watch goes with -job")
-	case p.endpoint != "" && p.token == "":
-		return errors.New("set IMAGE_REPLICATOR_TOKEN beside IMAGE_REPLICATOR_ENDPOINT")
-	case p.job != "" || p.image != "" && len(p.tenants) > 0:
-		return nil
-	case !p.builtIn():
-		return errors.New("-image and -to are required with an endpoint")
-	}
-	if p.image == "" {
-		p.image = imagereplicatortest.ImageID
-	}
-	if len(p.tenants) == 0 {
-		p.tenants = []string{imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID, imagereplicatortest.FourthTenantID}
+		return cli.UsageError("-watch goes with -job")
+	case p.job == "" && p.image == "":
+		return cli.UsageError("-image must not be empty")
+	case p.job == "" && len(p.tenants) == 0:
+		return cli.UsageError("-to must not be empty")
 	}
 	return nil
 }
 
-func (p *program) connect(ctx context.Context) (err error) {
-	const application = "imagejobs-example/1"
-	if p.endpoint != "" {
-		p.client, err = imagereplicator.New(p.endpoint, imagereplicator.StaticToken(p.token), imagereplicator.WithUserAgent(application))
+// check finds out whether the tokens are accepted.
+func (p *program) check(ctx context.Context) error {
+	if _, err := p.client.Jobs.List(ctx); err != nil {
 		return err
 	}
-	options, err := keystone.FromEnv()
-	if err != nil {
-		return err
-	}
-	options.UserAgent = application
-	p.out.Line("logging in")
-	session, err := keystone.New(ctx, options)
-	if err != nil {
-		return err
-	}
-	p.client, err = session.Client()
-	return err
+	p.out.Emit(cli.Event{Event: cli.Result}, "checked: arguments and credentials; nothing was copied")
+	return nil
 }
 
 // show shows one job, once or until it has ended.
@@ -140,20 +126,28 @@ func (p *program) show(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.line(job)
-		return nil
+		return p.print(cli.Result, job)
 	}
+	var last *imagereplicator.Job
 	for job, err := range p.client.Jobs.Watch(ctx, p.job) {
 		if err != nil {
 			return err
 		}
-		p.line(job)
+		if err := p.print(cli.Status, job); err != nil {
+			return err
+		}
+		last = job
 	}
-	return nil
+	return p.print(cli.Result, last)
 }
 
-func (p *program) line(job *imagereplicator.Job) {
-	p.out.Event(job)
-	p.out.Line("%s %s %3d%%: %s (%s) from %s to %s, tenant %s, image %s", job.ID, job.Status, job.CopyProgress,
-		job.SourceImageName, job.SourceImageID, job.SourceRegionID, job.DestinationRegionID, job.DestinationTenantID, orDash(job.DestinationImageID))
+func (p *program) print(event string, job *imagereplicator.Job) error {
+	ids := cli.IDs{"jobId": job.ID, "imageId": job.DestinationImageID}
+	p.out.Event(cli.Event{
+		Event: event, IDs: ids, State: string(job.Status), Detail: job, Progress: &cli.Progress{Percent: job.CopyProgress},
+	})
+	p.out.Changed("job", "%s\n  %s, %d%%\n  from %s: image %s (%s)\n  to %s: tenant %s, image %s",
+		job.ID, job.Status, job.CopyProgress, job.SourceRegionID, job.SourceImageID, job.SourceImageName,
+		job.DestinationRegionID, job.DestinationTenantID, orDash(job.DestinationImageID))
+	return p.out.Keep(ids, string(job.Status))
 }

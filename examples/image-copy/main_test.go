@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
-	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,13 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
+	"github.com/imagejobs/imagejobs-go/examples/internal/clitest"
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start is a service and the environment to log in at it.
+// start starts a service and sets the environment to log in at it.
 func start(t *testing.T, opts ...imagereplicatortest.Option) *imagereplicatortest.Server {
 	t.Helper()
 	server := imagereplicatortest.NewServer(opts...)
@@ -37,12 +38,16 @@ func start(t *testing.T, opts ...imagereplicatortest.Option) *imagereplicatortes
 
 func clearEnv(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{
-		"IMAGE_REPLICATOR_ENDPOINT", "IMAGE_REPLICATOR_TOKEN", "OS_AUTH_URL", "OS_CLOUD",
-		"OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME", "OS_APPLICATION_CREDENTIAL_SECRET",
-	} {
+	for _, name := range variables() {
 		t.Setenv(name, "")
 	}
+}
+
+// runProgram runs the program and returns what it printed.
+func runProgram(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(ctx, args, &out, &errs)
+	return code, out.String(), errs.String()
 }
 
 const (
@@ -53,159 +58,213 @@ const (
 
 func TestCopy(t *testing.T) {
 	server := start(t, imagereplicatortest.WithJobTime(0))
-	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-image", image, "-to", first + ", " + second + "," + first}, &out, &out))
+	code, out, errs := runProgram(t.Context(), "-image", image, "-to", first+", "+second+","+first)
+	require.Equal(t, cli.Done, code, errs)
 	jobs := server.Jobs()[1:]
 	require.Len(t, jobs, 2)
-	lines := strings.Split(out.String(), "\n")
 	for _, job := range jobs {
-		require.Contains(t, lines[2]+lines[3], "job "+job.ID+": image "+image+" to tenant "+job.DestinationTenantID)
-		require.Contains(t, out.String(), job.DestinationTenantID+": 100% replicated")
-		require.Regexp(t, job.DestinationTenantID+` +`+job.DestinationRegionID+` +`+job.ID+` +replicated +`+job.DestinationImageID, out.String())
+		require.Contains(t, out, "job "+job.ID+"\n  copies to tenant "+job.DestinationTenantID+"\n")
+		require.Contains(t, out, job.DestinationTenantID+": 100% replicated\n")
+		require.Contains(t, out, job.DestinationTenantID+"  "+job.DestinationRegionID+"     replicated\n  job    "+job.ID+"\n  image  "+job.DestinationImageID+"\n")
+	}
+	require.Empty(t, clitest.Repeated(out))
+	for line := range strings.Lines(out) {
+		require.LessOrEqual(t, len(line), 80)
 	}
 }
 
 func TestCopyJSON(t *testing.T) {
 	start(t, imagereplicatortest.WithJobTime(0))
-	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-json", "-image", image, "-to", first + "," + second}, &out, &out))
-	var events []string
-	for lines := bufio.NewScanner(&out); lines.Scan(); {
-		var event struct{ Event, JobID string }
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &event))
-		events = append(events, event.Event)
+	code, out, _ := runProgram(t.Context(), "-json", "-image", image, "-to", first+","+second)
+	require.Equal(t, cli.Done, code)
+	var names []string
+	for line := range strings.Lines(out) {
+		var e cli.Event
+		require.NoError(t, json.Unmarshal([]byte(line), &e))
+		names = append(names, e.Event)
+		if e.Event == cli.Result {
+			require.Equal(t, "replicated", e.State)
+			require.NotEmpty(t, e.IDs["imageId"])
+		}
 	}
-	require.Equal(t, []string{"job", "job", "status", "status", "result", "result"}, events)
+	require.Equal(t, []string{
+		cli.Begin, cli.Notice, cli.Started, cli.Started, cli.Status, cli.Status, cli.Result, cli.Result, cli.End,
+	}, names)
+}
+
+func TestExitCodes(t *testing.T) {
+	server := start(t, imagereplicatortest.WithJobTime(0))
+	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Status: http.StatusBadGateway, Process: true})
+	result := filepath.Join(t.TempDir(), "result.json")
+	code, _, errs := runProgram(t.Context(), "-image", image, "-to", first, "-result", result)
+	require.Equal(t, cli.Ambiguous, code, errs)
+	data, err := os.ReadFile(result)
+	require.NoError(t, err)
+	var got cli.Outcome
+	require.NoError(t, json.Unmarshal(data, &got))
+	require.Equal(t, "ambiguous", got.Error.Kind)
+	require.Equal(t, cli.IDs{"copies": []any{map[string]any{"tenantId": first}}}, got.IDs)
+
+	code, _, errs = runProgram(t.Context(), "-image", image, "-to", first, "-job", "")
+	require.Equal(t, cli.Done, code, errs)
+	code, _, errs = runProgram(t.Context(), "-image", "no-such-image", "-to", first)
+	require.Equal(t, cli.Failed, code, errs)
 }
 
 func TestCopyFails(t *testing.T) {
 	server := start(t, imagereplicatortest.WithJobTime(0), imagereplicatortest.WithOutcome(imagereplicator.StatusError))
-	var out bytes.Buffer
-	err := run(t.Context(), []string{"-image", image, "-to", first + ",nowhere"}, &out, &out)
-	require.ErrorContains(t, err, "2 of 2 copies not done:")
-	require.ErrorContains(t, err, "nowhere: imagereplicator.Jobs.Create")
-	require.ErrorContains(t, err, "ended with status \"error\"")
-	require.Regexp(t, `nowhere +- +- +not created +-`, out.String())
-	require.Regexp(t, first+` +ot2 +`+server.Jobs()[1].ID+` +error`, out.String())
+	code, out, errs := runProgram(t.Context(), "-image", image, "-to", first+",nowhere")
+	require.Equal(t, cli.Ended, code)
+	require.Contains(t, errs, "2 of 2 copies not done:")
+	require.Contains(t, errs, "nowhere: imagereplicator.Jobs.Create")
+	require.Contains(t, errs, "ended with status \"error\"")
+	require.Regexp(t, `nowhere +- +not created\n  job    -\n`, out)
+	require.Regexp(t, first+`  ot2     error\n  job    `+server.Jobs()[1].ID, out)
 }
 
-// Ctrl-C ends it at once and says how to go on; what it says works.
+// Ctrl-C ends it at once and prints how to follow the copies; that works.
 func TestInterrupt(t *testing.T) {
 	server := start(t, imagereplicatortest.WithJobTime(time.Hour))
 	for _, cancels := range []bool{false, true} {
-		out := &lines{}
 		ctx, interrupt := context.WithCancel(t.Context())
-		out.on = func(line string) {
+		out := &lines{on: func(line string) {
 			if strings.Contains(line, "replicat") {
 				interrupt()
 			}
-		}
+		}}
 		began := time.Now()
 		args := []string{"-image", image, "-to", first}
 		if cancels {
 			args = append(args, "-cancel-on-interrupt")
 		}
-		err := run(ctx, args, out, out)
+		var errs bytes.Buffer
+		require.Equal(t, cli.Interrupted, run(ctx, args, out, &errs))
 		interrupt()
 		require.Less(t, time.Since(began), 5*time.Second)
 		jobs := server.Jobs()
 		job := jobs[len(jobs)-1]
-		require.ErrorContains(t, err, "to follow it:\n  image-copy -job "+job.ID+" -watch")
+		require.Contains(t, errs.String(), "to follow it:\n  image-copy -job "+job.ID+" -watch\n")
 		if cancels {
-			require.ErrorContains(t, err, "asked to be canceled")
+			require.Contains(t, errs.String(), "the cancellation requested")
 			require.Equal(t, 1, server.Processed(imagereplicatortest.OpCancel))
 		} else {
 			require.Equal(t, imagereplicator.StatusReplicateRequested, job.Status)
 			require.Zero(t, server.Count(imagereplicatortest.OpCancel))
 		}
 		server.SetStatus(job.ID, imagereplicator.StatusReplicated)
-		var shown bytes.Buffer
-		require.NoError(t, run(t.Context(), []string{"-job", job.ID, "-watch"}, &shown, &shown))
-		require.Contains(t, shown.String(), job.ID+" replicated 100%")
+		code, shown, _ := runProgram(t.Context(), "-job", job.ID, "-watch")
+		require.Equal(t, cli.Done, code)
+		require.Contains(t, shown, job.ID+"\n  replicated, 100%\n")
+		require.Empty(t, clitest.Repeated(shown))
 	}
 }
 
 // lines calls on with each line that is written.
 type lines struct {
-	mu   sync.Mutex
-	text string
-	on   func(string)
+	mu sync.Mutex
+	on func(string)
 }
 
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.text += string(p)
-	for {
-		line, rest, found := strings.Cut(l.text, "\n")
-		if !found {
-			return len(p), nil
-		}
-		l.text = rest
-		l.on(line)
-	}
+	l.on(string(p)) // the program writes whole lines
+	return len(p), nil
 }
 
 func TestShow(t *testing.T) {
 	clearEnv(t)
-	server := imagereplicatortest.NewServer()
+	server := imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(0))
 	defer server.Close()
-	t.Setenv("IMAGE_REPLICATOR_ENDPOINT", server.URL)
-	t.Setenv("IMAGE_REPLICATOR_TOKEN", imagereplicatortest.Token)
-	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-job", imagereplicatortest.JobID}, &out, &out))
-	require.Equal(t, imagereplicatortest.JobID+" cancel_requested   0%: Test-image-Ubuntu ("+image+") from ot1 to ot2, tenant "+first+", image -\n", out.String())
-	out.Reset()
-	require.NoError(t, run(t.Context(), []string{"-json", "-job", imagereplicatortest.JobID}, &out, &out))
-	var job imagereplicator.Job
-	require.NoError(t, json.Unmarshal(out.Bytes(), &job))
-	require.Equal(t, server.Jobs()[0], job)
+	t.Setenv(endpointVariable, server.URL)
+	t.Setenv(tokenVariable, imagereplicatortest.Token)
+	code, out, errs := runProgram(t.Context(), "-job", imagereplicatortest.JobID)
+	require.Equal(t, cli.Done, code, errs)
+	require.Equal(t, strings.Join([]string{
+		imagereplicatortest.JobID,
+		"  cancel_requested, 0%",
+		"  from ot1: image " + image + " (Test-image-Ubuntu)",
+		"  to ot2: tenant " + first + ", image -", "",
+	}, "\n"), out)
+
+	_, out, _ = runProgram(t.Context(), "-json", "-job", imagereplicatortest.JobID)
+	for line := range strings.Lines(out) {
+		var e struct {
+			cli.Event
+
+			Detail *imagereplicator.Job `json:"detail"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &e))
+		if e.Event.Event == cli.Result {
+			require.Equal(t, server.Jobs()[0], *e.Detail)
+		}
+	}
 
 	server.SetStatus(imagereplicatortest.JobID, imagereplicator.StatusCanceled)
-	err := run(t.Context(), []string{"-watch", "-job", imagereplicatortest.JobID}, &out, &out)
-	require.EqualError(t, err, `imagereplicator: job `+imagereplicatortest.JobID+` ended with status "canceled"`)
+	code, _, errs = runProgram(t.Context(), "-watch", "-job", imagereplicatortest.JobID)
+	require.Equal(t, cli.Ended, code)
+	require.Equal(t, "image-copy: imagereplicator: job "+imagereplicatortest.JobID+" ended with status \"canceled\"\n", errs)
 }
 
-func TestBuiltIn(t *testing.T) {
+func TestCheck(t *testing.T) {
+	server := start(t)
+	code, out, errs := runProgram(t.Context(), "-check", "-image", image, "-to", first)
+	require.Equal(t, cli.Done, code, errs)
+	require.Equal(t, "checked: arguments and credentials; nothing was copied\n", out)
+	require.Len(t, server.Jobs(), 1)
+	t.Setenv("OS_PASSWORD", "wrong")
+	code, _, errs = runProgram(t.Context(), "-check", "-image", image, "-to", first)
+	require.Equal(t, cli.Failed, code)
+	require.Contains(t, errs, "401")
+}
+
+func TestDemo(t *testing.T) {
 	clearEnv(t)
-	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, &out, &out))
-	require.Contains(t, out.String(), "no endpoint given: using the built-in service")
-	require.Contains(t, out.String(), "this was the built-in service: nothing was copied")
-	require.Equal(t, 3, strings.Count(out.String(), ": 100% replicated"))
+	code, out, errs := runProgram(t.Context())
+	require.Equal(t, cli.Done, code, errs)
+	require.Regexp(t, `^demo: using the built-in service at `, out)
+	require.Regexp(t, `\ndemo: that was the built-in service; the real one was not called\n$`, out)
+	require.Equal(t, 3, strings.Count(out, ": 100% replicated"))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, run(ctx, []string{"-job", imagereplicatortest.JobID, "-watch"}, &out, &out), context.Canceled)
-
-	t.Setenv("OS_CLOUD", "nowhere")
-	t.Setenv("OS_CLIENT_CONFIG_FILE", "/does/not/exist")
-	require.ErrorContains(t, run(t.Context(), []string{"-job", "j"}, io.Discard, io.Discard), "FromCloud: ")
+	code, _, _ = runProgram(ctx, "-demo", "-job", imagereplicatortest.JobID, "-watch")
+	require.Equal(t, cli.Interrupted, code)
 }
 
 func TestArguments(t *testing.T) {
 	server := start(t)
-	for want, args := range map[string][]string{
-		"-job goes without -image and -to":             {"-job", "j", "-to", first},
-		"-watch goes with -job":                        {"-watch", "-image", image, "-to", first},
-		"-image and -to are required with an endpoint": {"-image", image},
-		`unexpected argument "more"`:                   {"-job", "j", "more"},
-		"flag provided but not defined: -region":       {"-region", "jp1"},
-	} {
-		require.EqualError(t, run(t.Context(), args, io.Discard, io.Discard), want)
+	usage := func(want string, args ...string) {
+		t.Helper()
+		code, out, errs := runProgram(t.Context(), args...)
+		require.Equal(t, cli.Usage, code, errs)
+		require.Contains(t, errs, want)
+		require.Empty(t, out)
 	}
-	var usage bytes.Buffer
-	require.ErrorIs(t, run(t.Context(), []string{"-h"}, io.Discard, &usage), flag.ErrHelp)
-	require.Contains(t, usage.String(), "OS_AUTH_URL")
-
-	t.Setenv("OS_PASSWORD", "wrong")
-	err := run(t.Context(), []string{"-job", "j"}, io.Discard, io.Discard)
-	require.ErrorIs(t, err, imagereplicator.ErrUnauthorized)
+	usage("-job goes without -image and -to", "-job", "j", "-to", first)
+	usage("-watch goes with -job", "-watch", "-image", image, "-to", first)
+	usage("-watch goes with -job", "-demo", "-watch")
+	usage("-to must not be empty", "-image", image)
+	usage("-image must not be empty")
+	usage(`unexpected argument "more"`, "-job", "j", "more")
+	usage("flag provided but not defined: -region", "-region", "jp1")
 	t.Setenv("OS_PASSWORD", "")
-	require.ErrorContains(t, run(t.Context(), []string{"-job", "j"}, io.Discard, io.Discard), "OS_PASSWORD")
-	t.Setenv("IMAGE_REPLICATOR_ENDPOINT", server.URL)
-	require.EqualError(t, run(t.Context(), []string{"-job", "j"}, io.Discard, io.Discard), "set IMAGE_REPLICATOR_TOKEN beside IMAGE_REPLICATOR_ENDPOINT")
-	for _, r := range server.Requests() {
-		require.NotEqual(t, http.StatusOK, r.Status)
-	}
+	usage("OS_PASSWORD must", "-job", "j")
+	t.Setenv(endpointVariable, server.URL)
+	usage("IMAGE_REPLICATOR_ENDPOINT and IMAGE_REPLICATOR_TOKEN must be set together", "-job", "j")
+	t.Setenv(tokenVariable, "token")
+	usage("-job must", "-job", "a/b")
+	t.Setenv(endpointVariable, "http://example.com")
+	usage("IMAGE_REPLICATOR_ENDPOINT ", "-job", "j")
+	require.Empty(t, server.Requests())
+
+	clearEnv(t) // but the job names the real service
+	usage("OS_AUTH_URL must not be empty", "-job", "j")
+	t.Setenv("OS_CLOUD", "nowhere")
+	t.Setenv("OS_CLIENT_CONFIG_FILE", "/does/not/exist")
+	usage("nowhere", "-job", "j")
+
+	code, out, _ := runProgram(t.Context(), "-h")
+	require.Equal(t, cli.Done, code)
+	require.Contains(t, out, "OS_AUTH_URL")
 }

@@ -1,14 +1,13 @@
-// Command multiplay-status shows a Multiplay image update, once or until it
-// has ended.
+// Command multiplay-status shows a Multiplay image update, once or until it has
+// ended.
 //
-// With no endpoint it runs against a built-in service and shows a sample there.
+// If nothing names the real service it runs against a built-in one and shows a
+// sample there.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"time"
 
@@ -20,53 +19,60 @@ import (
 
 func main() { cli.Main(run) }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	flags := flag.NewFlagSet("multiplay-status", flag.ContinueOnError)
-	id := flags.Int64("update", 0, "id of the image update to show; none makes one in the built-in service")
-	watch := flags.Bool("watch", false, "follow it until it has ended")
-	asJSON := flags.Bool("json", false, "print one JSON object a line")
-	flags.Usage = func() {
-		_, _ = fmt.Fprint(stderr, "multiplay-status -update ID [-watch]\n\n")
-		flags.PrintDefaults()
-		_, _ = fmt.Fprint(stderr, clanforge.Usage)
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var id int64
+	var watch bool
+	command := &cli.Command{
+		Name:      "multiplay-status",
+		Synopsis:  "-update ID [-watch]",
+		Help:      clanforge.Help,
+		Service:   clanforge.Name,
+		Operation: "status",
+		Variables: clanforge.Variables(),
+		Flags:     []string{"update"},
+		Define: func(flags *flag.FlagSet) {
+			flags.Int64Var(&id, "update", 0, "image update to show")
+			flags.BoolVar(&watch, "watch", false, "follow it until it has ended")
+		},
+		Fields:   map[string]string{"ImageUpdates.Status: updateID": "-update"},
+		Classify: clanforge.Classify,
+		Do:       func(ctx context.Context, out *cli.Output) error { return status(ctx, out, id, watch) },
 	}
-	if err := cli.Parse(flags, args, stderr); err != nil {
-		return err
-	}
-	out := cli.Output{W: stdout, JSON: *asJSON}
-	service, err := clanforge.Open(out)
+	return command.Run(ctx, args, stdout, stderr)
+}
+
+func status(ctx context.Context, out *cli.Output, id int64, watch bool) error {
+	client, stop, err := clanforge.Open(out)
 	if err != nil {
 		return err
 	}
-	defer service.Close()
-	switch {
-	case *id != 0:
-	case service.BuiltIn == nil:
-		return errors.New("-update is required with an endpoint")
-	default:
-		if *id, err = sample(ctx, service.Client); err != nil {
+	defer stop()
+	if id == 0 && out.Demo {
+		if id, err = sample(ctx, client); err != nil {
 			return err
 		}
 	}
-
-	if !*watch {
-		now, err := service.Client.ImageUpdates.Status(ctx, *id)
+	if !watch {
+		now, err := client.ImageUpdates.Status(ctx, id)
 		if err != nil {
 			return err
 		}
-		show(out, now)
+		show(out, cli.Result, now)
 		return nil
 	}
-	for now, err := range service.Client.ImageUpdates.Watch(ctx, *id) {
+	var last *multiplay.ImageUpdateStatus
+	for now, err := range client.ImageUpdates.Watch(ctx, id) {
 		if err != nil {
 			return err
 		}
-		show(out, now)
+		show(out, cli.Status, now)
+		last = now
 	}
+	show(out, cli.Result, last)
 	return nil
 }
 
-// sample makes an update in the built-in service.
+// sample creates an update in the built-in service.
 func sample(ctx context.Context, client *multiplay.Client) (int64, error) {
 	update, err := client.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
 		ImageID:     multiplaytest.ImageID,
@@ -80,13 +86,17 @@ func sample(ctx context.Context, client *multiplay.Client) (int64, error) {
 	return update.UpdateID, nil
 }
 
-func show(out cli.Output, u *multiplay.ImageUpdateStatus) {
-	out.Event(u)
-	out.Line("update %d: %s, %d%%, changed %s", u.UpdateID, u.State, u.Progress, u.Updated.Format(time.RFC3339))
+// show prints what has changed.
+func show(out *cli.Output, event string, u *multiplay.ImageUpdateStatus) {
+	out.Event(cli.Event{
+		Event: event, IDs: cli.IDs{"updateId": u.UpdateID}, State: string(u.State), Detail: u,
+		Progress: &cli.Progress{Percent: u.Progress},
+	})
+	out.Changed("update", "update %d: %s, %d%%, changed %s", u.UpdateID, u.State, u.Progress, u.Updated.Format(time.RFC3339))
 	if !u.ETA.IsZero() {
-		out.Line("  expected to end %s", u.ETA.Format(time.RFC3339))
+		out.Changed("eta", "  expected to end %s", u.ETA.Format(time.RFC3339))
 	}
 	if u.Error != "" {
-		out.Line("  %s", u.Error)
+		out.Changed("error", "  %s", u.Error)
 	}
 }

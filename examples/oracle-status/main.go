@@ -1,70 +1,75 @@
 // Command oracle-status shows an upload request of the Oracle Cloud
 // Marketplace, once or until it has ended.
 //
-// With no endpoint it runs against a built-in service and shows a small upload
-// there.
+// If nothing names the real service it runs against a built-in one and shows a
+// small upload there.
 package main
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/examples/internal/oracle"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
-	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
 func main() { cli.Main(run) }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	var f oracle.Flags
-	flags := flag.NewFlagSet("oracle-status", flag.ContinueOnError)
-	f.Add(flags)
-	id := flags.Int64("id", 0, "upload request to show; none makes one in the built-in service")
-	watch := flags.Bool("watch", false, "follow it until it has ended")
-	if err := cli.Parse(flags, args, stderr); err != nil {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var id int64
+	var watch bool
+	command := &cli.Command{
+		Name:      "oracle-status",
+		Synopsis:  "-id ID [-watch]",
+		Help:      oracle.Help,
+		Service:   oracle.Name,
+		Operation: "status",
+		Variables: oracle.Variables(),
+		Flags:     []string{"id"},
+		Define: func(flags *flag.FlagSet) {
+			flags.Int64Var(&id, "id", 0, "upload request to show")
+			flags.BoolVar(&watch, "watch", false, "follow it until it has ended")
+		},
+		Fields:   map[string]string{"uploadRequestID": "-id"},
+		Classify: oracle.Classify,
+		Do:       func(ctx context.Context, out *cli.Output) error { return status(ctx, out, id, watch) },
+	}
+	return command.Run(ctx, args, stdout, stderr)
+}
+
+func status(ctx context.Context, out *cli.Output, id int64, watch bool) error {
+	client, stop, err := oracle.Open(out)
+	if err != nil {
 		return err
 	}
-	out := cli.Output{W: stdout, JSON: f.JSON}
-	var client *oraclemarket.Client
-	switch {
-	case f.BuiltIn():
-		server := oraclemarkettest.NewServer()
-		defer server.Close()
-		client = server.Client()
-		out.Line("no endpoint given: using the built-in service at %s", server.URL)
-		if *id == 0 {
-			if *id, err = sample(ctx, client); err != nil {
-				return err
-			}
-		}
-	case *id == 0:
-		return errors.New("-id is required with an endpoint")
-	default:
-		if client, err = f.Connect(); err != nil {
+	defer stop()
+	if id == 0 && out.Demo {
+		if id, err = sample(ctx, client); err != nil {
 			return err
 		}
 	}
-
-	if !*watch {
-		now, err := client.MachineImages.Get(ctx, *id)
+	if !watch {
+		now, err := client.MachineImages.Get(ctx, id)
 		if err != nil {
 			return err
 		}
-		show(out, now)
+		show(out, cli.Result, now)
 		return nil
 	}
-	for now, err := range client.MachineImages.Watch(ctx, *id) {
+	var last *oraclemarket.MachineImageUploadRequest
+	for now, err := range client.MachineImages.Watch(ctx, id) {
 		if err != nil {
 			return err
 		}
-		show(out, now)
+		show(out, cli.Status, now)
+		last = now
 	}
+	show(out, cli.Result, last)
 	return nil
 }
 
@@ -80,13 +85,18 @@ func sample(ctx context.Context, client *oraclemarket.Client) (int64, error) {
 	return ack.EntityID, nil
 }
 
-func show(out cli.Output, r *oraclemarket.MachineImageUploadRequest) {
-	out.Event(r)
-	out.Line("%d %s: %s %s %s, %s", r.UploadRequestID, r.StatusName, r.Application, r.Version, r.OperatingSystem, r.FileName)
+// show prints what has changed.
+func show(out *cli.Output, event string, r *oraclemarket.MachineImageUploadRequest) {
+	out.Event(cli.Event{
+		Event: event, IDs: cli.IDs{"uploadRequestId": r.UploadRequestID}, State: string(r.StatusName), Detail: r,
+	})
+	out.Changed("request", "%d %s: %s, %s", r.UploadRequestID, r.StatusName,
+		strings.Join([]string{r.Application, r.Version, r.OperatingSystem}, " "), r.FileName)
 	if n := r.UploadedChunks + r.PendingChunks; n > 0 {
-		out.Line("  chunks: %d of %d", r.UploadedChunks, n)
+		out.Changed("chunks", "  chunks: %d of %d", r.UploadedChunks, n)
 	}
 	for _, d := range r.DataCenterImageUploadRequests {
-		out.Line("  %s: %s, %d%%, %s", d.DataCenterName, d.StatusName, d.UploadProgress.Int(), d.LastUpdatedDate.Format(time.RFC3339))
+		out.Changed(d.DataCenterName, "  %s: %s, %d%%, %s",
+			d.DataCenterName, d.StatusName, d.UploadProgress.Int(), d.LastUpdatedDate.Format(time.RFC3339))
 	}
 }

@@ -4,53 +4,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-func (p *program) upload(ctx context.Context) (*oraclemarket.MachineImageUploadRequest, error) {
-	if p.whole {
-		return p.uploadWhole(ctx)
-	}
+func (p *program) request() *oraclemarket.ImageUpload {
 	req := &oraclemarket.ImageUpload{
-		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: &p.overwrite,
-		ChunkSize: p.chunkSize, Concurrency: p.concurrency,
+		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
+		FileName: filepath.Base(p.image.name), File: p.image, Size: p.image.size,
+		ChunkSize: int64(p.chunkSize), Concurrency: p.concurrency,
 		Progress: p.progress, StatusChanged: p.status,
 	}
-	if !p.BuiltIn() { // the built-in service forgets all uploads with this process
+	if !p.out.Demo { // the built-in service forgets all uploads at its end
 		req.Checkpoints = oraclemarket.FileCheckpoints(p.checkpointDir)
 	}
-	p.out.Line("uploading %s", filepath.Base(p.file))
-	return p.client.MachineImages.UploadFile(ctx, p.file, req)
+	return req
+}
+
+func (p *program) upload(ctx context.Context) (*oraclemarket.MachineImageUploadRequest, error) {
+	switch {
+	case p.whole:
+		return p.uploadWhole(ctx)
+	case p.file == "":
+		return p.client.MachineImages.Upload(ctx, p.request())
+	default:
+		return p.client.MachineImages.UploadFile(ctx, p.file, p.request())
+	}
 }
 
 func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUploadRequest, error) {
-	f, err := os.Open(p.file)
+	sum, err := p.image.md5(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	sum, err := fileMD5(ctx, p.file)
-	if err != nil {
-		return nil, err
-	}
-	p.out.Line("uploading %s in one request", cli.Size(info.Size()))
+	p.out.Line("uploading %s, %s, in one request", filepath.Base(p.image.name), cli.FormatSize(p.image.size))
 	ack, err := p.client.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
-		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: &p.overwrite,
-		FileName: filepath.Base(p.file), File: f, Size: info.Size(), MD5: sum,
+		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
+		FileName: filepath.Base(p.image.name), File: p.image, Size: p.image.size, MD5: sum,
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.begin(ack.EntityID, false)
+	p.begin(ack.EntityID, "upload request %d", ack.EntityID)
 	var last *oraclemarket.MachineImageUploadRequest
 	for now, err := range p.client.MachineImages.Watch(ctx, ack.EntityID) {
 		if err != nil {
@@ -62,55 +59,67 @@ func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUp
 	return last, nil
 }
 
-func (p *program) begin(id int64, resumed bool) {
-	p.id = id
-	verb := "upload request"
-	if resumed {
-		verb = "going on with upload request"
+func (p *program) ids() cli.IDs {
+	if p.id == 0 {
+		return cli.IDs{}
 	}
-	p.out.Line("%s %d", verb, id)
-	p.out.Event(map[string]any{"event": "upload-request", "uploadRequestId": id, "resumed": resumed})
+	return cli.IDs{"uploadRequestId": p.id}
 }
+
+func (p *program) begin(id int64, format string, args ...any) {
+	p.id = id
+	p.out.Emit(cli.Event{Event: cli.Started, IDs: p.ids()}, format, args...)
+	p.keep("")
+}
+
+// keep keeps the id as soon as it is known. The last call reports whether
+// the file could be written.
+func (p *program) keep(state oraclemarket.Status) { _ = p.out.Keep(p.ids(), string(state)) }
 
 func (p *program) progress(now oraclemarket.UploadProgress) {
-	if p.bar == nil {
-		p.begin(now.UploadRequestID, now.Resumed)
+	if p.sent == nil {
 		if now.Resumed {
-			p.out.Line("%d of %d chunks are there already", now.Chunks, now.TotalChunks)
+			p.begin(now.UploadRequestID, "resuming upload request %d: %d of %d chunks are uploaded already",
+				now.UploadRequestID, now.Chunks, now.TotalChunks)
+		} else {
+			p.begin(now.UploadRequestID, "upload request %d", now.UploadRequestID)
 		}
-		p.bar = p.bars.Bytes("uploading", now.Total, now.Bytes)
+		p.sent = p.out.Bar("uploading")
 	}
-	p.bar.Set(now.Bytes, "", now.BytesPerSecond)
-	p.out.Event(map[string]any{
-		"event": "progress", "bytes": now.Bytes, "total": now.Total,
-		"chunks": now.Chunks, "totalChunks": now.TotalChunks, "bytesPerSecond": now.BytesPerSecond,
-	})
+	done := cli.BytesProgress(now.Bytes, now.Total, now.BytesPerSecond)
+	done.Chunks, done.TotalChunks = now.Chunks, now.TotalChunks
+	p.sent.Set(cli.Event{Event: cli.Moved, IDs: p.ids(), Progress: done})
 }
 
+// status shows the mean progress of the data centers.
 func (p *program) status(now *oraclemarket.MachineImageUploadRequest) {
-	parts := []string{"status: " + string(now.StatusName)}
-	for _, d := range now.DataCenterImageUploadRequests {
-		parts = append(parts, fmt.Sprintf("%s %d%%", d.DataCenterName, d.UploadProgress.Int()))
+	if p.wait == nil {
+		p.wait = p.out.Bar("processing")
 	}
-	p.out.Line("%s", strings.Join(parts, ", "))
-	p.out.Event(map[string]any{"event": "status", "status": now.StatusName, "request": now})
+	percent := 0
+	for _, d := range now.DataCenterImageUploadRequests {
+		percent += d.UploadProgress.Int()
+	}
+	p.wait.Set(cli.Event{
+		Event: cli.Status, IDs: p.ids(), State: string(now.StatusName), Detail: now,
+		Progress: &cli.Progress{Percent: int64(percent / max(len(now.DataCenterImageUploadRequests), 1))},
+	})
+	p.keep(now.StatusName)
 }
 
-// explain says how to go on after a failure.
+// explain adds how to resume after a failure.
 func (p *program) explain(ctx context.Context, err error) error {
+	_, ended := errors.AsType[*oraclemarket.StateError](err)
+	const resume = "run the same command again to resume"
 	switch {
-	case p.BuiltIn() || p.whole || errors.Is(err, oraclemarket.ErrInvalidArgument):
+	case ended, p.out.Demo, p.whole, errors.Is(err, oraclemarket.ErrInvalidArgument):
+		return err
 	case errors.Is(err, oraclemarket.ErrSourceChanged), errors.Is(err, oraclemarket.ErrCheckpointInvalid):
 		return fmt.Errorf("%w (checkpoints are in %s)", err, p.checkpointDir)
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w; the state is in %s: run the same command again to go on", err, p.checkpointDir)
-	case (p.id != 0 || errors.Is(err, oraclemarket.ErrAmbiguous)) && !isEnded(err):
-		return fmt.Errorf("%w; what is uploaded is kept: run the same command again to go on", err)
+	case ctx.Err() != nil: // the next run finds out what became of the last call
+		return cli.WithCode(fmt.Errorf("%w; the state is in %s: %s", err, p.checkpointDir, resume), cli.Interrupted)
+	case p.id != 0 || errors.Is(err, oraclemarket.ErrAmbiguous):
+		return fmt.Errorf("%w; what is uploaded is kept: %s", err, resume)
 	}
 	return err
-}
-
-func isEnded(err error) bool {
-	_, ended := errors.AsType[*oraclemarket.StateError](err)
-	return ended
 }

@@ -1,14 +1,21 @@
-// Command sandbox runs the test servers until Ctrl-C, so that any program in
-// any language can be tried against them: it prints their addresses, the
-// environment for the other examples, and curl commands.
+// Command sandbox runs the test servers until Ctrl-C, so that any program in any
+// language can be tried against them: it prints their addresses, the environment
+// for the other examples, and curl commands.
+//
+// With -env it prints export lines alone and closes its output, so that a shell
+// can read them from a sandbox in the background:
+//
+//	go build -o sandbox ./examples/sandbox
+//	eval "$(./sandbox -env &)"
+//	go run ./examples/image-copy …
+//	kill "$SANDBOX_PID"
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
+	"fmt"
 	"io"
-	"strings"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
@@ -18,70 +25,98 @@ import (
 
 func main() { cli.Main(run) }
 
-// service is a running test server.
-type service interface {
-	Env() []string
-	Curl() []string
-	Close()
+type program struct {
+	oracleAddr, replicatorAddr, multiplayAddr string
+
+	speed        float64
+	discard, env bool
+	stdout       io.Writer
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
-	oracleAddr := flags.String("oracle-addr", "127.0.0.1:0", "address of the Oracle Cloud Marketplace Publisher API")
-	replicatorAddr := flags.String("replicator-addr", "127.0.0.1:0", "address of the NTT image replicator and its Keystone")
-	multiplayAddr := flags.String("multiplay-addr", "127.0.0.1:0", "address of Multiplay Clanforge")
-	speed := flags.Float64("speed", 1, "how many times as fast as usual jobs run")
-	discard := flags.Bool("discard", false, "verify uploaded bytes and throw them away")
-	if err := cli.Parse(flags, args, stderr); err != nil {
-		return err
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	p := &program{stdout: stdout}
+	command := &cli.Command{
+		Name:     "sandbox",
+		Synopsis: "[-env | -json]",
+		Help: `
+In a shell, with a binary of it (go run would keep the output open):
+  eval "$(./sandbox -env &)"
+  …
+  kill "$SANDBOX_PID"
+`,
+		Server: true,
+		Define: p.define,
+		Do:     p.do,
 	}
-	if *speed <= 0 {
-		return errors.New("-speed must be positive")
+	return command.Run(ctx, args, stdout, stderr)
+}
+
+func (p *program) define(flags *flag.FlagSet) {
+	flags.StringVar(&p.oracleAddr, "oracle-addr", "127.0.0.1:0", "address of the Oracle Cloud Marketplace Publisher API")
+	flags.StringVar(&p.replicatorAddr, "replicator-addr", "127.0.0.1:0", "address of the NTT image replicator and its Keystone")
+	flags.StringVar(&p.multiplayAddr, "multiplay-addr", "127.0.0.1:0", "address of Multiplay Clanforge")
+	flags.Float64Var(&p.speed, "speed", 1, "how many times as fast as usual jobs run")
+	flags.BoolVar(&p.discard, "discard", false, "verify uploaded bytes and throw them away")
+	flags.BoolVar(&p.env, "env", false, "print export lines alone, then close the output")
+}
+
+// service is a running test server.
+type service struct {
+	title     string
+	env, curl []string
+}
+
+// addresses is what -json prints, as one line.
+type addresses struct {
+	PID       int               `json:"pid"`
+	Addresses map[string]string `json:"addresses"`
+	Env       map[string]string `json:"env"`
+}
+
+func (p *program) do(ctx context.Context, out *cli.Output) error {
+	switch {
+	case p.speed <= 0:
+		return cli.UsageError("-speed must be positive")
+	case p.env && out.JSON:
+		return cli.UsageError("-env goes without -json")
 	}
-	starts := []struct {
-		name  string
-		start func() (service, error)
-	}{
-		{"Oracle Cloud Marketplace Publisher", func() (service, error) {
-			opts := []oraclemarkettest.Option{oraclemarkettest.WithSpeed(*speed)}
-			if *discard {
-				opts = append(opts, oraclemarkettest.WithDiscard())
-			}
-			return oraclemarkettest.Start(*oracleAddr, opts...)
-		}},
-		{"NTT image replicator and Keystone", func() (service, error) { //nolint:contextcheck // the server ends with Close
-			return imagereplicatortest.Start(*replicatorAddr, imagereplicatortest.WithSpeed(*speed))
-		}},
-		{"Multiplay Clanforge", func() (service, error) {
-			return multiplaytest.Start(*multiplayAddr, multiplaytest.WithSpeed(*speed))
-		}},
+	opts := []oraclemarkettest.Option{oraclemarkettest.WithSpeed(p.speed)}
+	if p.discard {
+		opts = append(opts, oraclemarkettest.WithDiscard())
 	}
-	out := cli.Output{W: stdout}
-	var running []service
-	defer func() {
-		for _, s := range running {
-			s.Close()
-		}
-	}()
-	for _, entry := range starts {
-		s, err := entry.start()
-		if err != nil {
-			return err
-		}
-		running = append(running, s)
-		out.Line("# %s", entry.name)
-		for _, line := range s.Env() {
-			out.Line("export %s", line)
-		}
-		for _, line := range s.Curl() {
-			if strings.Contains(line, "@image.tar.gz") {
-				out.Line("head -c 1000000 /dev/urandom > image.tar.gz")
-			}
-			out.Line("%s", line)
-		}
-		out.Line("")
+	oracle, err := oraclemarkettest.Start(p.oracleAddr, opts...)
+	if err != nil {
+		return fmt.Errorf("-oracle-addr: %w", err)
 	}
-	out.Line("# Ctrl-C ends it.")
-	<-ctx.Done()
+	defer oracle.Close()
+	replicator, err := imagereplicatortest.Start(p.replicatorAddr, imagereplicatortest.WithSpeed(p.speed)) //nolint:contextcheck // it runs until Close
+	if err != nil {
+		return fmt.Errorf("-replicator-addr: %w", err)
+	}
+	defer replicator.Close()
+	clanforge, err := multiplaytest.Start(p.multiplayAddr, multiplaytest.WithSpeed(p.speed))
+	if err != nil {
+		return fmt.Errorf("-multiplay-addr: %w", err)
+	}
+	defer clanforge.Close()
+
+	services := []service{
+		{"Oracle Cloud Marketplace Publisher", oracle.Env(), oracle.Curl()},
+		{"NTT image replicator and Keystone", replicator.Env(), replicator.Curl()},
+		{"Multiplay Clanforge", clanforge.Env(), clanforge.Curl()},
+	}
+	switch {
+	case p.env:
+		p.printEnv(services)
+	case out.JSON:
+		err = p.printJSON(services, map[string]string{
+			"oraclemarket": oracle.URL, "imagereplicator": replicator.URL, "keystone": replicator.AuthURL, "multiplay": clanforge.URL,
+		})
+	default:
+		printAll(out, services)
+	}
+	if err == nil {
+		<-ctx.Done()
+	}
 	return nil
 }

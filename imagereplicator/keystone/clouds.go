@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,6 +56,9 @@ func FromCloud(name string) (Options, error) {
 	if err := checkAuthType("FromCloud: auth_type", rest.AuthType, &auth); err != nil {
 		return Options{}, err
 	}
+	if ways := waysOf(&auth); len(ways) > 1 {
+		return Options{}, invalid("FromCloud: auth", "must have only one of the credentials for %s", strings.Join(ways, " and "))
+	}
 	kind := string(endpoint.Availability) // of a profile, too
 	if given := cmp.Or(env("OS_INTERFACE"), rest.EndpointType, rest.Interface); given != "" {
 		if kind, err = interfaceOf(given); err != nil {
@@ -74,7 +78,7 @@ func FromCloud(name string) (Options, error) {
 func parse(opts []clouds.ParseOption) (auth gophercloud.AuthOptions, endpoint gophercloud.EndpointOpts, config *tls.Config, err error) {
 	defer func() {
 		if recover() != nil {
-			err = fmt.Errorf("it has no auth")
+			err = errors.New("it has no auth")
 		}
 	}()
 	return clouds.Parse(opts...)
@@ -94,52 +98,46 @@ type cloud struct {
 
 // readCloud reads the file that gophercloud found, and secure.yaml beside it.
 func readCloud(name string) (cloud, error) {
-	var found cloud
-	for _, file := range []string{cloudsFile(), filepath.Join(filepath.Dir(cloudsFile()), "secure.yaml")} {
-		data, err := os.ReadFile(file)
+	for _, file := range cloudsFiles() {
+		public, err := os.ReadFile(file)
 		if err != nil {
-			continue // gophercloud has read what must be there
+			continue
 		}
-		var all struct {
-			Clouds map[string]cloud `yaml:"clouds"`
-		}
-		if err := yaml.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), &all); err != nil {
+		found, err := decodeCloud(public, name)
+		if err != nil {
 			return found, err
 		}
-		c := all.Clouds[name]
-		found = cloud{
-			AuthType:              cmp.Or(c.AuthType, found.AuthType),
-			Interface:             cmp.Or(c.Interface, found.Interface),
-			EndpointType:          cmp.Or(c.EndpointType, found.EndpointType),
-			ImageEndpointOverride: cmp.Or(c.ImageEndpointOverride, found.ImageEndpointOverride),
+		secure, err := os.ReadFile(filepath.Join(filepath.Dir(file), "secure.yaml"))
+		if err != nil {
+			return found, nil //nolint:nilerr // it is optional
 		}
+		first, err := decodeCloud(secure, name)
+		return cloud{
+			AuthType:              cmp.Or(first.AuthType, found.AuthType),
+			Interface:             cmp.Or(first.Interface, found.Interface),
+			EndpointType:          cmp.Or(first.EndpointType, found.EndpointType),
+			ImageEndpointOverride: cmp.Or(first.ImageEndpointOverride, found.ImageEndpointOverride),
+		}, err
 	}
-	return found, nil
+	return cloud{}, nil
 }
 
-// cloudsFile returns the clouds.yaml that gophercloud reads.
-func cloudsFile() string {
+func decodeCloud(data []byte, name string) (cloud, error) {
+	var all struct {
+		Clouds map[string]cloud `yaml:"clouds"`
+	}
+	err := yaml.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), &all)
+	return all.Clouds[name], err
+}
+
+// cloudsFiles returns where gophercloud looks for clouds.yaml.
+func cloudsFiles() []string {
 	if file := os.Getenv("OS_CLIENT_CONFIG_FILE"); file != "" {
-		return file
+		return []string{file}
 	}
 	config := os.Getenv("XDG_CONFIG_HOME")
 	if home, err := os.UserHomeDir(); err == nil && config == "" {
 		config = filepath.Join(home, ".config")
 	}
-	const file = "clouds.yaml"
-	for _, folder := range []string{".", filepath.Join(config, "openstack")} {
-		if f := filepath.Join(folder, file); readable(f) {
-			return f
-		}
-	}
-	return filepath.Join("/etc/openstack", file)
-}
-
-func readable(file string) bool {
-	f, err := os.Open(file)
-	if err != nil {
-		return false
-	}
-	_ = f.Close()
-	return true
+	return []string{"clouds.yaml", filepath.Join(config, "openstack", "clouds.yaml"), "/etc/openstack/clouds.yaml"}
 }

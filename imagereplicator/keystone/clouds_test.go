@@ -1,6 +1,7 @@
 package keystone_test
 
 import (
+	"cmp"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -150,28 +151,33 @@ func TestFromCloudErrors(t *testing.T) {
 
 // What gophercloud's parser keeps to itself.
 func TestFromCloudEndpoint(t *testing.T) {
-	const auth = "auth: {auth_url: '" + authURL + "', token: " + secret + "}"
 	for name, test := range map[string]struct {
 		public, secure     string
+		auth               string // a token's, if empty
 		env                map[string]string
 		kind, endpoint     string
 		region, wantsError string
 	}{
-		"nothing":             {kind: "public"},
-		"interface":           {public: "interface: internal, ", kind: "internal"},
-		"endpoint_type":       {public: "endpoint_type: adminURL, ", kind: "admin"},
-		"both":                {public: "endpoint_type: internal, interface: admin, ", kind: "internal"},
-		"OS_INTERFACE":        {public: "interface: internal, ", env: map[string]string{"OS_INTERFACE": "admin"}, kind: "admin"},
-		"wrong interface":     {public: "interface: intern, ", wantsError: `FromCloud: interface: must be "public", "internal" or "admin", not "intern"`},
-		"override":            {public: "image_endpoint_override: 'https://a.example.com', ", kind: "public", endpoint: "https://a.example.com"},
-		"override in secure":  {secure: "clouds: {studio: {image_endpoint_override: 'https://b.example.com'}}", kind: "public", endpoint: "https://b.example.com"},
-		"override by OS":      {public: "image_endpoint_override: 'https://a.example.com', ", env: map[string]string{"OS_IMAGE_ENDPOINT_OVERRIDE": "https://c.example.com"}, kind: "public", endpoint: "https://c.example.com"},
-		"auth_type that fits": {public: "auth_type: v3token, ", kind: "public"},
-		"auth_type left over": {public: "auth_type: v3applicationcredential, ", wantsError: `FromCloud: auth_type: must not be "v3applicationcredential": the credentials are for token`},
-		"region of OS":        {public: "region_name: jp1, ", env: map[string]string{"OS_REGION_NAME": "jp2"}, kind: "public", region: "jp2"},
+		"nothing":                       {kind: "public"},
+		"interface":                     {public: "interface: internal, ", kind: "internal"},
+		"endpoint_type":                 {public: "endpoint_type: adminURL, ", kind: "admin"},
+		"both":                          {public: "endpoint_type: internal, interface: admin, ", kind: "internal"},
+		"OS_INTERFACE":                  {public: "interface: internal, ", env: map[string]string{"OS_INTERFACE": "admin"}, kind: "admin"},
+		"wrong interface":               {public: "interface: intern, ", wantsError: `FromCloud: interface: must be "public", "internal" or "admin", not "intern"`},
+		"override":                      {public: "image_endpoint_override: 'https://a.example.com', ", kind: "public", endpoint: "https://a.example.com"},
+		"override in secure":            {secure: "clouds: {studio: {image_endpoint_override: 'https://b.example.com'}}", kind: "public", endpoint: "https://b.example.com"},
+		"override by OS":                {public: "image_endpoint_override: 'https://a.example.com', ", env: map[string]string{"OS_IMAGE_ENDPOINT_OVERRIDE": "https://c.example.com"}, kind: "public", endpoint: "https://c.example.com"},
+		"auth_type that fits":           {public: "auth_type: v3token, ", kind: "public"},
+		"auth_type left over":           {public: "auth_type: v3applicationcredential, ", wantsError: `FromCloud: auth_type: must not be "v3applicationcredential": the credentials are for token`},
+		"auth_type of what comes later": {public: "auth_type: v3applicationcredential, ", auth: "auth_url: '" + authURL + "'", kind: "public"},
+		"two credentials": {
+			auth:       "auth_url: '" + authURL + "', token: " + secret + ", username: u, password: " + secret,
+			wantsError: "FromCloud: auth: must have only one of the credentials for password and token",
+		},
+		"region of OS": {public: "region_name: jp1, ", env: map[string]string{"OS_REGION_NAME": "jp2"}, kind: "public", region: "jp2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cloudsYAML(t, "\ufeffclouds: {studio: {"+test.public+auth+"}}", test.secure)
+			cloudsYAML(t, "\ufeffclouds: {studio: {"+test.public+"auth: {"+cmp.Or(test.auth, "auth_url: '"+authURL+"', token: "+secret)+"}}}", test.secure)
 			for name, value := range test.env {
 				t.Setenv(name, value)
 			}
@@ -194,6 +200,7 @@ func TestCloudsFileIsFound(t *testing.T) {
 	t.Setenv("OS_CLIENT_CONFIG_FILE", "")
 	home := t.TempDir()
 	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home) // on Windows
 	t.Setenv("XDG_CONFIG_HOME", "")
 	write := func(folder, endpoint string) {
 		require.NoError(t, os.MkdirAll(folder, 0o700))

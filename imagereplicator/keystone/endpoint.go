@@ -12,7 +12,7 @@ import (
 // imageType is the service type of the image storage in the catalog.
 const imageType = "image"
 
-var version = regexp.MustCompile(`/v[0-9]+(\.[0-9]+)?$`)
+var version = regexp.MustCompile(`/v\d+(\.\d+)?$`)
 
 // unversioned returns an endpoint as the replicator's paths need it: catalogs
 // have /v1, /v2, /v2.0 or nothing at its end.
@@ -34,9 +34,9 @@ func interfaceOf(name string) (string, error) {
 }
 
 // checkEndpoint finds before the login what imageEndpoint would find after it.
-func (o *Options) checkEndpoint() error {
+func checkEndpoint(o *Options) error {
 	if o.Endpoint != "" {
-		_, err := o.imageEndpoint(nil)
+		_, err := imageEndpoint(o, nil)
 		return err
 	}
 	_, err := interfaceOf(o.Interface)
@@ -45,9 +45,9 @@ func (o *Options) checkEndpoint() error {
 
 // imageEndpoint returns the endpoint to use. gophercloud's own search takes the
 // first of several.
-func (o *Options) imageEndpoint(catalog []service) (string, error) {
+func imageEndpoint(o *Options, catalog []service) (string, error) {
 	if o.Endpoint != "" {
-		return o.checked(unversioned(strings.TrimSpace(o.Endpoint)), "")
+		return checked(o, unversioned(strings.TrimSpace(o.Endpoint)), "")
 	}
 	kind, err := interfaceOf(o.Interface)
 	if err != nil {
@@ -80,7 +80,7 @@ func (o *Options) imageEndpoint(catalog []service) (string, error) {
 	}
 	switch {
 	case len(found) == 1:
-		return o.checked(found[0], fmt.Sprintf("must be set: the endpoint %s in the service catalog ", found[0]))
+		return checked(o, found[0], fmt.Sprintf("must be set, since that of the service catalog, %s, cannot be used: ", found[0]))
 	case len(all) == 0:
 		return "", invalid("Options.Endpoint", "must not be empty: %s for this tenant", has)
 	case len(regions) == 0:
@@ -95,7 +95,7 @@ func (o *Options) imageEndpoint(catalog []service) (string, error) {
 }
 
 // checked returns the endpoint unless no client could use it.
-func (o *Options) checked(endpoint, prefix string) (string, error) {
+func checked(o *Options, endpoint, prefix string) (string, error) {
 	_, err := transport.New(transport.Config{
 		BaseURL:      endpoint,
 		InsecureName: "Options.InsecureHTTP",

@@ -94,7 +94,7 @@ func checkEnv(auth *gophercloud.AuthOptions) error {
 	user := auth.UserID != "" || auth.Username != ""
 	password := auth.Password != "" || auth.Passcode != ""
 	credential := auth.ApplicationCredentialID != "" || auth.ApplicationCredentialName != ""
-	const withCredential = "must not be set together with OS_APPLICATION_CREDENTIAL_ID or _NAME"
+	const together = "must not be set together with OS_APPLICATION_CREDENTIAL_ID or _NAME"
 	switch {
 	case auth.IdentityEndpoint == "":
 		return invalid("OS_AUTH_URL", "must not be empty")
@@ -103,11 +103,11 @@ func checkEnv(auth *gophercloud.AuthOptions) error {
 	case !credential && auth.ApplicationCredentialSecret != "":
 		return invalid("OS_APPLICATION_CREDENTIAL_ID", "must not be empty with an application credential's secret")
 	case auth.TokenID != "" && credential:
-		return invalid("OS_TOKEN", withCredential)
+		return invalid("OS_TOKEN", together)
 	case auth.TokenID != "" && password:
 		return invalid("OS_TOKEN", "must not be set together with OS_PASSWORD")
 	case password && credential:
-		return invalid("OS_PASSWORD", withCredential)
+		return invalid("OS_PASSWORD", together)
 	case auth.TokenID != "" || auth.ApplicationCredentialID != "" || user && (password || credential):
 		return nil
 	case credential:

@@ -12,7 +12,7 @@ import (
 )
 
 // clientOptions returns the options of an image replicator client.
-func (o *Options) clientOptions() []imagereplicator.Option {
+func clientOptions(o *Options) []imagereplicator.Option {
 	opts := []imagereplicator.Option{
 		imagereplicator.WithHTTPClient(o.HTTPClient),
 		imagereplicator.WithUserAgent(o.UserAgent),
@@ -26,7 +26,7 @@ func (o *Options) clientOptions() []imagereplicator.Option {
 
 // directClient returns the client of gophercloud's own requests. net/http would
 // take X-Auth-Token along on a redirect to another host.
-func (o *Options) directClient() http.Client {
+func directClient(o *Options) http.Client {
 	var client http.Client
 	if o.HTTPClient != nil {
 		client = *o.HTTPClient

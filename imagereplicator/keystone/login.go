@@ -46,7 +46,7 @@ type identity struct {
 }
 
 func newIdentity(options *Options) (*identity, error) {
-	auth, err := options.auth()
+	auth, err := authOptions(options)
 	if err != nil {
 		return nil, err
 	}

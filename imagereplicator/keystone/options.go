@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -65,10 +66,10 @@ type Options struct {
 	// in Scope is that of Scope.
 	Auth gophercloud.AuthOptions
 
-	// HTTPClient sends all requests of the Session through its Transport; nil
+	// HTTPClient sends all requests of the [Session] through its Transport; nil
 	// uses a default pooled transport. It is copied, and redirects are not
-	// followed. [FromEnv] and [FromCloud] set it where a certificate or "verify:
-	// false" is configured.
+	// followed. [FromEnv] and [FromCloud] set it if certificates or their
+	// verification are configured.
 	HTTPClient *http.Client
 	// UserAgent is put in front of the SDK's, as by
 	// [imagereplicator.WithUserAgent].
@@ -93,9 +94,9 @@ func invalid(field, format string, args ...any) error {
 	return &imagereplicator.ArgumentError{Field: pkg + "." + field, Problem: fmt.Sprintf(format, args...)}
 }
 
-// auth returns what gophercloud needs: Auth with the other fields put over it,
-// found to be enough to log in.
-func (o *Options) auth() (gophercloud.AuthOptions, error) {
+// authOptions returns what gophercloud needs: Auth with the other fields put over
+// it, found to be enough to log in.
+func authOptions(o *Options) (gophercloud.AuthOptions, error) {
 	auth := o.Auth
 	for field, value := range map[*string]string{
 		&auth.IdentityEndpoint:            o.AuthURL,
@@ -157,30 +158,44 @@ func checkCredentials(auth *gophercloud.AuthOptions) error {
 	return nil
 }
 
+// The ways to log in, as auth types name them.
+const (
+	byPassword    = "password"
+	byToken       = "token"
+	byApplication = "v3applicationcredential"
+)
+
+// waysOf returns those that auth has the secrets for.
+func waysOf(auth *gophercloud.AuthOptions) (ways []string) {
+	if auth.Password != "" || auth.Passcode != "" {
+		ways = append(ways, byPassword)
+	}
+	if auth.TokenID != "" {
+		ways = append(ways, byToken)
+	}
+	if auth.ApplicationCredentialID != "" || auth.ApplicationCredentialName != "" {
+		ways = append(ways, byApplication)
+	}
+	return ways
+}
+
 // checkAuthType finds an auth type that is left over from other credentials.
 func checkAuthType(field, authType string, auth *gophercloud.AuthOptions) error {
-	const application, token, password = "v3applicationcredential", "token", "password"
-	given, have := "", password
+	var way string
 	switch strings.ToLower(strings.TrimSpace(authType)) {
 	case "":
 		return nil
-	case "password", "v2password", "v3password", "totp", "v3totp", "multifactor", "v3multifactor":
-		given = password
-	case "token", "v2token", "v3token":
-		given = token
-	case application, "applicationcredential":
-		given = application
+	case byPassword, "v2password", "v3password", "totp", "v3totp", "multifactor", "v3multifactor":
+		way = byPassword
+	case byToken, "v2token", "v3token":
+		way = byToken
+	case byApplication, "applicationcredential":
+		way = byApplication
 	default:
-		return invalid(field, "must be %s, %s or %s, not %q", password, token, application, authType)
+		return invalid(field, "must be %s, %s or %s, not %q", byPassword, byToken, byApplication, authType)
 	}
-	switch {
-	case auth.ApplicationCredentialID != "" || auth.ApplicationCredentialName != "":
-		have = application
-	case auth.TokenID != "":
-		have = token
-	}
-	if given != have {
-		return invalid(field, "must not be %q: the credentials are for %s", authType, have)
+	if ways := waysOf(auth); len(ways) > 0 && !slices.Contains(ways, way) {
+		return invalid(field, "must not be %q: the credentials are for %s", authType, ways[0])
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package keystone
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,8 @@ import (
 // before its token expires, and when the token is rejected. It is safe for
 // concurrent use.
 type Session struct {
-	provider *gophercloud.ProviderClient
+	// provider is a func, so that no print shows the token in it.
+	provider func() *gophercloud.ProviderClient
 	current  atomic.Pointer[issued]
 	client   []imagereplicator.Option
 
@@ -43,19 +45,19 @@ func New(ctx context.Context, options Options) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := options.checkEndpoint(); err != nil {
+	if err := checkEndpoint(&options); err != nil {
 		return nil, err
 	}
 	first, err := identity.logIn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{client: options.clientOptions()}
-	s.endpoint, s.endpointErr = options.imageEndpoint(first.catalog)
-	s.provider = &gophercloud.ProviderClient{
+	s := &Session{client: clientOptions(&options)}
+	s.endpoint, s.endpointErr = imageEndpoint(&options, first.catalog)
+	provider := &gophercloud.ProviderClient{
 		IdentityBase:     strings.TrimSuffix(identity.root, "v3"),
 		IdentityEndpoint: identity.root + "/",
-		HTTPClient:       options.directClient(),
+		HTTPClient:       directClient(&options),
 		ReauthFunc: func(ctx context.Context) error {
 			token, err := identity.logIn(ctx)
 			if err != nil {
@@ -65,11 +67,15 @@ func New(ctx context.Context, options Options) (*Session, error) {
 		},
 		EndpointLocator: s.locate,
 	}
-	s.provider.UseTokenLock()
+	s.provider = func() *gophercloud.ProviderClient { return provider }
+	provider.UseTokenLock()
 	if options.UserAgent != "" {
-		s.provider.UserAgent.Prepend(options.UserAgent)
+		provider.UserAgent.Prepend(options.UserAgent)
 	}
-	return s, s.keep(first)
+	if err := s.keep(first); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Client returns an image replicator client for the session's endpoint, with its
@@ -79,7 +85,7 @@ func (s *Session) Client(opts ...imagereplicator.Option) (*imagereplicator.Clien
 	if s.endpointErr != nil {
 		return nil, s.endpointErr
 	}
-	return imagereplicator.New(s.endpoint, s.TokenSource(), append(s.client[:len(s.client):len(s.client)], opts...)...)
+	return imagereplicator.New(s.endpoint, s.TokenSource(), append(slices.Clip(s.client), opts...)...)
 }
 
 // ImageService returns a gophercloud client of the image storage at the
@@ -91,7 +97,7 @@ func (s *Session) ImageService() (*gophercloud.ServiceClient, error) {
 		return nil, s.endpointErr
 	}
 	return &gophercloud.ServiceClient{
-		ProviderClient: s.provider,
+		ProviderClient: s.provider(),
 		Endpoint:       s.endpoint + "/",
 		ResourceBase:   s.endpoint + "/v2/",
 		Type:           imageType,
@@ -101,7 +107,7 @@ func (s *Session) ImageService() (*gophercloud.ServiceClient, error) {
 // Provider returns the authenticated gophercloud client, which logs in again by
 // itself. It sends its requests through the HTTP client of the [Options] and
 // follows no redirects, which could take its token elsewhere.
-func (s *Session) Provider() *gophercloud.ProviderClient { return s.provider }
+func (s *Session) Provider() *gophercloud.ProviderClient { return s.provider() }
 
 // Endpoint returns the image endpoint, without the version. If the options and
 // the service catalog do not determine one, the error lists what the catalog
@@ -120,10 +126,10 @@ func (s *Session) TokenSource() imagereplicator.TokenSource {
 		// A client asks only if it has no usable token, so one that it was given
 		// before is of no more use.
 		if token.value == given || token.expired() {
-			err := s.provider.Reauthenticate(ctx, token.value)
+			err := s.provider().Reauthenticate(ctx, token.value)
 			if ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
 				// The login that was joined ended with its caller's context.
-				err = s.provider.Reauthenticate(ctx, token.value)
+				err = s.provider().Reauthenticate(ctx, token.value)
 			}
 			if err != nil {
 				return imagereplicator.Token{}, err
@@ -138,7 +144,7 @@ func (s *Session) TokenSource() imagereplicator.TokenSource {
 // keep makes the token the current one, of gophercloud as well.
 func (s *Session) keep(token *issued) error {
 	s.current.Store(token)
-	return s.provider.SetTokenAndAuthResult(token.CreateResult)
+	return s.provider().SetTokenAndAuthResult(token.CreateResult)
 }
 
 func (s *Session) locate(opts gophercloud.EndpointOpts) (string, error) {
@@ -146,7 +152,7 @@ func (s *Session) locate(opts gophercloud.EndpointOpts) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return openstack.V3Endpoint(context.Background(), s.provider, catalog, opts)
+	return openstack.V3Endpoint(context.Background(), s.provider(), catalog, opts)
 }
 
 func (t *issued) expired() bool { return !t.expiry.IsZero() && !time.Now().Before(t.expiry) }

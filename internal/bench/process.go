@@ -91,7 +91,7 @@ func (l *lab) child(name string, args ...string) (*usage, error) {
 // rusage is useless: a new process starts with that of its parent.
 func watchPeak(pid int, done <-chan struct{}) int64 {
 	var peak int64
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {

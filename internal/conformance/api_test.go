@@ -75,8 +75,9 @@ func added(prefix string, before, after []string) []string {
 func TestClientsAgree(t *testing.T) {
 	// Options, errors and predicates that not every client needs.
 	partial := []string{
-		"ErrCheckpointInvalid", "ErrCheckpointLocked", "ErrSourceChanged", "ErrStalled", // uploads
-		"WithFirstChunkNumber", "WithTimeouts",
+		"ErrCheckpointInvalid", "ErrCheckpointLocked", "ErrSourceChanged", "ErrStalled", "WithStallTimeout", // uploads
+		"WithFirstChunkNumber", "WithAccountServiceID", "WithStartLimit",
+		"WithCancelOnFailure", "WithCopyProgress", "WithCopyWait",
 	}
 	// What belongs to one service, though another has something of that name.
 	apart := []string{"Client", "Job", "New", "StateError", "Status"}

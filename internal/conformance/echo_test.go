@@ -14,7 +14,7 @@ import (
 	"github.com/jarcoal/httpmock"
 )
 
-// sent is all that a request carries, as it is and decoded.
+// sent returns all that a request carries, as it is and decoded.
 func sent(r *http.Request) string {
 	var all strings.Builder
 	for name, values := range r.Header {
@@ -45,7 +45,7 @@ func sent(r *http.Request) string {
 	return all.String()
 }
 
-// texts are the strings in a decoded JSON value.
+// texts returns the strings in a decoded JSON value.
 func texts(v any) []string {
 	var all []string
 	switch v := v.(type) {
@@ -63,7 +63,8 @@ func texts(v any) []string {
 	return all
 }
 
-// repeat is an answer that says what was sent, in a form that suits its type.
+// repeat returns a response that says what was sent, in a form that suits its
+// type.
 func repeat(r *http.Request, status int, contentType string) *http.Response {
 	text := sent(r)
 	var body string
@@ -92,7 +93,14 @@ func repeat(r *http.Request, status int, contentType string) *http.Response {
 	return resp
 }
 
-// echoes are services that repeat what they are sent.
+// echo returns a service that sends back all that it was sent.
+func echo(status int, contentType string) *http.Client {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) { return repeat(r, status, contentType), nil })
+	return &http.Client{Transport: mock}
+}
+
+// echoes returns services that repeat what they are sent.
 func echoes() map[string]*http.Client {
 	all := map[string]*http.Client{
 		"400 JSON":    echo(400, "application/json"),
@@ -105,26 +113,29 @@ func echoes() map[string]*http.Client {
 		"200 text":    echo(200, "text/plain"),
 		"200 HTML":    echo(200, "text/html"),
 	}
-	for name, text := range map[string]string{"locked": "image locked by diffid: 5; ", "broken off": ""} {
-		mock := httpmock.NewMockTransport()
-		mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
-			if text == "" {
-				return nil, &url.Error{Op: r.Method, URL: r.URL.String(), Err: echoedError(sent(r))}
-			}
-			quoted, _ := json.Marshal(map[string]any{"success": false, "error_code": 1, "error_message": text + sent(r)})
+	all["broken off"] = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		return nil, &url.Error{Op: r.Method, URL: r.URL.String(), Err: echoedError(sent(r))}
+	})}
+	// The service's own refusal, in the only form that is known.
+	locked := func(more func(*http.Request) string) *http.Client {
+		return &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			text := "image locked by diffid: 5; " + more(r)
+			quoted, _ := json.Marshal(map[string]any{"success": false, "error_code": 1, "error_message": text})
 			return httpmock.NewBytesResponse(200, quoted), nil
-		})
-		all[name] = &http.Client{Transport: mock}
+		})}
 	}
+	all["locked"] = locked(func(*http.Request) string { return "" })
+	all["locked, and more"] = locked(sent)
 	return all
 }
 
-// echoedError is what a transport says that repeats a request.
+// echoedError is that of a transport that repeats a request.
 type echoedError string
 
 func (e echoedError) Error() string { return string(e) }
 
-// provoke runs an operation against such a service, and gives its log and its error.
+// provoke runs an operation against such a service, and returns its log and its
+// error.
 func provoke(t *testing.T, o *operation, client *http.Client) (log string, err error) {
 	t.Helper()
 	var records strings.Builder

@@ -2,17 +2,11 @@ package conformance
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"io"
-	"log"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"reflect"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,14 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
-	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// Each operation with each fault, for every request and for the first alone: how many requests reach the service, how
-// many it carries out, what the error is, and how long the call takes.
+// Each operation with each fault, for every request and for the first alone:
+// how many requests reach the service, how many it carries out, what the error
+// is, and how long the call takes.
 func TestFaultMatrix(t *testing.T) {
 	list := faults()
 	for i, o := range operations() {
@@ -35,7 +30,7 @@ func TestFaultMatrix(t *testing.T) {
 			t.Parallel()
 			usual := result(t, o)
 			for j, f := range list {
-				if leftOut(i, j) {
+				if leftOut(i, j) || f.concerns != nil && !f.concerns(o) {
 					continue
 				}
 				for _, always := range []bool{true, false} {
@@ -55,7 +50,7 @@ func TestFaultMatrix(t *testing.T) {
 	}
 }
 
-// result is what the operation gives when nothing goes wrong.
+// result returns what the operation does when nothing goes wrong.
 func result(t *testing.T, o *operation) any {
 	t.Helper()
 	var usual any
@@ -64,7 +59,7 @@ func result(t *testing.T, o *operation) any {
 		var err error
 		usual, err = o.run(t.Context(), e)
 		require.NoError(t, err)
-		require.Equal(t, 1, s.Processed(o.target), "a good answer is enough")
+		require.Equal(t, o.polls, s.Processed(o.target), "a good response is enough")
 		require.NotEmpty(t, s.Requests())
 	})
 	return usual
@@ -73,12 +68,58 @@ func result(t *testing.T, o *operation) any {
 func cell(t *testing.T, o *operation, f *fault, always bool, usual any) {
 	t.Helper()
 	s, d, e := inMemory(t)
+	prepare(t, o, f, always, s, d, e)
+	ctx, cancel := context.WithTimeout(t.Context(), afterwards)
+	defer cancel()
+	start := time.Now()
+	got, err := o.run(ctx, e)
+	took := time.Since(start)
+
+	want := expect(o, f, always)
+	requests, processed := s.Count(o.target), s.Processed(o.target)
+	if (f.dial != nil || f.connect != 0) && always {
+		// Nothing got through, not even what comes before the target.
+		require.Empty(t, s.Requests())
+	}
+	require.Zero(t, d.other.Load(), "connections to other hosts")
+	requireNoCaches(t, s)
+	require.GreaterOrEqual(t, took, want.least, "%v", err)
+	require.LessOrEqual(t, took, want.most, "%v", err)
+	require.LessOrEqual(t, requests, want.requests, "%v", err)
+	require.GreaterOrEqual(t, requests, want.atLeast, "%v", err)
+	switch {
+	case f.processed && o.asks > 0:
+		require.Equal(t, 1, processed, "%v", err)
+	case f.processed:
+		require.Equal(t, requests, processed, "%v", err)
+	default:
+		require.Equal(t, btoi(want.ok)*o.polls, processed, "%v", err)
+	}
+	if o.class == once || o.class == adopted {
+		require.LessOrEqual(t, processed, 1, "%v", err)
+	}
+	if want.ok {
+		require.NoError(t, err)
+		if want.same {
+			require.True(t, reflect.DeepEqual(usual, got), "%+v\n%+v", usual, got)
+		}
+		return
+	}
+	checkError(t, o, f, &want, err)
+	if f.connect != 0 && want.attempts == 1 {
+		require.EqualValues(t, 1, d.n.Load(), "connections to the proxy")
+	}
+}
+
+// prepare has the fault hit the requests of the operation.
+func prepare(t *testing.T, o *operation, f *fault, always bool, s *services, d *dialer, e *env) {
+	t.Helper()
 	times := 1
 	if always {
 		times = -1
 	}
 	if f.server != nil {
-		inject := f.server(good(o.target))
+		inject := f.server(o)
 		inject.Operation, inject.Times = o.target, times
 		s.Inject(inject)
 	}
@@ -90,60 +131,38 @@ func cell(t *testing.T, o *operation, f *fault, always bool, usual any) {
 			return nil, nil //nolint:nilnil // to connect
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), afterwards)
-	defer cancel()
-	start := time.Now()
-	got, err := o.run(ctx, e)
-	took := time.Since(start)
-
-	want := expect(o, f, always)
-	requests := s.Count(o.target)
-	if f.dial != nil && always {
-		// Nothing got through, not even what comes before the target.
-		require.Empty(t, s.Requests())
+	if f.connect != 0 {
+		e.base, e.client = "https://service.example", d.proxiedClient(t, f.connect)
 	}
-	require.Zero(t, d.other.Load(), "connections to other hosts")
-	if want.endless {
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Less(t, requests, int(afterwards/time.Second))
-		return
+	if f.large {
+		e.size = 1 << 20 // more than what is on its way unnoticed
 	}
-	require.GreaterOrEqual(t, took, want.least)
-	require.LessOrEqual(t, took, want.most)
-	require.LessOrEqual(t, requests, want.requests, "%v", err)
-	require.GreaterOrEqual(t, requests, min(want.atLeast, want.requests), "%v", err)
-	if o.class == once || o.class == adopted {
-		require.LessOrEqual(t, s.Processed(o.target), 1, "%v", err)
-	}
-	if want.atLeast == want.requests {
-		require.Equal(t, want.processed, s.Processed(o.target), "%v", err)
-	}
-	if want.ok {
-		require.NoError(t, err)
-		if want.same {
-			require.True(t, reflect.DeepEqual(usual, got), "%+v\n%+v", usual, got)
-		}
-		return
-	}
-	checkError(t, o, f, want, err)
 }
 
-func checkError(t *testing.T, o *operation, f *fault, want outcome, err error) {
+// requireNoCaches requires of each request that no cache may answer it.
+func requireNoCaches(t *testing.T, s *services) {
+	t.Helper()
+	for _, r := range s.Requests() {
+		require.Equal(t, "no-cache, no-store", r.Header.Get("Cache-Control"), r.Operation)
+		require.Equal(t, "no-cache", r.Header.Get("Pragma"), r.Operation)
+	}
+}
+
+func checkError(t *testing.T, o *operation, f *fault, want *outcome, err error) {
 	t.Helper()
 	require.Error(t, err)
 	requireNoSecret(t, err)
 	require.Equal(t, want.ambiguous, errors.Is(err, transport.ErrAmbiguous), "%v", err)
 	require.NotErrorIs(t, err, transport.ErrInvalidArgument)
-	if want.plain {
-		return
+	if want.exact() || !o.login { // who waits for a token may give up before
+		require.Equal(t, want.transient, transport.IsTransient(err), "%v", err)
 	}
 	e := failure(t, o, err)
-	if want.atLeast == want.requests && o.class != adopted {
+	if want.exact() {
 		require.Equal(t, want.attempts, e.Attempts, "%v", err)
-	}
-	if want.atLeast == want.requests {
 		require.Equal(t, f.status, statusOf(e), "%v", err)
 	}
+	require.LessOrEqual(t, e.Attempts, want.attempts, "%v", err)
 	for code, sentinel := range map[int]error{
 		401: transport.ErrUnauthorized, 403: transport.ErrForbidden, 404: transport.ErrNotFound,
 		409: transport.ErrConflict, 429: transport.ErrTooManyRequests,
@@ -152,7 +171,7 @@ func checkError(t *testing.T, o *operation, f *fault, want outcome, err error) {
 	}
 	require.Equal(t, f.status >= 500, errors.Is(err, transport.ErrServer), "%v", err)
 	require.Equal(t, f.kind == tooLarge, errors.Is(err, transport.ErrResponseTooLarge), "%v", err)
-	require.Equal(t, f.slow && o.upload, errors.Is(err, transport.ErrStalled), "%v", err)
+	require.Equal(t, f.slow && o.upload, errors.Is(err, wire.ErrStalled), "%v", err)
 	if f.slow && !o.upload {
 		timeout, ok := errors.AsType[interface {
 			error
@@ -160,20 +179,35 @@ func checkError(t *testing.T, o *operation, f *fault, want outcome, err error) {
 		}](err)
 		require.True(t, ok && timeout.Timeout(), "%v", err)
 	}
+	checkText(t, o, f, want, e, err)
+}
+
+// checkText requires that the error says what is to be done.
+func checkText(t *testing.T, o *operation, f *fault, want *outcome, e *transport.Error, err error) {
+	t.Helper()
 	switch {
+	case f.connect != 0:
+		require.ErrorContains(t, err, "proxy")
+		require.ErrorContains(t, err, strconv.Itoa(f.connect))
+	case f.status == 407:
+		require.ErrorContains(t, err, "forward proxy")
 	case f.kind == redirect:
 		require.ErrorContains(t, err, "redirects to https://elsewhere.example/path, which is not followed")
+	case o.meaning(f) == refusal:
+		require.Equal(t, 200, e.StatusCode)
+		require.Equal(t, strings.Contains(f.name, "denied"), strings.Contains(e.Message, "denied"), "%v", err)
 	case f.wait > longestWait:
 		if !want.ambiguous { // there is something more urgent to say then
 			require.ErrorContains(t, err, "asks to wait")
 		}
-		require.Greater(t, e.RetryAfter, longestWait)
+		require.Equal(t, f.wait, e.RetryAfter)
 	case f.wait > 0 && !f.waitOnce:
 		require.Equal(t, f.wait, e.RetryAfter)
 	}
 }
 
-// statusOf is the status of a failed call, unless it is the 2xx of an answer that could not be used.
+// statusOf returns the status of a failed call, unless it is the 2xx of a
+// response that could not be used.
 func statusOf(e *transport.Error) int {
 	if e.StatusCode < 300 {
 		return 0
@@ -181,7 +215,8 @@ func statusOf(e *transport.Error) int {
 	return e.StatusCode
 }
 
-// failure is the package's own error in err: the innermost, where a login failed.
+// failure returns the package's own error in err: the innermost, where a login
+// failed.
 func failure(t *testing.T, o *operation, err error) *transport.Error {
 	t.Helper()
 	var found *transport.Error
@@ -205,80 +240,4 @@ func failure(t *testing.T, o *operation, err error) *transport.Error {
 	}
 	require.NotNil(t, found, "%T: %v", err, err)
 	return found
-}
-
-// A handshake that breaks off is a connection that never was.
-func TestTLSHandshakeBreaksOff(t *testing.T) {
-	for _, o := range operations() {
-		t.Run(o.String(), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newServices(t, emulator.NewPipeListener())
-				d := &dialer{addr: "127.0.0.1:443"}
-				d.first = func(int64) (net.Conn, error) {
-					client, server := net.Pipe()
-					go func() {
-						_, _ = server.Read(make([]byte, 1))
-						_ = server.Close()
-					}()
-					return client, nil
-				}
-				client := d.httpsClient(t, nil)
-				_, err := o.run(t.Context(), &env{base: "https://127.0.0.1", client: client})
-				e := failure(t, o, err)
-				require.Equal(t, tries, e.Attempts, "%v", err)
-				require.EqualValues(t, tries, d.n.Load())
-				require.NotErrorIs(t, err, transport.ErrAmbiguous)
-				require.Empty(t, s.Requests())
-			})
-		})
-	}
-}
-
-// closedPort is an address where nobody listens. The kernel gives no listener
-// such a low port by chance, which it does with one that was just closed.
-const closedPort = "127.0.0.1:1"
-
-// What only the kernel and a real handshake can do: a port where nobody
-// listens, a server that does not speak TLS, and a certificate that nobody
-// trusts.
-func TestConnectionsThatFail(t *testing.T) {
-	plain := newServices(t, nil)
-	untrusted := httptest.NewUnstartedServer(nil)
-	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
-	untrusted.StartTLS()
-	t.Cleanup(untrusted.Close)
-
-	for _, o := range operations() {
-		t.Run(o.String(), func(t *testing.T) {
-			for _, c := range []struct {
-				base     string
-				attempts int
-				is       func(error) bool
-			}{
-				{"http://" + closedPort, tries, func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }},
-				{"https://" + strings.TrimPrefix(plain.URL(), "http://"), tries, isA[tls.RecordHeaderError]},
-				{untrusted.URL, 1, isA[x509.UnknownAuthorityError]}, // another try would meet the same
-			} {
-				if o.pkg == "keystone" && c.attempts > 1 {
-					continue // its waits cannot be set, and take real time here
-				}
-				tr := &http.Transport{}
-				_, err := o.run(t.Context(), &env{base: c.base, client: &http.Client{Transport: tr}, retry: true})
-				tr.CloseIdleConnections()
-				e := failure(t, o, err)
-				require.True(t, c.is(err), "%v", err)
-				require.Equal(t, c.attempts, e.Attempts, "%v", err)
-				require.Zero(t, e.StatusCode)
-				require.NotErrorIs(t, err, transport.ErrAmbiguous)
-				requireNoSecret(t, err)
-			}
-		})
-	}
-	require.Empty(t, plain.Requests())
-}
-
-func isA[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
 }

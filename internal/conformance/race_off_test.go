@@ -6,4 +6,4 @@ func leftOut(int, int) bool { return false }
 
 const huge = 20 << 20
 
-const allocSlack = 2
+const allocSlack = 1

@@ -57,9 +57,9 @@ type Job[T any] struct {
 	Package, Name string
 	// Outage is how long transient failures are ridden out, 0 for the default.
 	Outage time.Duration
-	// Seen says that the job was seen before: the first poll then bears what a
-	// replica that lags may respond, as later ones do.
-	Seen bool
+	// Last is a state that was seen before, nil if none was. The first poll is
+	// then one like those that follow.
+	Last *T
 	// Get returns the job, and how long the service asks to wait before the
 	// next poll, or zero.
 	Get func(context.Context) (T, time.Duration, error)
@@ -80,7 +80,10 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var last T
 		o, rule := j.withDefaults(), outage.Rule{Limit: j.Outage}
-		seen := false
+		seen := j.Last != nil
+		if seen {
+			last = *j.Last
+		}
 		for interval := o.Initial; ; interval = min(interval*3/2, o.Max) {
 			state, after, err := j.Get(ctx)
 			if err == nil {
@@ -98,7 +101,7 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 					return
 				}
 				err = sleep(ctx, withJitter(interval, after, o.Max))
-			} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen || j.Seen)); goOn {
+			} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen)); goOn {
 				// The last poll of an outage comes at its limit.
 				err = sleep(ctx, min(withJitter(interval, after, o.Max), left))
 			}
@@ -113,6 +116,9 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 // Wait returns the last state seen, and an error unless the job ended well.
 func Wait[T any](ctx context.Context, j *Job[T]) (T, error) {
 	var last T
+	if j.Last != nil {
+		last = *j.Last
+	}
 	for state, err := range Watch(ctx, j) {
 		last = state
 		if err != nil {

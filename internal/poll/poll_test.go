@@ -351,6 +351,32 @@ func TestWatchYieldsChanges(t *testing.T) {
 }
 
 // An iterator may be used more than once: it starts anew.
+// A job whose state is known already yields only what differs from it, and bears
+// what a replica that lags may respond from the first poll on.
+func TestLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := (&script{states: []state{{status: "running"}, {status: "running"}, {status: "done"}}}).job()
+		j.Last = &state{status: "running"}
+		var seen []string
+		for now, err := range Watch(t.Context(), j) {
+			require.NoError(t, err)
+			seen = append(seen, now.status)
+		}
+		require.Equal(t, []string{"done"}, seen)
+
+		for _, err := range []error{errForbidden, errRefused} {
+			start := time.Now()
+			j = (&script{err: err}).job()
+			j.Last = &state{status: "running"}
+			last, got := Wait(t.Context(), j)
+			require.ErrorIs(t, got, err)
+			require.ErrorContains(t, got, `last status "running"`)
+			require.Equal(t, "running", last.status)
+			require.Equal(t, outage.Lag, time.Since(start))
+		}
+	})
+}
+
 func TestWatchTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{states: []state{{status: "done"}}}

@@ -9,7 +9,9 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
@@ -317,6 +320,66 @@ func TestEarlyAnswer(t *testing.T) {
 		require.Equal(t, "too much", e.Message)
 		require.NotErrorIs(t, err, ErrAmbiguous)
 		require.EqualValues(t, 1, s.requests.Load())
+	}
+}
+
+// A success that comes before the body was sent is none, also when it comes
+// before the first byte was read. A fake without a connection may read nothing.
+func TestEarlySuccessBeforeTheBody(t *testing.T) {
+	for name, connected := range map[string]bool{"connected": true, "fake": false} {
+		early := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if trace := httptrace.ContextClientTrace(r.Context()); connected && trace != nil && trace.GotConn != nil {
+				trace.GotConn(httptrace.GotConnInfo{})
+			}
+			body := `{"name":"early"}`
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+		})
+		c := newClient(t, Config{BaseURL: "https://host", HTTPClient: &http.Client{Transport: early}, Retry: noWait(1)})
+		_, _, err := do(t.Context(), c, upload(Repeatable, sourceBody(bits{}, 100)))
+		if connected {
+			require.ErrorContains(t, err, "the response came before the request body was sent (0 of 100 bytes)", name)
+		} else {
+			require.NoError(t, err, name)
+		}
+	}
+}
+
+// slowWrites is a connection on which a write takes a second longer than it
+// takes the peer to respond.
+type slowWrites struct{ net.Conn }
+
+func (c slowWrites) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	<-time.After(time.Second)
+	return n, err
+}
+
+// A success that comes before the body was sent is none, even where it comes
+// before the first byte of the body was read.
+func TestEarlySuccess(t *testing.T) {
+	for name, taken := range map[string]int64{"before the body": 0, "in its middle": 10_000} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := emulator.NewPipeListener()
+				s := serve(t, l, func(c net.Conn, r *http.Request) bool {
+					_, _ = io.CopyN(io.Discard, r.Body, taken)
+					_, _ = io.WriteString(c, okJSON(`{"name":"x"}`))
+					return false
+				})
+				c := dialingClient(t, Config{Retry: noWait(2)}, func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := l.DialContext(ctx, network, addr)
+					return slowWrites{conn}, err
+				})
+				_, _, err := do(t.Context(), c, upload(Once, sourceBody(bits{}, 1<<20)))
+				require.ErrorIs(t, err, ErrAmbiguous)
+				require.ErrorContains(t, err, "before the request body was sent")
+				require.EqualValues(t, 1, s.requests.Load())
+				_, _, err = do(t.Context(), c, upload(Repeatable, sourceBody(bits{}, 1<<20)))
+				require.ErrorIs(t, err, ErrTransient)
+				require.EqualValues(t, 3, s.requests.Load())
+				<-time.After(time.Second) // the last write
+			})
+		})
 	}
 }
 

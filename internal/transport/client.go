@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -69,6 +70,9 @@ func New(config Config) (*Client, error) {
 	}
 	if attempts.next == nil {
 		attempts.next = wire.NewTransport(maxInFlight)
+		if _, ok := http.DefaultTransport.(*http.Transport); !ok && config.HTTPClient != nil { //nolint:forbidigo // it is what the caller's client uses
+			attempts.next = http.DefaultTransport //nolint:forbidigo // somebody instrumented it
+		}
 	}
 	attempts.once = fresh(attempts.next)
 	return &Client{
@@ -94,6 +98,14 @@ func fresh(next http.RoundTripper) http.RoundTripper {
 
 // BaseURL returns where calls go, without a slash at the end.
 func (c *Client) BaseURL() string { return c.baseURL.String() }
+
+// Logger returns the caller's logger, or one that discards.
+func (c *Client) Logger() *slog.Logger {
+	if c.config.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.config.Logger
+}
 
 // AttemptTimeout returns how long an attempt of a small call may take.
 func (c *Client) AttemptTimeout() time.Duration { return c.config.AttemptTimeout }

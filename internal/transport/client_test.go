@@ -2,6 +2,8 @@ package transport
 
 import (
 	"math"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,4 +134,29 @@ func TestConfigDefaults(t *testing.T) {
 	require.Equal(t, 60*time.Second, c.config.StallTimeout)
 
 	newClient(t, Config{BaseURL: "https://api.example", Retry: &Retry{MaxAttempts: math.MaxInt, MaxWait: math.MaxInt64}})
+}
+
+// A caller's client without a transport sends through http.DefaultTransport
+// where somebody has replaced it, to instrument it, and through ours otherwise.
+func TestDefaultTransport(t *testing.T) {
+	s := serveTCP(t, respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.url(), HTTPClient: &http.Client{}})
+	require.IsType(t, &http.Transport{}, c.retry.next.next)
+
+	var seen atomic.Int64
+	original := http.DefaultTransport                                                 //nolint:forbidigo // the test is about it
+	defer func() { http.DefaultTransport = original }()                               //nolint:forbidigo // put back
+	http.DefaultTransport = roundTrip(func(r *http.Request) (*http.Response, error) { //nolint:forbidigo // as instrumentation does
+		seen.Add(1)
+		return original.RoundTrip(r)
+	})
+	for _, client := range []*http.Client{http.DefaultClient, {}} { //nolint:forbidigo // the test is about it
+		c = newClient(t, Config{BaseURL: s.url(), HTTPClient: client})
+		_, _, err := do(t.Context(), c, get(Safe))
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, 2, seen.Load())
+	c = newClient(t, Config{BaseURL: s.url()})
+	require.IsType(t, &http.Transport{}, c.retry.next.next, "no client was given")
+	original.(*http.Transport).CloseIdleConnections() //nolint:errcheck // checked above
 }

@@ -29,16 +29,17 @@ type StallGuard struct {
 	cancel context.CancelCauseFunc
 	trace  httptrace.ClientTrace
 
-	mu       sync.Mutex
-	timer    *time.Timer
-	limit    time.Duration
-	started  time.Time
-	moved    time.Time // last
-	complete bool      // the source was read to its end
-	conn     net.Conn  // nil until it is known
-	queue    func(net.Conn) (bytes int, known bool)
-	queued   int // at the last check, -1 before the first
-	stopped  bool
+	mu        sync.Mutex
+	timer     *time.Timer
+	limit     time.Duration
+	started   time.Time
+	moved     time.Time // last
+	complete  bool      // the source was read to its end
+	conn      net.Conn  // nil until it is known
+	connected bool
+	queue     func(net.Conn) (bytes int, known bool)
+	queued    int // at the last check, -1 before the first
+	stopped   bool
 }
 
 // NewStallGuard starts a guard that calls cancel when no byte has moved for
@@ -114,8 +115,19 @@ func (g *StallGuard) bodyRead(complete bool) {
 	g.moved, g.complete = time.Now(), complete
 }
 
+// Connected reports whether the upload got a connection. Without a guard there is
+// none to know of.
+func (g *StallGuard) Connected() bool {
+	if g == nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.connected
+}
+
 func (g *StallGuard) gotConn(info httptrace.GotConnInfo) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.conn = info.Conn
+	g.conn, g.connected = info.Conn, true
 }

@@ -1,58 +1,73 @@
 // Package clanforge connects the Multiplay examples to the service, or to the
-// built-in one when no endpoint is given.
+// built-in one.
 package clanforge
 
 import (
+	"cmp"
 	"errors"
 	"os"
-	"strconv"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 )
 
-// Usage says which environment variables there are.
-const Usage = `
+// Name is the service in events.
+const Name = "multiplay"
+
+// Help lists the environment variables.
+const Help = `
 Environment:
-  MULTIPLAY_ENDPOINT            base URL of the service, as in ` + multiplay.DefaultBaseURL + `;
-                                none starts a built-in service
-  MULTIPLAY_ACCESS_KEY          the pair of keys from the "Auth Keys" page of Clanforge
-  MULTIPLAY_SECRET_KEY
-  MULTIPLAY_ACCOUNT_SERVICE_ID  the account service (ASID) that they have access to
+  MULTIPLAY_ACCOUNT_SERVICE_ID  the account service (ASID)
+  MULTIPLAY_ACCESS_KEY          a pair of keys that has access to it, from the
+  MULTIPLAY_SECRET_KEY          page "Auth Keys" of Clanforge
+  MULTIPLAY_TOKEN               a bearer token in place of the keys
+  MULTIPLAY_ENDPOINT            base URL of the service, if it is not
+                                ` + multiplay.DefaultBaseURL + `
 `
 
-// Service is what an example works with.
-type Service struct {
-	Client *multiplay.Client
-	// BuiltIn is nil where there is an endpoint.
-	BuiltIn *multiplaytest.Server
+const endpoint = "MULTIPLAY_ENDPOINT"
+
+// Variables returns the variables that name the real service.
+func Variables() []string {
+	return []string{
+		endpoint, "MULTIPLAY_ACCOUNT_SERVICE_ID", "MULTIPLAY_ACCESS_KEY", "MULTIPLAY_SECRET_KEY", "MULTIPLAY_TOKEN",
+	}
 }
 
-// Open connects to MULTIPLAY_ENDPOINT or starts the built-in service, and says so.
-func Open(out cli.Output) (*Service, error) {
-	endpoint := os.Getenv("MULTIPLAY_ENDPOINT")
-	if endpoint == "" {
+// Open returns a client of the service that the environment names, or of the
+// built-in service, which runs until stop is called.
+func Open(out *cli.Output) (client *multiplay.Client, stop func(), err error) {
+	if out.Demo {
 		server := multiplaytest.NewServer(multiplaytest.WithDialect(multiplaytest.Dialect{StartInstalls: true}))
-		out.Line("no endpoint given: using the built-in service at %s", server.URL)
-		return &Service{Client: server.Client(), BuiltIn: server}, nil
+		out.Begin(server.URL)
+		return server.Client(), server.Close, nil
 	}
-	access, secret := os.Getenv("MULTIPLAY_ACCESS_KEY"), os.Getenv("MULTIPLAY_SECRET_KEY")
-	if access == "" || secret == "" {
-		return nil, errors.New("set MULTIPLAY_ACCESS_KEY and MULTIPLAY_SECRET_KEY")
-	}
-	account, err := strconv.ParseInt(os.Getenv("MULTIPLAY_ACCOUNT_SERVICE_ID"), 10, 64)
+	client, err = multiplay.FromEnv(multiplay.WithUserAgent("imagejobs-example/1"))
 	if err != nil {
-		return nil, errors.New("set MULTIPLAY_ACCOUNT_SERVICE_ID to a number")
+		return nil, nil, err
 	}
-	client, err := multiplay.New(multiplay.AccessKey(account, access, secret),
-		multiplay.WithBaseURL(endpoint), multiplay.WithUserAgent("imagejobs-example/1"))
-	return &Service{Client: client}, err
+	standard := multiplay.DefaultBaseURL
+	if os.Getenv("MULTIPLAY_TOKEN") != "" {
+		standard = multiplay.SuccessorBaseURL
+	}
+	out.Begin(cmp.Or(os.Getenv(endpoint), standard))
+	return client, func() {}, nil
 }
 
-// Close ends the built-in service, if there is one.
-func (s *Service) Close() {
-	if s.BuiltIn != nil {
-		s.BuiltIn.Close()
+// Classify fills in what went wrong.
+func Classify(err error, f *cli.Failure) {
+	if wrong, ok := errors.AsType[*multiplay.ArgumentError](err); ok {
+		f.Field, f.Problem = wrong.Field, wrong.Problem
+	}
+	if call, ok := errors.AsType[*multiplay.Error](err); ok {
+		f.StatusCode, f.RequestID = call.StatusCode, call.RequestID
+	}
+	_, ended := errors.AsType[*multiplay.StateError](err)
+	if _, machines := errors.AsType[*multiplay.RolloutError](err); ended || machines {
+		f.Code = cli.Ended
+	}
+	if errors.Is(err, multiplay.ErrAmbiguous) {
+		f.Code = cli.Ambiguous
 	}
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"sync/atomic"
@@ -12,123 +11,98 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// Bars shows how far things are: as bars on a terminal, as a line now and then
-// elsewhere. Everything else printed meanwhile goes through it as a writer.
-type Bars struct {
-	out      io.Writer
-	progress *mpb.Progress // nil where there is no terminal
-}
+// narrowest is the least width of a terminal that gets bars.
+const narrowest = 20
 
-// NewBars shows on w, or nowhere when silent.
-func NewBars(w io.Writer, silent bool) *Bars {
-	b := &Bars{out: w}
-	if silent {
-		b.out = io.Discard
-	} else if f, ok := w.(*os.File); ok && cwriter.IsTerminal(int(f.Fd())) {
-		b.progress = mpb.New(mpb.WithOutput(w), mpb.WithWidth(80))
+// showsBars reports whether w is a terminal on which bars can move and are wanted.
+func showsBars(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || !cwriter.IsTerminal(int(f.Fd())) {
+		return false
 	}
-	return b
-}
-
-// Write prints above the bars.
-func (b *Bars) Write(p []byte) (int, error) {
-	if b.progress != nil {
-		return b.progress.Write(p)
+	term, ci := os.Getenv("TERM"), os.Getenv("CI")
+	if term == "" || term == "dumb" || os.Getenv("NO_COLOR") != "" || ci != "" && ci != "false" {
+		return false
 	}
-	return b.out.Write(p)
+	width, _, err := cwriter.GetSize(int(f.Fd()))
+	return err == nil && width >= narrowest
 }
 
-// Wait ends the bars; those that are not complete stay as they are.
-func (b *Bars) Wait() {
-	if b.progress != nil {
-		b.progress.Shutdown()
-	}
-}
+// clearLine begins a line that is drawn. The cursor is not always in the first
+// column: a terminal shows ^C where it stands, and going up keeps the column.
+const clearLine = "\r\x1b[K"
 
-// Bar is one of them.
+// Bar shows how far one thing is: as a bar on a terminal, as lines elsewhere, as
+// events in JSON.
 type Bar struct {
-	bars  *Bars
+	out   *Output
 	name  string
-	total int64
-	bytes bool
+	place int // from the top, whatever bar is drawn first
+
 	bar   *mpb.Bar
-
-	last    time.Time
-	percent int64
-	text    string
-	drawn   atomic.Value // text, for the goroutine that draws
+	drawn atomic.Pointer[Event] // for the goroutine that draws
+	line  string                // the newest, printed or not
+	last  time.Time             // when one was printed
 }
 
-// Bytes adds a bar that counts bytes, with rate and time left.
-func (b *Bars) Bytes(name string, total, already int64) *Bar {
-	bar := &Bar{bars: b, name: name, total: total, bytes: true}
-	if b.progress != nil {
-		bar.bar = b.progress.AddBar(total,
-			mpb.PrependDecorators(decor.Name(name+" "), decor.CountersKibiByte("% .1f / % .1f")),
-			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.Name(" "),
-				decor.AverageSpeed(decor.SizeB1024(0), "% .1f"), decor.Name(" left "), decor.AverageETA(decor.ET_STYLE_GO)))
-		bar.bar.SetCurrent(already)
-		bar.bar.SetRefill(already)
-		bar.bar.DecoratorAverageAdjust(time.Now())
-	}
-	return bar
+// Bar adds a bar.
+func (o *Output) Bar(name string) *Bar {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.places++
+	return &Bar{out: o, name: name, place: o.places}
 }
 
-// Percent adds a bar from 0 to 100 with a word beside it.
-func (b *Bars) Percent(name string) *Bar {
-	bar := &Bar{bars: b, name: name, total: 100, percent: -1}
-	if b.progress != nil {
-		bar.bar = b.progress.AddBar(100,
-			mpb.PrependDecorators(decor.Name(name+" ", decor.WCSyncSpaceR)),
-			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.Name(" "),
-				decor.Any(func(decor.Statistics) string {
-					text, _ := bar.drawn.Load().(string)
-					return text
-				})))
-	}
-	return bar
-}
+// linePause is the time between two lines about bytes.
+const linePause = 5 * time.Second
 
-// Set moves the bar. Where there is no terminal it prints a line when the word
-// changed, and about bytes once a second and at the end.
-func (b *Bar) Set(done int64, text string, rate float64) {
-	changed := text != b.text || !b.bytes && done != b.percent
-	b.text, b.percent = text, done
-	b.drawn.Store(text)
+// Set moves the bar to e.Progress. Without a terminal it prints a line when the
+// line changed; about bytes that is only now and then and at the end.
+func (b *Bar) Set(e Event) {
+	o := b.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	line := plainLine(b.name, &e)
+	changed := line != b.line
+	b.line = line
 	switch {
-	case b.bar != nil:
-		b.bar.SetCurrent(done)
-	case b.bytes:
-		if now := time.Now(); now.Sub(b.last) >= time.Second || done == b.total {
-			b.last = now
-			_, _ = fmt.Fprintf(b.bars.out, "%s: %s\n", b.name, bytesLine(done, b.total, rate))
-		}
-	case changed:
-		_, _ = fmt.Fprintf(b.bars.out, "%s: %3d%% %s\n", b.name, done, text)
+	case o.bars && !o.finished:
+		b.draw(&e)
+	case e.Progress.Total > 0 && e.Progress.Bytes < e.Progress.Total && time.Since(b.last) < linePause:
+		o.latest = line
+	case changed || o.JSON:
+		b.last = time.Now()
+		e.Message = line
+		o.emit(&e)
 	}
 }
 
-func bytesLine(done, total int64, rate float64) string {
-	line := fmt.Sprintf("%3d%% %s of %s", done*100/max(total, 1), Size(done), Size(total))
-	if rate > 0 && done < total {
-		left := time.Duration(float64(total-done) / rate * float64(time.Second)).Round(time.Second)
-		line += fmt.Sprintf(", %s/s, %s left", Size(int64(rate)), left)
-	} else if rate > 0 {
-		line += fmt.Sprintf(", %s/s", Size(int64(rate)))
+func (b *Bar) draw(e *Event) {
+	b.drawn.Store(e)
+	if b.bar != nil {
+		return
 	}
-	return line
+	if b.out.progress == nil {
+		b.out.progress = mpb.New(mpb.WithOutput(b.out.w))
+	}
+	b.bar = b.out.progress.MustAdd(0, mpb.BarFillerFunc(func(w io.Writer, stat decor.Statistics) error {
+		// One column stays free: some terminals wrap when the last one is used.
+		_, err := io.WriteString(w, clearLine+barLine(b.name, b.drawn.Load(), stat.AvailableWidth-1))
+		return err
+	}), mpb.BarFillerTrim(), mpb.BarPriority(b.place))
+	b.out.drawn = append(b.out.drawn, b)
 }
 
-// Size is a number of bytes for people.
-func Size(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	default:
-		return fmt.Sprintf("%d B", n)
+// finish ends the bars, so that what follows is printed below them. Those that
+// are not complete are removed. The caller holds mu.
+func (o *Output) finish() {
+	if o.finished || o.progress == nil {
+		return
 	}
+	o.finished = true
+	for _, b := range o.drawn {
+		b.bar.Abort(b.drawn.Load().Progress.Percent < 100)
+	}
+	o.progress.Wait()
+	_, _ = io.WriteString(o.w, clearLine)
 }

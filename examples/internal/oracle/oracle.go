@@ -1,49 +1,69 @@
-// Package oracle connects the Oracle examples to the service, or to the
-// built-in one when no endpoint is given.
+// Package oracle connects the Oracle examples to the service, or to the built-in
+// one.
 package oracle
 
 import (
+	"cmp"
 	"errors"
-	"flag"
 	"os"
 
+	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// Flags are those that every Oracle example has.
-type Flags struct {
-	Endpoint, User string
-	JSON           bool
+// Name is the service in events.
+const Name = "oraclemarket"
+
+// Help lists the environment variables.
+const Help = `
+Environment:
+  ORACLE_MARKETPLACE_USER           e-mail address of the partner user
+  ORACLE_MARKETPLACE_CLIENT_ID      client credentials
+  ORACLE_MARKETPLACE_CLIENT_SECRET
+  ORACLE_MARKETPLACE_TOKEN          an access token in place of them
+  ORACLE_MARKETPLACE_ENDPOINT       base URL of the service, if it is not
+                                    ` + oraclemarket.DefaultBaseURL + `
+`
+
+const endpoint = "ORACLE_MARKETPLACE_ENDPOINT"
+
+// Variables returns the variables that name the real service.
+func Variables() []string {
+	return []string{
+		endpoint, "ORACLE_MARKETPLACE_USER", "ORACLE_MARKETPLACE_TOKEN",
+		"ORACLE_MARKETPLACE_CLIENT_ID", "ORACLE_MARKETPLACE_CLIENT_SECRET",
+	}
 }
 
-// Add defines the flags, with the environment as default.
-func (f *Flags) Add(flags *flag.FlagSet) {
-	flags.StringVar(&f.Endpoint, "endpoint", os.Getenv("ORACLE_MARKETPLACE_ENDPOINT"),
-		"base URL of the service, as in "+oraclemarket.DefaultBaseURL+" (or ORACLE_MARKETPLACE_ENDPOINT);\n"+
-			"none starts the built-in service. It takes ORACLE_MARKETPLACE_TOKEN, or ORACLE_MARKETPLACE_CLIENT_ID and\n"+
-			"ORACLE_MARKETPLACE_CLIENT_SECRET")
-	flags.StringVar(&f.User, "user", os.Getenv("ORACLE_MARKETPLACE_USER"), "e-mail address of the partner user (or ORACLE_MARKETPLACE_USER)")
-	flags.BoolVar(&f.JSON, "json", false, "print one JSON object a line")
+// Open returns a client of the service that the environment names, or of the
+// built-in service, which runs until stop is called.
+func Open(out *cli.Output) (client *oraclemarket.Client, stop func(), err error) {
+	if out.Demo {
+		server := oraclemarkettest.NewServer()
+		out.Begin(server.URL)
+		return server.Client(), server.Close, nil
+	}
+	client, err = oraclemarket.FromEnv(oraclemarket.WithUserAgent("imagejobs-example/1"))
+	if err != nil {
+		return nil, nil, err
+	}
+	out.Begin(cmp.Or(os.Getenv(endpoint), oraclemarket.DefaultBaseURL))
+	return client, func() {}, nil
 }
 
-// BuiltIn tells whether the example runs against a service of its own.
-func (f *Flags) BuiltIn() bool { return f.Endpoint == "" }
-
-// Connect makes a client of the flags and of ORACLE_MARKETPLACE_TOKEN, or
-// _CLIENT_ID and _CLIENT_SECRET.
-func (f *Flags) Connect() (*oraclemarket.Client, error) {
-	var tokens oraclemarket.TokenSource
-	token, id, secret := os.Getenv("ORACLE_MARKETPLACE_TOKEN"), os.Getenv("ORACLE_MARKETPLACE_CLIENT_ID"), os.Getenv("ORACLE_MARKETPLACE_CLIENT_SECRET")
-	switch {
-	case token != "":
-		tokens = oraclemarket.StaticToken(token)
-	case id != "" && secret != "":
-		tokens = oraclemarket.ClientCredentials(id, secret)
-	default:
-		return nil, errors.New("set ORACLE_MARKETPLACE_TOKEN, or ORACLE_MARKETPLACE_CLIENT_ID and ORACLE_MARKETPLACE_CLIENT_SECRET")
+// Classify fills in what went wrong.
+func Classify(err error, f *cli.Failure) {
+	if wrong, ok := errors.AsType[*oraclemarket.ArgumentError](err); ok {
+		f.Field, f.Problem = wrong.Field, wrong.Problem
 	}
-	if f.User == "" {
-		return nil, errors.New("give -user, or set ORACLE_MARKETPLACE_USER")
+	if call, ok := errors.AsType[*oraclemarket.Error](err); ok {
+		f.StatusCode, f.RequestID = call.StatusCode, call.RequestID
 	}
-	return oraclemarket.New(f.User, tokens, oraclemarket.WithBaseURL(f.Endpoint), oraclemarket.WithUserAgent("imagejobs-example/1"))
+	if _, ok := errors.AsType[*oraclemarket.StateError](err); ok {
+		f.Code = cli.Ended
+	}
+	if errors.Is(err, oraclemarket.ErrAmbiguous) {
+		f.Code = cli.Ambiguous
+	}
 }

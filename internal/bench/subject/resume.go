@@ -108,7 +108,8 @@ func (s *memoryStore) acknowledge(chunks int, scattered bool) error {
 	if err != nil {
 		return err
 	}
-	// It is the last field, and left out while it is empty.
+	// The field is left out while it is empty. The digest stays that of no chunks:
+	// it is compared only if the file may have changed.
 	state := append(sealed.State[:len(sealed.State)-1:len(sealed.State)-1], `,"acknowledged":`...)
 	sealed.State = append(append(state, list...), '}')
 	sum := sha256.Sum256(sealed.State)

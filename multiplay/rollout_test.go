@@ -1,0 +1,180 @@
+package multiplay_test
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/multiplay"
+	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
+)
+
+// withoutInstallAt has the service take no notice of when to install, so that
+// installs wait to be queued.
+func withoutInstallAt(r *http.Request) {
+	query := r.URL.Query()
+	query.Del("install_at")
+	r.URL.RawQuery = query.Encode()
+}
+
+// Whatever the service makes of install_at, a release without any choice ends
+// with the version on the machines.
+func TestReleaseInstallsByDefault(t *testing.T) {
+	for name, test := range map[string]struct {
+		opts    []multiplaytest.Option
+		rewrite func(*http.Request)
+		queued  int
+		took    time.Duration
+	}{
+		"at once":           {nil, nil, 0, 5 * time.Minute},
+		"waiting all alike": {nil, withoutInstallAt, 3, 10 * time.Minute},
+		"started without": {
+			[]multiplaytest.Option{multiplaytest.WithDialect(multiplaytest.Dialect{StartInstalls: true})}, withoutInstallAt, 0, 5 * time.Minute,
+		},
+		"on the successor": {[]multiplaytest.Option{multiplaytest.WithBearerTokens("successor-token")}, nil, 0, 5 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newVirtual(t, test.opts...)
+				v.rewrite = test.rewrite
+				start := time.Now()
+				result, err := v.client.Release(t.Context(), v.request())
+				require.NoError(t, err)
+				v.requireOneOfEach(t, result)
+				require.Equal(t, test.queued, v.Count(multiplaytest.OpInstallQueue))
+				require.Less(t, time.Since(start), test.took)
+			})
+		})
+	}
+}
+
+func TestReleaseQueuesManualInstalls(t *testing.T) {
+	for name, faults := range map[string][]multiplaytest.Fault{
+		"":              nil,
+		"refused once":  {{Status: http.StatusConflict}},
+		"lost":          {{Drop: multiplaytest.DropAfter, Times: 3}},
+		"never arrived": {{Drop: multiplaytest.DropBefore, Times: 3}},
+		"busy":          {{Status: http.StatusTooManyRequests, Times: 20}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newVirtual(t)
+				for _, fault := range faults {
+					fault.Operation = multiplaytest.OpInstallQueue
+					v.Inject(fault)
+				}
+				req := v.request()
+				req.Install = multiplay.InstallManual
+				result, err := v.client.Release(t.Context(), req)
+				if name == "refused once" {
+					// A refused install that still waits is an end, and resumed.
+					require.ErrorIs(t, err, multiplay.ErrConflict)
+					req.Resume = requireAs[*multiplay.ReleaseError](t, err).ReleaseIDs
+					result, err = v.client.Release(t.Context(), req)
+				}
+				require.NoError(t, err)
+				v.requireOneOfEach(t, result)
+				require.Empty(t, v.Versions()[0].InstallAt)
+				require.Equal(t, 3, v.Processed(multiplaytest.OpInstallQueue))
+			})
+		})
+	}
+}
+
+func TestReleaseInstallsAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtual(t)
+		at := time.Now().Add(2 * time.Hour).Truncate(time.Second)
+		req := v.request()
+		req.InstallAt = at
+		result, err := v.client.Release(t.Context(), req)
+		require.NoError(t, err)
+		v.requireOneOfEach(t, result)
+		require.Equal(t, strconv.FormatInt(at.Unix(), 10), v.Versions()[0].InstallAt)
+		require.True(t, time.Now().After(at))
+		require.Zero(t, v.Count(multiplaytest.OpInstallQueue))
+	})
+}
+
+// A rollout that never starts ends, and says what to do.
+func TestRolloutThatNeverStarts(t *testing.T) {
+	for _, limit := range []time.Duration{0, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			v := newVirtual(t)
+			v.rewrite = withoutInstallAt
+			req := v.request()
+			req.InstallAt = time.Now().Add(time.Hour) // which only the caller knows of
+			start := time.Now()
+			_, err := v.client.Release(t.Context(), req, multiplay.WithStartLimit(limit))
+			stopped := requireAs[*multiplay.ReleaseError](t, err)
+			require.Equal(t, multiplay.StepRollout, stopped.Step)
+			ended := requireAs[*multiplay.RolloutNotStartedError](t, err)
+			if limit == 0 {
+				limit = 15 * time.Minute
+			}
+			require.Len(t, ended.Waiting, 3)
+			require.Equal(t, limit, ended.Limit)
+			require.Equal(t, stopped.ImageVersionID, ended.ImageVersionID)
+			require.ErrorContains(t, err, "has not started in "+limit.String()+": 3 installs wait, the first is job "+
+				strconv.FormatInt(ended.Waiting[0].JobID, 10)+": queue them with ImageInstalls.Queue, or release with InstallManual")
+			require.InDelta(t, time.Hour+limit, time.Since(start), float64(time.Minute))
+			require.False(t, multiplay.IsTransient(err))
+
+			// Nor does it for those who only wait.
+			start = time.Now()
+			_, err = v.client.Images.WaitRollout(t.Context(), req.ImageID, stopped.ImageVersionID)
+			require.Len(t, requireAs[*multiplay.RolloutNotStartedError](t, err).Waiting, 3)
+			require.InDelta(t, 15*time.Minute, time.Since(start), float64(time.Minute))
+
+			// What it says helps.
+			req = &multiplay.ReleaseRequest{Resume: stopped.ReleaseIDs, ImageID: req.ImageID, Install: multiplay.InstallManual}
+			result, err := v.client.Release(t.Context(), req)
+			require.NoError(t, err)
+			v.requireOneOfEach(t, result)
+		})
+	}
+}
+
+// One install that has started is a rollout that has.
+func TestRolloutThatStartedMayTakeLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtual(t, multiplaytest.WithJobTime(2*time.Hour))
+		result, err := v.client.Release(t.Context(), v.request(), multiplay.WithPollInterval(0, 5*time.Minute))
+		require.NoError(t, err)
+		v.requireOneOfEach(t, result)
+		require.LessOrEqual(t, v.Count(multiplaytest.OpInstallQueue), 3)
+	})
+}
+
+func TestStartLimitIsChecked(t *testing.T) {
+	client, mock := mockClient(t)
+	_, err := client.Images.WaitRollout(t.Context(), 1, 1, multiplay.WithStartLimit(-1))
+	require.EqualError(t, err, "multiplay: WithStartLimit: must not be negative")
+	require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
+	require.Zero(t, mock.GetTotalCallCount())
+}
+
+// The successor has a token, a host and no account service.
+func TestSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtual(t, multiplaytest.WithBearerTokens("successor-token"))
+		_, err := v.client.Release(t.Context(), v.request())
+		require.NoError(t, err)
+		for _, r := range v.Requests() {
+			require.Equal(t, "Bearer successor-token", r.Header.Get("Authorization"))
+			require.NotContains(t, r.RawQuery, "accountserviceid")
+			if r.Operation == multiplaytest.OpVersionCreate {
+				query, err := url.ParseQuery(r.RawQuery)
+				require.NoError(t, err)
+				at, err := strconv.ParseInt(query.Get("install_at"), 10, 64)
+				require.NoError(t, err)
+				require.Equal(t, r.Time.Unix(), at)
+			}
+		}
+	})
+}
