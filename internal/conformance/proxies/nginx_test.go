@@ -280,15 +280,26 @@ func TestNginxOutageCreate(t *testing.T) {
 	t.Parallel()
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, time.Minute)
-	end := s.ntt.StartOutage(imagereplicatortest.Outage{})
-	_, err := c.ntt.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
-		ImageID: imagereplicatortest.ImageID, DestinationTenantID: imagereplicatortest.DestinationTenantID,
-	})
+	end := s.multi.StartOutage(multiplaytest.Outage{})
+	err := once(s.behind(p))["multiplay"](within(t, time.Minute))
 	end()
-	require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
+	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
 	require.ErrorContains(t, err, "nginx")
 	require.Len(t, p.log(), 1)
+}
+
+// A create that takes longer than the proxy waits is found again, and not
+// repeated.
+func TestNginxLostCreates(t *testing.T) {
+	t.Parallel()
+	const long = 3 * time.Second // the proxy waits for two
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.buffering.conf", s.urls()...)
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Delay: long})
+	s.ntt.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Delay: long})
+	s.multi.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffCreate, Delay: long})
+	s.work(within(t, time.Minute), t, s.behind(p))
+	require.Zero(t, s.oracle.FaultsLeft()+s.ntt.FaultsLeft()+s.multi.FaultsLeft())
 }
 
 // newHTTP returns a client whose connections end with the test, through a proxy

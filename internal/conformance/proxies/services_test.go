@@ -85,7 +85,8 @@ func (s *services) work(ctx context.Context, t *testing.T, c clients) {
 	require.NoError(t, err)
 	require.Equal(t, imagereplicator.StatusReplicated, copied.Status)
 	released, err := c.multi.Release(ctx, &multiplay.ReleaseRequest{
-		ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "nightly", Source: files(),
+		ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, GameID: multiplaytest.GameID,
+		Description: "nightly", Source: files(),
 	}, multiplay.WithPollInterval(soon, soon))
 	require.NoError(t, err)
 	require.Equal(t, s.multi.Versions()[0].ID, released.ImageVersionID)
