@@ -32,7 +32,7 @@ type CopyResult struct {
 	Err error
 }
 
-// CopyOption configures [JobsService.CopyToTenants].
+// A CopyOption configures [JobsService.CopyToTenants].
 type CopyOption func(*copyConfig)
 
 type copyConfig struct {

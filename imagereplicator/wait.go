@@ -15,9 +15,9 @@ import (
 // complete first.
 //
 // Wait runs until ctx is done. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and a job that the service does not know for
-// half a minute, so that it can follow Create. An error has the last status
-// known, and comes with the last state seen, nil if there was none.
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new job may not be visible yet. An error names the last status known, and is
+// returned with the last state seen, nil if there was none.
 func (s *JobsService) Wait(ctx context.Context, jobID string, opts ...WaitOption) (*Job, error) {
 	job, err := s.job(jobID, opts)
 	if err != nil {
@@ -28,8 +28,8 @@ func (s *JobsService) Wait(ctx context.Context, jobID string, opts ...WaitOption
 
 // Watch polls the job and yields its state, then again whenever it has changed,
 // and ends with the job. A job that ended canceled or in error yields its last
-// state and then a [*StateError]. Any error ends the sequence; it comes with the
-// last state seen, nil if there was none. Failures are ridden out as by
+// state and then a [*StateError]. Any error ends the sequence and comes with
+// the last state seen, nil if there was none. Failures are ridden out as by
 // [JobsService.Wait].
 func (s *JobsService) Watch(ctx context.Context, jobID string, opts ...WaitOption) iter.Seq2[*Job, error] {
 	return func(yield func(*Job, error) bool) {

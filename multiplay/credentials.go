@@ -72,22 +72,22 @@ func BearerToken(source TokenSource) Credentials {
 	}}
 }
 
-// Token is a bearer token. Create it with [NewToken]. Nothing that formats or
-// encodes it shows its value.
+// Token is a bearer token. Create it with [NewToken]. It never shows its value,
+// however it is formatted or encoded.
 type Token struct {
 	value  redact.Secret
 	expiry time.Time
 }
 
-// NewToken returns a token that is sent as a bearer token, without the blanks
-// and line ends around it. A zero expiry is an unknown one.
+// NewToken returns a token that is sent as "Authorization: Bearer value".
+// Surrounding white space is removed. A zero expiry means unknown.
 func NewToken(value string, expiry time.Time) Token {
 	return Token{redact.NewSecret(value), expiry}
 }
 
-// TokenSource returns a new token each time it is called. The client caches the
-// token. It requests the next one shortly before the expiry, and once when the
-// service responds with status 401; calls that need it wait for the same request.
+// A TokenSource returns a new token on each call. The client caches the token.
+// It asks for the next one shortly before the expiry, and once after a 401;
+// concurrent calls share one request.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }

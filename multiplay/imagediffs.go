@@ -227,10 +227,10 @@ func (s *ImageDiffsService) Reject(ctx context.Context, diffID int64, opts *Reje
 // which never has the files: ask [ImageDiffsService.Status] for them. A nil
 // error means completed. A diff that failed or was squashed is a [*StateError].
 //
-// Wait runs until ctx ends. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and a diff that the service does not know for
-// half a minute. When it gives up, the error has the last state known, and the
-// status, if any was seen, is returned with it.
+// Wait runs until ctx is done. It rides out transient failures for the outage
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new diff may not be visible yet. An error names the last state known, and is
+// returned with the last status seen, nil if there was none.
 func (s *ImageDiffsService) Wait(ctx context.Context, diffID int64, opts ...WaitOption) (*ImageDiffStatus, error) {
 	job, err := s.follow(diffID, opts)
 	return wait(ctx, job, err)
@@ -238,7 +238,7 @@ func (s *ImageDiffsService) Wait(ctx context.Context, diffID int64, opts ...Wait
 
 // Watch polls the image diff and yields its status, then again whenever it has
 // changed, and ends with the job. A diff that failed or was squashed yields its
-// last status and then a [*StateError]. Any error ends the sequence; it comes
+// last status and then a [*StateError]. Any error ends the sequence and comes
 // with the last status seen, nil if there was none. Failures are ridden out as
 // by [ImageDiffsService.Wait].
 func (s *ImageDiffsService) Watch(ctx context.Context, diffID int64, opts ...WaitOption) iter.Seq2[*ImageDiffStatus, error] {

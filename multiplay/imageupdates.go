@@ -144,10 +144,10 @@ func (s *ImageUpdatesService) send(ctx context.Context, updateID int64, call *tr
 // A nil error means completed. An update that failed or was squashed is a
 // [*StateError].
 //
-// Wait runs until ctx ends. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and an update that the service does not know
-// for half a minute. When it gives up, the error has the last state known, and
-// the status, if any was seen, is returned with it.
+// Wait runs until ctx is done. It rides out transient failures for the outage
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new update may not be visible yet. An error names the last state known, and
+// is returned with the last status seen, nil if there was none.
 func (s *ImageUpdatesService) Wait(ctx context.Context, updateID int64, opts ...WaitOption) (*ImageUpdateStatus, error) {
 	job, err := s.follow(updateID, opts)
 	return wait(ctx, job, err)
@@ -155,8 +155,8 @@ func (s *ImageUpdatesService) Wait(ctx context.Context, updateID int64, opts ...
 
 // Watch polls the image update and yields its status, then again whenever it
 // has changed, and ends with the job. An update that failed or was squashed
-// yields its last status and then a [*StateError]. Any error ends the sequence;
-// it comes with the last status seen, nil if there was none. Failures are
+// yields its last status and then a [*StateError]. Any error ends the sequence
+// and comes with the last status seen, nil if there was none. Failures are
 // ridden out as by [ImageUpdatesService.Wait].
 func (s *ImageUpdatesService) Watch(ctx context.Context, updateID int64, opts ...WaitOption) iter.Seq2[*ImageUpdateStatus, error] {
 	job, err := s.follow(updateID, opts)

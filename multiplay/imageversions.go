@@ -206,20 +206,20 @@ func (s *ImageVersionsService) status(ctx context.Context, imageVersionID int64)
 // then waits for the machines. A job that failed or was squashed is a
 // [*StateError].
 //
-// Wait runs until ctx ends. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and a version that the service does not know
-// for half a minute. When it gives up, the error has the last state known, and
-// the status, if any was seen, is returned with it.
+// Wait runs until ctx is done. It rides out transient failures for the outage
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new version may not be visible yet. An error names the last state known, and
+// is returned with the last status seen, nil if there was none.
 func (s *ImageVersionsService) Wait(ctx context.Context, imageVersionID int64, opts ...WaitOption) (*ImageVersionStatus, error) {
 	job, err := s.follow(imageVersionID, opts)
 	return wait(ctx, job, err)
 }
 
 // Watch polls the job that makes the image version and yields its status, then
-// again whenever it has changed, and ends with the job. A job that failed or was
-// squashed yields its last status and then a [*StateError]. Any error ends the
-// sequence; it comes with the last status seen, nil if there was none. Failures
-// are ridden out as by [ImageVersionsService.Wait].
+// again whenever it has changed, and ends with the job. A job that failed or
+// was squashed yields its last status and then a [*StateError]. Any error ends
+// the sequence and comes with the last status seen, nil if there was none.
+// Failures are ridden out as by [ImageVersionsService.Wait].
 func (s *ImageVersionsService) Watch(ctx context.Context, imageVersionID int64, opts ...WaitOption) iter.Seq2[*ImageVersionStatus, error] {
 	job, err := s.follow(imageVersionID, opts)
 	return watch(ctx, job, err)

@@ -159,9 +159,9 @@ func (e *ReleaseError) Unwrap() error { return e.Err }
 // wrong request is an [*ArgumentError]; whatever stops the release later is a
 // [*ReleaseError], from which it can be resumed.
 //
-// Each job is created at most once. Release runs until ctx ends and rides out
-// transient failures in every step, see [WithOutageLimit]. If the response to
-// the creation of a job is lost, Release looks for the job:
+// Each job is created at most once. Release runs until ctx is done and rides
+// out transient failures in every step, see [WithOutageLimit]. If the response
+// to the creation of a job is lost, Release looks for the job:
 //
 //   - An update is the new one that [ImagesService.Options] shows for the image.
 //     That needs GameID.

@@ -55,9 +55,9 @@ func (e *RolloutNotStartedError) Error() string {
 // completes: wait for that first. One that never starts is a
 // [*RolloutNotStartedError].
 //
-// WaitRollout runs until ctx ends. It rides out transient failures for the
-// outage limit, see [WithOutageLimit]. When it gives up, the error has the last
-// counts known, and these, if any were seen, are returned with it.
+// WaitRollout runs until ctx is done. It rides out transient failures for the
+// outage limit, see [WithOutageLimit]. An error names the last counts known,
+// and is returned with them, nil if there were none.
 func (s *ImagesService) WaitRollout(ctx context.Context, imageID, imageVersionID int64, opts ...WaitOption) (*RolloutStatus, error) {
 	job, err := s.follow(imageID, imageVersionID, opts)
 	return wait(ctx, job, err)
@@ -65,7 +65,7 @@ func (s *ImagesService) WaitRollout(ctx context.Context, imageID, imageVersionID
 
 // WatchRollout polls like [ImagesService.WaitRollout] and yields the counts,
 // then again whenever they have changed. A rollout with failed machines yields
-// its last counts and then a [*RolloutError]. Any error ends the sequence; it
+// its last counts and then a [*RolloutError]. Any error ends the sequence and
 // comes with the last counts seen, nil if there were none.
 func (s *ImagesService) WatchRollout(ctx context.Context, imageID, imageVersionID int64, opts ...WaitOption) iter.Seq2[*RolloutStatus, error] {
 	job, err := s.follow(imageID, imageVersionID, opts)

@@ -12,23 +12,22 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Token is an access token. Create it with [NewToken]. Nothing that formats or
-// encodes it shows its value.
+// Token is an access token. Create it with [NewToken]. It never shows its
+// value, however it is formatted or encoded.
 type Token struct {
 	value  redact.Secret
 	expiry time.Time
 }
 
-// NewToken returns a token that goes out as "Authorization: Bearer value",
-// without line ends or blanks around it. A zero expiry means that it is not
-// known when the token ends.
+// NewToken returns a token that is sent as "Authorization: Bearer value".
+// Surrounding white space is removed. A zero expiry means unknown.
 func NewToken(value string, expiry time.Time) Token {
 	return Token{redact.NewSecret(value), expiry}
 }
 
-// TokenSource returns a new token each time it is called. The client caches the
-// token. It requests the next one shortly before the expiry, one at a time
-// however many calls wait, and once when the service responds with status 401.
+// A TokenSource returns a new token on each call. The client caches the token.
+// It asks for the next one shortly before the expiry, and once after a 401;
+// concurrent calls share one request.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
