@@ -42,8 +42,8 @@ func StaticToken(value string) TokenSource {
 	return TokenSourceFunc(func(context.Context) (Token, error) { return token, nil })
 }
 
-// Provider is an authenticated OpenStack client of another library: the
-// ProviderClient or a ServiceClient of gophercloud (v1 and v2) or eclcloud.
+// Provider is the authenticated OpenStack client of another library, such as
+// the ProviderClient or a ServiceClient of gophercloud (v1 and v2) or eclcloud.
 type Provider interface {
 	// Token returns the current token, empty before the first login.
 	Token() string
@@ -52,8 +52,8 @@ type Provider interface {
 // ProviderTokens returns a [TokenSource] that yields the tokens of a program's
 // existing OpenStack client. When the service rejects a token, that client logs
 // in again with its Reauthenticate method. If it cannot, because it was created
-// without AllowReauth, the rejected call fails. Use one ProviderTokens for each
-// [Client].
+// without AllowReauth, the rejected call fails. Call ProviderTokens once for
+// each [Client].
 func ProviderTokens(provider Provider) TokenSource {
 	var mu sync.Mutex
 	var given string

@@ -15,8 +15,8 @@ var (
 	// validation.
 	ErrBadRequest = transport.ErrBadRequest
 	// ErrUnauthorized matches status 401: a token that is missing, expired or
-	// wrong, after a new one was requested. On [JobsService.Create] it can also
-	// mean that the service refuses the destination tenant.
+	// wrong even after a new one was requested. On [JobsService.Create] it can
+	// also mean that the service refuses the destination tenant.
 	ErrUnauthorized = transport.ErrUnauthorized
 	// ErrForbidden matches status 403: the gateway in front of the service refuses
 	// what a user's IAM role does not allow.
@@ -34,9 +34,9 @@ var (
 	ErrTooManyRequests = transport.ErrTooManyRequests
 	// ErrServer matches any 5xx response.
 	ErrServer = transport.ErrServer
-	// ErrAmbiguous matches a [JobsService.Create] whose outcome is unknown, even
-	// after listing the jobs again: the job may exist. Check [JobsService.List]
-	// before creating another.
+	// ErrAmbiguous matches a [JobsService.Create] whose outcome is unknown even
+	// after a search in List: the job may exist. Check [JobsService.List] before
+	// creating another.
 	ErrAmbiguous = transport.ErrAmbiguous
 	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
 	// it to have its own failures ridden out.

@@ -19,8 +19,8 @@ type config struct {
 	outageLimit time.Duration
 }
 
-// WithBaseURL replaces the endpoint given to [New], as where a gateway stands in
-// front of it: an absolute https URL without user info, query and fragment.
+// WithBaseURL replaces the endpoint given to [New], for a gateway in front of
+// it, for example: an absolute https URL without user info, query and fragment.
 // Plain http is accepted for loopback addresses; for others see
 // [WithInsecureHTTP].
 func WithBaseURL(url string) Option {

@@ -13,7 +13,7 @@ import (
 
 // Acknowledgement is the service's short response to a change.
 type Acknowledgement struct {
-	// Message is for people, as in "OK".
+	// Message is a text for people, such as "OK".
 	Message string `json:"message"`
 	// EntityID is the upload request's id.
 	EntityID int64 `json:"entityId"`

@@ -73,8 +73,8 @@ func (r tokenRequest) Token(context.Context) (Token, error) {
 
 // ClientCredentials returns a [TokenSource] that exchanges a client id and
 // secret key for tokens at the API host itself: GET
-// /appstore/publisher/v1/authenticate. A token lives 7 days in the documented
-// sample. Id and key come from the Marketplace administrator.
+// /appstore/publisher/v1/authenticate. In the documented sample a token lives
+// for 7 days. The Marketplace administrator issues the id and key.
 //
 // Source: [Cookbook for Publishing OCI Resource Manager Listings].
 //
@@ -94,11 +94,11 @@ func ClientCredentials(id, secret string) TokenSource {
 	})
 }
 
-// OAMClientCredentials returns a [TokenSource] that exchanges the same pair for
-// tokens at the older endpoint of Oracle Access Manager, as in
+// OAMClientCredentials returns a [TokenSource] that exchanges a client id and
+// secret key for tokens at the older endpoint, Oracle Access Manager, such as
 // https://login.us2.oraclecloud.com/oam/oauth2/tokens. The identity domain is
-// that of the Marketplace tenant, usoracle30650 in the documentation. The pair
-// is sent to the origin of tokenURL alone.
+// that of the Marketplace tenant, usoracle30650 in the documentation. Id and
+// key are sent only to the origin of tokenURL.
 //
 // Source: [Quick Start].
 //

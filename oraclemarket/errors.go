@@ -13,8 +13,8 @@ import (
 var (
 	// ErrBadRequest matches status 400, Invalid Parameter Value.
 	ErrBadRequest = transport.ErrBadRequest
-	// ErrUnauthorized matches status 401: credentials that are missing, expired
-	// or wrong, after a new token was requested.
+	// ErrUnauthorized matches status 401: credentials that are missing, expired or
+	// wrong even after a new token was requested.
 	ErrUnauthorized = transport.ErrUnauthorized
 	// ErrForbidden matches status 403.
 	ErrForbidden = transport.ErrForbidden
@@ -27,9 +27,9 @@ var (
 	// ErrServer matches any 5xx response.
 	ErrServer = transport.ErrServer
 	// ErrAmbiguous matches a [MachineImagesService.Create],
-	// [MachineImagesService.Initiate] or [StorageImagesService.Copy] whose
-	// outcome is unknown, and an Upload that does not know which upload request
-	// is its own. Check [MachineImagesService.List] before repeating it.
+	// [MachineImagesService.Initiate] or [StorageImagesService.Copy] whose outcome
+	// is unknown, and an Upload that cannot identify its own upload request. Check
+	// [MachineImagesService.List] before repeating it.
 	ErrAmbiguous = transport.ErrAmbiguous
 	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
 	// it to have its own failures ridden out.
@@ -124,10 +124,11 @@ func wrapError(e *transport.Error) error {
 // StateError reports an upload request that ended badly: Failed, Rejected,
 // Deleted or Deletion Failed.
 type StateError struct {
+	// UploadRequestID is the id of the upload request.
 	UploadRequestID int64
-	Status          Status
-	// Reason lists the data centers that report something else than Completed,
-	// if any do.
+	// Status is the state that it ended in.
+	Status Status
+	// Reason lists the data centers whose status is not Completed, empty if none.
 	Reason string
 }
 

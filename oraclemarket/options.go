@@ -82,11 +82,11 @@ func WithAttemptTimeout(d time.Duration) Option {
 	return func(c *config) { c.AttemptTimeout = d }
 }
 
-// WithStallTimeout bounds the time in which an upload makes no progress: no
-// byte is read from the source and, on Linux and macOS, none is acknowledged by
-// the peer. Zero means the default, 60 s. After the last byte, the response may
-// take as long as sending all of them did, because a proxy may have to pass
-// them on. An upload that stalls fails with [ErrStalled].
+// WithStallTimeout bounds how long an upload may make no progress. Progress is
+// a byte read from the source or, on Linux and macOS, acknowledged by the peer.
+// Zero means the default, 60 s. After the last byte, the response may take as
+// long as sending did, because a proxy may still have to forward the bytes. An
+// upload that stalls fails with [ErrStalled].
 func WithStallTimeout(d time.Duration) Option {
 	return func(c *config) { c.StallTimeout = d }
 }

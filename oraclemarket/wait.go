@@ -12,7 +12,7 @@ import (
 )
 
 // Wait polls the upload request until it has ended and returns its last state.
-// A request that ended badly is a [*StateError].
+// If it ended badly, the error is a [*StateError].
 //
 // Wait runs until ctx is done. It rides out transient failures for the outage
 // limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
@@ -27,10 +27,10 @@ func (s *MachineImagesService) Wait(ctx context.Context, uploadRequestID int64, 
 }
 
 // Watch polls the upload request and yields its state, then again whenever it
-// has changed, and ends with the request. A request that ended badly yields its
+// has changed, and ends with the request. If that ended badly, Watch yields its
 // last state and then a [*StateError]. Any error ends the sequence and comes
-// with the last state seen, nil if there was none. Failures are ridden out as
-// by [MachineImagesService.Wait].
+// with the last state seen, nil if there was none. Failures are ridden out as by
+// [MachineImagesService.Wait].
 func (s *MachineImagesService) Watch(ctx context.Context, uploadRequestID int64, opts ...WaitOption) iter.Seq2[*MachineImageUploadRequest, error] {
 	return func(yield func(*MachineImageUploadRequest, error) bool) {
 		job, err := s.job(uploadRequestID, opts)
