@@ -18,8 +18,8 @@ const pkg = "multiplay"
 const (
 	// DefaultBaseURL is the host of Clanforge, for [AccessKey].
 	DefaultBaseURL = "https://api.multiplay.co.uk"
-	// SuccessorBaseURL is the host on which Clanforge's image API lives on, with
-	// the same paths, for [BearerToken].
+	// SuccessorBaseURL is the host of Clanforge's successor, which has the same
+	// paths, for [BearerToken].
 	SuccessorBaseURL = "https://api.multiplay.dev"
 )
 
@@ -37,7 +37,7 @@ type Client struct {
 	ImageVersions *ImageVersionsService
 	// ImageInstalls lists and queues the machines' installs of versions.
 	ImageInstalls *ImageInstallsService
-	// Images lists what there is, what is locked and how far a rollout is.
+	// Images lists games, images, machines and locks, and follows rollouts.
 	Images *ImagesService
 }
 
@@ -113,7 +113,8 @@ const (
 //     MULTIPLAY_SECRET_KEY are the arguments of [AccessKey].
 //   - MULTIPLAY_TOKEN, in place of the keys, is a token for [BearerToken];
 //     MULTIPLAY_ACCOUNT_SERVICE_ID is then optional, see [WithAccountServiceID].
-//   - MULTIPLAY_ENDPOINT is the base URL, that of the credentials if unset.
+//   - MULTIPLAY_ENDPOINT is the base URL; unset means the default of the
+//     credentials.
 //
 // Options take precedence. A missing variable is an [*ArgumentError], as are
 // keys beside a token.

@@ -10,8 +10,8 @@ import (
 )
 
 // Secret is a credential in a [Source]. Create it with [NewSecret]; the zero
-// Secret is none. Nothing that formats or encodes it, or a value that it stands
-// in, shows what it holds: it reads REDACTED.
+// value is no credential. It prints and encodes as REDACTED, alone or inside
+// another value.
 type Secret struct{ hidden }
 
 // hidden has the methods that formatters and encoders look for.
@@ -23,18 +23,18 @@ func NewSecret(value string) Secret { return Secret{redact.NewSecret(value)} }
 // Equal reports whether s and other hold the same value.
 func (s Secret) Equal(other Secret) bool { return s.hidden.Equal(other.hidden) }
 
-// Credentials choose the form of the service, and prove who calls it. Create
-// them with [AccessKey] or [BearerToken]; the zero value is none.
+// Credentials authenticate a [Client], to Clanforge or to its successor. Create
+// them with [AccessKey] or [BearerToken]; the zero value is invalid.
 type Credentials struct {
 	// apply is a func, so that nothing shows what is in it.
 	apply func(*config) error
 }
 
 // AccessKey returns the credentials of Clanforge: an account service (the ASID,
-// which goes out as accountserviceid) and a pair of keys that has access to it,
-// from the page "Auth Keys" of the Clanforge panel. They go out as Basic
-// authentication, without the blanks and line ends around them, to
-// [DefaultBaseURL] unless [WithBaseURL] says otherwise.
+// sent as accountserviceid) and a pair of keys that has access to it, from the
+// page "Auth Keys" of the Clanforge panel. They are sent as Basic
+// authentication, to [DefaultBaseURL] unless [WithBaseURL] sets another.
+// Surrounding white space is removed.
 //
 // Source: [Authentication].
 //
@@ -59,9 +59,8 @@ func AccessKey(accountServiceID int64, accessKey, secretKey string) Credentials 
 }
 
 // BearerToken returns the credentials of Clanforge's successor: a token, which
-// implies the account service. It goes to [SuccessorBaseURL] unless
-// [WithBaseURL] says otherwise. Rollouts have the account service in their path
-// and need [WithAccountServiceID].
+// implies the account service. It is sent to [SuccessorBaseURL] unless
+// [WithBaseURL] sets another. Rollouts need [WithAccountServiceID] as well.
 func BearerToken(source TokenSource) Credentials {
 	return Credentials{func(c *config) error {
 		if source == nil {

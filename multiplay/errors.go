@@ -15,10 +15,10 @@ var (
 	// ErrBadRequest matches status 400.
 	ErrBadRequest = transport.ErrBadRequest
 	// ErrUnauthorized matches status 401: wrong keys, or a token that is expired
-	// or wrong, after a new one was requested.
+	// or wrong even after a new one was requested.
 	ErrUnauthorized = transport.ErrUnauthorized
-	// ErrForbidden matches status 403, and the message "Forbidden" in a 200:
-	// wrong keys, or no access to the account service or the thing asked for.
+	// ErrForbidden matches status 403, and the message "Forbidden" in a 200: wrong
+	// keys, or no access to the account service or to what was requested.
 	ErrForbidden = transport.ErrForbidden
 	// ErrNotFound matches status 404.
 	ErrNotFound = transport.ErrNotFound
@@ -29,8 +29,8 @@ var (
 	// ErrServer matches any 5xx response.
 	ErrServer = transport.ErrServer
 	// ErrAmbiguous matches a call that changes something and whose outcome is
-	// unknown: it may have been carried out. [Error.Hint] says where to look
-	// before repeating it.
+	// unknown: it may have taken effect. [Error.Hint] names what to check before
+	// repeating it.
 	ErrAmbiguous = transport.ErrAmbiguous
 	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
 	// it to have its own failures ridden out.
@@ -72,16 +72,17 @@ func invalid(field, format string, args ...any) error {
 // with the sentinels of this package, or use [errors.As] to read its fields. No
 // field holds a secret: a text that contains one is hidden as a whole.
 //
-// The service refuses with a status of its own or with a 200 whose body says
-// so; both are an Error.
+// The service refuses a call with an error status, or with a 200 whose body
+// says so. Both are an Error.
 type Error struct {
 	// Op is the failed operation, such as "multiplay.ImageUpdates.Status".
 	Op string
-	// Method and URL are those of the request; of the query only harmless values.
+	// Method and URL are those of the request. The query shows only values that
+	// are known to be harmless.
 	Method string
 	URL    string
-	// StatusCode is the status of the response, 0 if there was none. It is 200
-	// where the refusal stands in the body.
+	// StatusCode is the status of the response, 0 if there was none. It is 200 if
+	// the service refused in the body.
 	StatusCode int
 	// Code and Message are error_code and error_message of the response; either
 	// may be empty. Of the codes only 1 is known, for a locked image. A body that
@@ -128,7 +129,7 @@ func (e *Error) Is(target error) bool {
 type ImageLockedError struct {
 	// DiffID is the diff that locks the image.
 	DiffID int64
-	// Err is the call that was refused.
+	// Err reports the call that was refused.
 	Err *Error
 }
 

@@ -30,10 +30,10 @@ func WithBaseURL(url string) Option {
 	return func(c *config) { c.BaseURL, c.BaseURLName = url, "WithBaseURL" }
 }
 
-// WithAccountServiceID sets the account service of rollouts beside a
-// [BearerToken]: [Client.Release], [ImagesService.RolloutStatus],
-// [ImagesService.WaitRollout] and [ImagesService.WatchRollout] need it, since
-// the service has it in their path. [AccessKey] implies it. Zero is none.
+// WithAccountServiceID sets the account service of rollouts, for use with a
+// [BearerToken]. [Client.Release], [ImagesService.RolloutStatus],
+// [ImagesService.WaitRollout] and [ImagesService.WatchRollout] need it, as the
+// path of their calls contains it. [AccessKey] implies it. Zero means none.
 func WithAccountServiceID(id int64) Option {
 	return func(c *config) { c.project = id }
 }

@@ -24,7 +24,7 @@ func (e *RolloutError) Error() string {
 	return fmt.Sprintf("multiplay: rollout of image %d ended with %d failed and %d completed machines", e.ImageID, e.Failed, e.Completed)
 }
 
-// RolloutNotStartedError reports a rollout of which no install has started in
+// RolloutNotStartedError reports a rollout in which no install started within
 // the start limit; see [WithStartLimit]. Its installs may wait to be queued by
 // hand: do that with [ImageInstallsService.Queue], or release with another
 // [InstallMode].
@@ -33,10 +33,10 @@ type RolloutNotStartedError struct {
 	ImageID int64
 	// ImageVersionID is the version to install.
 	ImageVersionID int64
-	// Waiting has the installs that wait, as [ImageInstallsService.List] lists
+	// Waiting has the installs that wait, as [ImageInstallsService.List] returns
 	// them.
 	Waiting []ImageInstall
-	// Limit is how long the first install was waited for.
+	// Limit is the start limit.
 	Limit time.Duration
 }
 
@@ -50,10 +50,10 @@ func (e *RolloutNotStartedError) Error() string {
 }
 
 // WaitRollout polls until no machine awaits the image's latest version and no
-// install of that version is under way, and returns the last counts. Machines
-// that failed are a [*RolloutError]. The rollout begins when the version's job
-// completes: wait for that first. One that never starts is a
-// [*RolloutNotStartedError].
+// install of that version is under way, and returns the last counts. If
+// machines failed, the error is a [*RolloutError]. The rollout begins when the
+// version's job completes: wait for that first. If it never starts, the error
+// is a [*RolloutNotStartedError].
 //
 // WaitRollout runs until ctx is done. It rides out transient failures for the
 // outage limit, see [WithOutageLimit]. An error names the last counts known,
@@ -64,9 +64,9 @@ func (s *ImagesService) WaitRollout(ctx context.Context, imageID, imageVersionID
 }
 
 // WatchRollout polls like [ImagesService.WaitRollout] and yields the counts,
-// then again whenever they have changed. A rollout with failed machines yields
-// its last counts and then a [*RolloutError]. Any error ends the sequence and
-// comes with the last counts seen, nil if there were none.
+// then again whenever they have changed. If machines failed, it yields the last
+// counts and then a [*RolloutError]. Any error ends the sequence and comes with
+// the last counts seen, nil if there were none.
 func (s *ImagesService) WatchRollout(ctx context.Context, imageID, imageVersionID int64, opts ...WaitOption) iter.Seq2[*RolloutStatus, error] {
 	job, err := s.follow(imageID, imageVersionID, opts)
 	return watch(ctx, job, err)
