@@ -92,7 +92,7 @@ type creation struct {
 
 	req   *CreateJobRequest
 	known map[string]bool // jobs from before, nil if unknown
-	// insist is to look for the job on after the context is done.
+	// insist is to keep searching for the job after the context is done.
 	insist bool
 }
 

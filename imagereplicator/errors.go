@@ -130,7 +130,7 @@ func hint(e *transport.Error) string {
 	case pkg + "." + opCreate:
 		switch {
 		case e.Ambiguous:
-			return "the job may exist: look for it with Jobs.List, by source image and destination tenant, before creating another"
+			return "the job may exist: search Jobs.List for its source image and destination tenant before creating another"
 		case e.StatusCode == http.StatusUnauthorized:
 			return "check the token and the destination tenant: either may be refused this way"
 		case e.StatusCode == http.StatusNotFound:

@@ -131,7 +131,7 @@ func FromEnv(opts ...Option) (*Client, error) {
 	var credentials Credentials
 	switch {
 	case token != "" && (access != "" || secret != ""):
-		return nil, invalid("FromEnv: "+envToken, "must not be set beside %s or %s", envAccess, envSecret)
+		return nil, invalid("FromEnv: "+envToken, "must not be set with %s or %s", envAccess, envSecret)
 	case token != "":
 		credentials = BearerToken(StaticToken(token))
 		opts = append([]Option{WithAccountServiceID(asid)}, opts...)
@@ -234,7 +234,7 @@ func checkID(field string, id int64) error {
 // checkProject refuses a rollout without the account service in its path.
 func (c *caller) checkProject(operation string) error {
 	if c.project == 0 {
-		return invalid("WithAccountServiceID", "is required by %s beside a BearerToken", operation)
+		return invalid("WithAccountServiceID", "is required by %s with a BearerToken", operation)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // another value.
 type Secret struct{ hidden }
 
-// hidden has the methods that formatters and encoders look for.
+// hidden has the methods that formatters and encoders call.
 type hidden = redact.Secret
 
 // NewSecret returns a Secret that holds value as it is, not percent-encoded.

@@ -211,13 +211,13 @@ func hint(e *transport.Error) string {
 		return ""
 	}
 	return map[string]string{
-		opUpdateCreate:  "there may be an update: Images.Options shows it while it holds the image",
+		opUpdateCreate:  "the update may exist: Images.Options shows it while it locks the image",
 		opUpdateRetry:   "ImageUpdates.Status shows whether the update runs",
-		opDiffCreate:    "there may be a diff: Images.Options shows it, since it locks the image",
+		opDiffCreate:    "the diff may exist: Images.Options shows it while it locks the image",
 		opDiffRetry:     "ImageDiffs.Status shows whether the diff runs",
 		opDiffReject:    "Images.Options shows whether the diff still locks the image",
-		opVersionCreate: "there may be a version: Images.Options shows whether the diff still locks the image, ImageInstalls.List shows the version's installs",
+		opVersionCreate: "the version may exist: Images.Options shows whether the diff still locks the image, ImageInstalls.List shows the version's installs",
 		opInstallQueue:  "ImageInstalls.List shows whether the install is queued",
-		opSetActive:     "it may be repeated: a second time changes nothing more",
+		opSetActive:     "repeating it is harmless",
 	}[strings.TrimPrefix(e.Op, pkg+".")]
 }

@@ -40,7 +40,7 @@ func (r *ImageOptionsRequest) check() error {
 	case r.ImageID < 0:
 		return invalid(name+".ImageID", "must not be negative")
 	case (r.GameID == 0) != (r.ImageID == 0):
-		return invalid(name+".GameID", "must stand together with ImageID")
+		return invalid(name+".GameID", "must be set together with ImageID")
 	case r.GameVersionIdentifier != "" && r.ImageID == 0:
 		return invalid(name+".GameVersionIdentifier", "needs GameID and ImageID")
 	}

@@ -103,7 +103,7 @@ func (r *CreateImageVersionRequest) checkInstall(name string) error {
 	case r.Install == InstallScheduled && r.InstallAt.IsZero():
 		return invalid(name+".InstallAt", "must be set for InstallScheduled")
 	case r.Install != InstallScheduled && r.Install != "" && !r.InstallAt.IsZero():
-		return invalid(name+".InstallAt", "must not be set beside Install %q", r.Install)
+		return invalid(name+".InstallAt", "must not be set with Install %q", r.Install)
 	case !r.InstallAt.IsZero() && r.InstallAt.Unix() <= 0:
 		return invalid(name+".InstallAt", "must be after 1970")
 	case r.DisableTimeout < 0 || r.DisableTimeout%time.Minute != 0:

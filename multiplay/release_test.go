@@ -454,7 +454,7 @@ func TestReleaseRequestIsChecked(t *testing.T) {
 		"ReleaseRequest.Resume.DiffID: must not be negative":             {Resume: multiplay.ReleaseIDs{DiffID: -1}},
 		"ReleaseRequest.Resume.ImageVersionID: must not be negative":     {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
 		"ReleaseRequest.GameID: must not be negative":                    {ImageID: 1, GameID: -1},
-		`ReleaseRequest.InstallAt: must not be set beside Install "now"`: {ImageID: 1, MachineID: 1, Description: "x", Install: multiplay.InstallNow, InstallAt: unix(1)},
+		`ReleaseRequest.InstallAt: must not be set with Install "now"`: {ImageID: 1, MachineID: 1, Description: "x", Install: multiplay.InstallNow, InstallAt: unix(1)},
 		"ReleaseRequest.InstallAt: must be after 1970":                   {ImageID: 1, Resume: multiplay.ReleaseIDs{DiffID: 1}, InstallAt: unix(-1)},
 		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s":   {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
 		"ReleaseRequest.DisablePercentage: must be 0.01 to 100":          {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},

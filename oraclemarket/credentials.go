@@ -68,7 +68,7 @@ func (r tokenRequest) bind(c transport.Config) (TokenSource, error) { return r(c
 
 // Token implements [TokenSource].
 func (r tokenRequest) Token(context.Context) (Token, error) {
-	return Token{}, invalid("ClientCredentials", "give it to New, which knows where the service is")
+	return Token{}, invalid("ClientCredentials", "must be passed to New, which knows the base URL")
 }
 
 // ClientCredentials returns a [TokenSource] that exchanges a client id and

@@ -63,7 +63,7 @@ func (u *upload) sendChunks(ctx context.Context) error {
 	case ctx.Err() != nil: // before the first chunk, or between two
 		return transport.ContextErr(ctx)
 	case u.done.count < len(u.done.have) || !u.proven:
-		return fmt.Errorf("%s: not all chunks are acknowledged and proven", pkg) // whatever the reason
+		return fmt.Errorf("%s: not all chunks are acknowledged and verified", pkg) // whatever the reason
 	}
 	return nil
 }

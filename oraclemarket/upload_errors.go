@@ -36,7 +36,7 @@ type UploadError struct {
 // Error implements error.
 func (e *UploadError) Error() string {
 	if e.UploadRequestID == 0 {
-		return fmt.Sprintf("%s: upload interrupted, there may be an upload request for it: %v", pkg, e.Err)
+		return fmt.Sprintf("%s: upload interrupted, its upload request may exist: %v", pkg, e.Err)
 	}
 	return fmt.Sprintf("%s: upload request %d interrupted after %d of %d chunks: %v",
 		pkg, e.UploadRequestID, e.Chunks, e.TotalChunks, e.Err)
@@ -67,9 +67,9 @@ func (e *SourceChangedError) Error() string {
 	case e.CheckpointKey == "":
 		return fmt.Sprintf("%s; delete upload request %d", text, e.UploadRequestID)
 	case e.UploadRequestID == 0:
-		return fmt.Sprintf("%s; bring the old file back to go on, or delete checkpoint %s to start over", text, e.CheckpointKey)
+		return fmt.Sprintf("%s; restore the old file to resume, or delete checkpoint %s to start over", text, e.CheckpointKey)
 	default:
-		return fmt.Sprintf("%s; bring the old file back to go on, or delete checkpoint %s and upload request %d to start over",
+		return fmt.Sprintf("%s; restore the old file to resume, or delete checkpoint %s and upload request %d to start over",
 			text, e.CheckpointKey, e.UploadRequestID)
 	}
 }

@@ -80,9 +80,9 @@ func (u *upload) usable(found *checkpoint) error {
 	case found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks:
 		return invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize)
 	case found.FirstChunk != u.service.firstChunk:
-		return invalidCheckpoint("its first chunk number is %d, not %d; use what it began with to go on", found.FirstChunk, u.service.firstChunk)
+		return invalidCheckpoint("its first chunk number is %d, not %d; resume with the value that it began with", found.FirstChunk, u.service.firstChunk)
 	case found.NoChecksum != u.req.DisableChecksum:
-		return invalidCheckpoint("its DisableChecksum is %t, not %t; use what it began with to go on", found.NoChecksum, u.req.DisableChecksum)
+		return invalidCheckpoint("its DisableChecksum is %t, not %t; resume with the value that it began with", found.NoChecksum, u.req.DisableChecksum)
 	}
 	return nil
 }

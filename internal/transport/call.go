@@ -26,7 +26,7 @@ const (
 	// when the service certainly did not process it. It is the zero value, so
 	// that a forgotten class is the careful one.
 	Once Repeat = iota
-	// Repeatable changes state, but a second time changes nothing more.
+	// Repeatable changes state, but a second time changes nothing.
 	Repeatable
 	// Safe only reads.
 	Safe

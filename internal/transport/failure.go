@@ -171,7 +171,7 @@ func (e *Error) nextStep() string {
 	case refusedByPeer:
 		return "check the client certificate and the TLS settings"
 	case e.Ambiguous:
-		return "the service may have carried it out: look for the result before repeating it"
+		return "the call may have taken effect: check before repeating it"
 	case op != nil && op.Op == "dial":
 		return "check the address and the network"
 	case e.RetryAfter > maxRetryAfter:

@@ -18,8 +18,8 @@ func (o *outcomes) take() Outcome {
 	return o.usual
 }
 
-// SetNextOutcome sets how the next new upload request ends. Calls add up: a
-// second call is for the one after it.
+// SetNextOutcome sets how the next new upload request ends. A second call sets
+// the outcome of the one after that.
 func (s *Server) SetNextOutcome(outcome Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

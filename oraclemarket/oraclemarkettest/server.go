@@ -16,7 +16,7 @@ type Server struct {
 	ClientID, ClientSecret string
 	// User is an accepted value of X-Oracle-UserId.
 	User string
-	// Token is a bearer token that is valid without a log-in and never expires;
+	// Token is a bearer token that is valid without a login and never expires;
 	// empty if [WithStaticTokens] set none.
 	Token string
 
