@@ -201,12 +201,16 @@ func (s *closing) count(suffix string) int {
 	return n
 }
 
+// anyTransport is a caller's round tripper: of a transport of net/http, calls
+// that change something get connections of their own.
+type anyTransport struct{ http.RoundTripper }
+
 func (s *closing) client(t *testing.T) *multiplay.Client {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	client, err := multiplay.New(keys(), multiplay.WithBaseURL(s.URL), multiplay.WithLogger(logger()),
-		multiplay.WithHTTPClient(&http.Client{Transport: transport}), multiplay.WithRetry(5, 0, time.Millisecond))
+		multiplay.WithHTTPClient(&http.Client{Transport: anyTransport{transport}}), multiplay.WithRetry(5, 0, time.Millisecond))
 	require.NoError(t, err)
 	return client
 }

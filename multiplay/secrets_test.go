@@ -31,7 +31,7 @@ func structs(t *testing.T) []any {
 	client, _ := mockClient(t)
 	return []any{
 		*client, *client.ImageUpdates, *client.ImageDiffs, *client.ImageVersions, *client.ImageInstalls, *client.Images,
-		multiplay.ArgumentError{}, multiplay.CreateImageDiffRequest{}, multiplay.CreateImageUpdateRequest{},
+		multiplay.ArgumentError{}, multiplay.Attempt{}, multiplay.CreateImageDiffRequest{}, multiplay.CreateImageUpdateRequest{},
 		multiplay.CreateImageVersionRequest{}, multiplay.Error{}, multiplay.FleetRollout{}, multiplay.GameOption{},
 		multiplay.GoogleStorageSource{}, multiplay.Image{}, multiplay.ImageDiffRejection{}, multiplay.ImageDiffStatus{},
 		multiplay.ImageDiffStatusOptions{}, multiplay.ImageInstall{}, multiplay.ImageLockedError{}, multiplay.ImageOption{},

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/wire"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
@@ -51,7 +52,10 @@ type dialer interface {
 
 func uploadClient(t *testing.T, s *oraclemarkettest.Server, dialer dialer, opts clientOptions) *oraclemarket.MachineImagesService {
 	t.Helper()
-	transport := &http.Transport{DialContext: dialer.DialContext}
+	// Its connections wait for the response to a request that was refused early.
+	transport := wire.NewTransport(64)
+	transport.DialContext = dialer.DialContext
+	wire.WrapDialer(transport)
 	t.Cleanup(transport.CloseIdleConnections)
 	all := append(clientOptions{
 		oraclemarket.WithBaseURL(s.URL),

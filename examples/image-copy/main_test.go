@@ -95,6 +95,8 @@ func TestCopyJSON(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	server := start(t, imagereplicatortest.WithJobTime(0))
 	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Status: http.StatusBadGateway, Process: true})
+	// Without a list the job of a lost create cannot be found.
+	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpList, Status: http.StatusForbidden, Times: -1})
 	result := filepath.Join(t.TempDir(), "result.json")
 	code, _, errs := runProgram(t.Context(), "-image", image, "-to", first, "-result", result)
 	require.Equal(t, cli.Ambiguous, code, errs)

@@ -53,7 +53,7 @@ func TestAllocations(t *testing.T) {
 		})
 	}
 	t.Run("MachineImages.UploadChunk", func(t *testing.T) {
-		const counted = 84
+		const counted = 78
 		c := chunkClient(t)
 		count := allocations(t, func(ctx context.Context) error { return sendChunk(ctx, c, 64<<10) })
 		t.Logf("%.0f allocations", count)

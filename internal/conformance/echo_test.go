@@ -3,12 +3,14 @@ package conformance
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jarcoal/httpmock"
@@ -134,16 +136,35 @@ type echoedError string
 
 func (e echoedError) Error() string { return string(e) }
 
-// provoke runs an operation against such a service, and returns its log and its
-// error.
+// sharedText is a text that several goroutines write.
+type sharedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *sharedText) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *sharedText) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// provoke runs an operation against such a service, and returns what log and
+// observer learn, and its error.
 func provoke(t *testing.T, o *operation, client *http.Client) (log string, err error) {
 	t.Helper()
-	var records strings.Builder
+	var records sharedText
 	ctx, cancel := context.WithTimeout(t.Context(), afterwards)
 	defer cancel()
 	_, err = o.run(ctx, &env{
 		base: pipeBase, client: client,
-		logger: slog.New(slog.NewTextHandler(&records, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		observe: func(attempt any) { fmt.Fprintf(&records, "%+v\n", attempt) },
+		logger:  slog.New(slog.NewTextHandler(&records, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	return records.String(), err
 }

@@ -91,10 +91,12 @@ type env struct {
 	client *http.Client
 	retry  bool // WithRetry(attempts, 0, 0), for tests in real time
 	logger *slog.Logger
-	size   int64                       // of the image
-	oracle oraclemarket.TokenSource    // nil for a token that does not change
-	jobs   imagereplicator.TokenSource // the same
-	game   multiplay.TokenSource       // nil for a pair of keys
+	// observe is called with each Attempt, nil for no calls.
+	observe func(any)
+	size    int64                       // of the image
+	oracle  oraclemarket.TokenSource    // nil for a token that does not change
+	jobs    imagereplicator.TokenSource // the same
+	game    multiplay.TokenSource       // nil for a pair of keys
 }
 
 func (e *env) oracleClient(tokens oraclemarket.TokenSource) (*oraclemarket.Client, error) {
@@ -103,6 +105,9 @@ func (e *env) oracleClient(tokens oraclemarket.TokenSource) (*oraclemarket.Clien
 	}
 	if e.retry {
 		opts = append(opts, oraclemarket.WithRetry(attempts, 0, 0), oraclemarket.WithOutageLimit(1))
+	}
+	if e.observe != nil {
+		opts = append(opts, oraclemarket.WithObserver(func(_ context.Context, a oraclemarket.Attempt) { e.observe(a) }))
 	}
 	if tokens == nil {
 		tokens = oraclemarket.StaticToken(tokenValue)
@@ -114,6 +119,9 @@ func (e *env) replicatorClient() (*imagereplicator.Client, error) {
 	opts := []imagereplicator.Option{imagereplicator.WithHTTPClient(e.client), imagereplicator.WithLogger(e.logger)}
 	if e.retry {
 		opts = append(opts, imagereplicator.WithRetry(attempts, 0, 0), imagereplicator.WithOutageLimit(1))
+	}
+	if e.observe != nil {
+		opts = append(opts, imagereplicator.WithObserver(func(_ context.Context, a imagereplicator.Attempt) { e.observe(a) }))
 	}
 	tokens := e.jobs
 	if tokens == nil {
@@ -128,6 +136,9 @@ func (e *env) multiplayClient() (*multiplay.Client, error) {
 	}
 	if e.retry {
 		opts = append(opts, multiplay.WithRetry(attempts, 0, 0), multiplay.WithOutageLimit(1))
+	}
+	if e.observe != nil {
+		opts = append(opts, multiplay.WithObserver(func(_ context.Context, a multiplay.Attempt) { e.observe(a) }))
 	}
 	if e.game != nil {
 		return multiplay.New(multiplay.BearerToken(e.game), opts...)

@@ -115,6 +115,28 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// A service that refuses everything for a while says nothing about its limit.
+func TestPaceAfterOutage(t *testing.T) {
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		for _, after := range []time.Duration{0, 5 * time.Second} {
+			t.Run(fmt.Sprintf("%d, Retry-After %s", status, after), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					const begins, ends = 3 * time.Second, 4 * time.Minute
+					start := time.Now()
+					s := &service{takes: 100 * time.Millisecond, fails: func(now time.Time) error {
+						if d := now.Sub(start); d >= begins && d < ends {
+							return &transport.Error{StatusCode: status, RetryAfter: after}
+						}
+						return nil
+					}}
+					require.NoError(t, upload(t.Context(), NewGate(0), s, 2000, 16))
+					require.Less(t, time.Since(start), ends+2*time.Minute)
+				})
+			})
+		}
+	}
+}
+
 // Many uploads of one client wait together, and end together.
 func TestOutageEndsForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -239,7 +261,7 @@ func TestPace(t *testing.T) {
 		"5 a second, small upload":      {nginx(5, 2, 0), 5, 3, 60, 4, 0.85, 0.15},
 		"50 a second, small upload":     {nginx(50, 10, 0), 50, 11, 60, 4, 0.7, 0.2},
 		"10 in 2 s, Retry-After":        {haproxy(10, 2*time.Second), 5, 10, 1000, 16, 0.75, 0.05},
-		"10 in 2 s, Retry-After, small": {haproxy(10, 2*time.Second), 5, 10, 60, 4, 0.5, 0.15},
+		"10 in 2 s, Retry-After, small": {haproxy(10, 2*time.Second), 5, 10, 60, 4, 0.5, 0.2},
 		"100 in a minute, Retry-After":  {haproxy(100, time.Minute), 100.0 / 60, 100, 1000, 16, 0.5, 0.05},
 	} {
 		t.Run(name, func(t *testing.T) {

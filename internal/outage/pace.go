@@ -74,7 +74,7 @@ func (p *pace) refusal(sent, now time.Time, after time.Duration, inFlight int) {
 		// What got through, and may still, in what may have been a second.
 		p.limiter = rate.NewLimiter(rate.Limit(max(len(p.passed)+inFlight, 1)), 1)
 		p.limiter.AllowN(now, 1) // the next one waits
-	} else if !sent.After(p.fell) {
+	} else if !sent.After(p.fell) || p.since == 0 { // or the rate is not the reason
 		return
 	}
 	clock, limit := p.clock(now), float64(p.limiter.Limit())

@@ -27,31 +27,23 @@ import (
 // for as long as the proxy asks to wait.
 func TestHAProxyRateLimit(t *testing.T) {
 	t.Parallel()
-	const chunks = 40
 	s := newServices(t)
 	p := start(t, "haproxy", "haproxy.ratelimit.conf", s.urls()...)
-	image := newImage(chunks * 32 << 10)
-	began := time.Now()
+	image := newImage(chunksPaced * 32 << 10)
 	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), image.upload(32<<10))
 	require.NoError(t, err)
 	s.uploaded(t, image)
 
-	var refused int
-	var all, wasted int64
+	var n paced
 	for _, f := range p.log() {
-		if !strings.HasSuffix(f[len(f)-1], "/chunk") {
-			continue
-		}
-		size, err := strconv.ParseInt(f[len(f)-4], 10, 64)
+		f = f[len(f)-6:] // after what the log's format puts in front
+		seconds, err := strconv.ParseFloat(f[0], 64)
 		require.NoError(t, err)
-		all += size
-		if f[len(f)-5] == "429" {
-			refused++
-			wasted += size
-		}
+		size, err := strconv.ParseInt(f[2], 10, 64)
+		require.NoError(t, err)
+		n.add(time.UnixMilli(int64(seconds*1000)), f[5], size, f[1] == "429")
 	}
-	t.Logf("%d chunks in %s, %d chunk requests refused, %.1f %% of the bytes in vain",
-		chunks, time.Since(began).Round(time.Millisecond), refused, 100*float64(wasted)/float64(all))
+	require.Greater(t, n.log(t, 5, 10), 0.4) // a hold of 2 s each costs ten requests
 }
 
 // pausing is an image whose second reading, which sends it, pauses at a byte.
@@ -128,8 +120,7 @@ func (s *services) distant(h *http.Client, p *proxy) clients {
 	return s.clients(h, far...)
 }
 
-// creates sends the calls of clients that must not happen twice, each times
-// times with a pause, and counts those that end ambiguous.
+// creates counts calls that must not happen twice, and how many end ambiguous.
 type creates struct {
 	sync.WaitGroup
 
@@ -137,6 +128,7 @@ type creates struct {
 	others          sync.Map // errors that are not
 }
 
+// start sends each of the calls, again while more returns true.
 func (n *creates) start(ctx context.Context, c clients, more func() bool) {
 	for _, call := range once(c) {
 		n.Go(func() {
@@ -219,9 +211,9 @@ func TestHAProxyKeepAlive(t *testing.T) {
 			for i := range callers {
 				// From before the end to after it, in steps of 10 ms.
 				pause := keepAlive - 70*time.Millisecond + time.Duration(i)*10*time.Millisecond
-				var again atomic.Int32
+				end := time.Now().Add(2*pause + pause/2)
 				n.start(ctx, c, func() bool {
-					if again.Add(1) > 3 { // for each of the services
+					if time.Until(end) < pause {
 						return false
 					}
 					<-time.After(pause)
