@@ -179,7 +179,7 @@ func (s *chunkSet) addRanges(ranges [][2]int, first int) error {
 		for n := r[0]; n <= r[1]; n++ {
 			s.add(n - first)
 		}
-		next = r[1] + 2 // neighbours would be one range
+		next = r[1] + 2 // neighbors would be one range
 	}
 	return nil
 }

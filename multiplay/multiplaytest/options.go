@@ -23,9 +23,12 @@ const (
 
 // Image is a game image; see [WithImage].
 type Image struct {
-	ID     int64  // positive
-	GameID int64  // of the game it belongs to
-	Name   string // as the image options show it
+	// ID is positive.
+	ID int64
+	// GameID is the game that the image belongs to.
+	GameID int64
+	// Name is the name that the image options show.
+	Name string
 	// UpdateURL is the source of updates that name none. Without it, every update
 	// must name one.
 	UpdateURL string
