@@ -70,11 +70,11 @@ func TestErrorIs(t *testing.T) {
 func TestHints(t *testing.T) {
 	for want, e := range map[string]*Error{
 		"the call may have taken effect: check before repeating it": {Ambiguous: true, StatusCode: 503, RetryAfter: time.Hour},
-		"the service asks to wait 1h0m0s: try again then":                              {StatusCode: 503, RetryAfter: time.Hour},
-		"check the credentials":               {StatusCode: 401},
-		"check what these credentials may do": {StatusCode: 403},
-		"try again later":                     {StatusCode: 429, RetryAfter: time.Minute},
-		"":                                    {StatusCode: 404},
+		"the service asks to wait 1h0m0s: try again then":           {StatusCode: 503, RetryAfter: time.Hour},
+		"check the credentials":                                     {StatusCode: 401},
+		"check what these credentials may do":                       {StatusCode: 403},
+		"try again later":                                           {StatusCode: 429, RetryAfter: time.Minute},
+		"":                                                          {StatusCode: 404},
 	} {
 		require.Equal(t, want, e.nextStep())
 	}
