@@ -23,7 +23,7 @@ const (
 	SuccessorBaseURL = "https://api.multiplay.dev"
 )
 
-// decoder reads the service's JSON. Of some fields no page says what they hold.
+// decoder reads the service's JSON. What some fields hold is not documented.
 var decoder = decode.New(decode.Enum(stateNamed), decode.TextOfAnything())
 
 // Client calls the Multiplay Clanforge game image API. Create it with [New]. It
@@ -197,9 +197,9 @@ func (c *caller) readCall(operation string, path []string, query any) *transport
 	return c.newCall(operation, transport.Safe, path, query)
 }
 
-// changeCall returns a call that changes something. It is a GET all the same, as
-// all calls of this service, so nothing about it but its class says that it must
-// not be sent twice.
+// changeCall returns a call that changes something. It is a GET all the same,
+// as all calls of this service, so only its class shows that it must not be
+// sent twice.
 func (c *caller) changeCall(operation string, path []string, query any) *transport.Call {
 	return c.newCall(operation, transport.Once, path, query)
 }

@@ -159,7 +159,7 @@ func (s *ImageDiffsService) send(ctx context.Context, diffID int64, call *transp
 	}
 	status, resp, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*ImageDiffStatus, error) {
 		return receiveJob(s.client, r, call.Repeat == transport.Safe, func(d *ImageDiffStatus) string {
-			// To say nothing about files is not the same as to say that none differ.
+			// A response without files does not mean that none differ.
 			if info && d.State == JobCompleted && d.Empty() && !has(r, "added", "modified", "removed", "game", "machine", "image") {
 				return "it has no added, modified and removed"
 			}

@@ -292,7 +292,7 @@ func (s *ImagesService) rolloutStatus(ctx context.Context, imageID int64, opts *
 	return status, resp.RetryAfter(), err
 }
 
-// countProblem returns why a response does not say how many machines there are.
+// countProblem returns why a response does not count the machines.
 func countProblem(r *transport.Response, name string, count int64) string {
 	if count < 0 || count == 0 && !isZero(member(r, name)) {
 		return "it has no " + name

@@ -95,7 +95,7 @@ func (r *CreateImageVersionRequest) check() error {
 // checkInstall checks when and how to install; name is the request that errors
 // name.
 func (r *CreateImageVersionRequest) checkInstall(name string) error {
-	// Two decimals go out, none of which may be left.
+	// Two decimals are sent, and rounding to them may leave 0.
 	percentage := math.Round(r.DisablePercentage * 100)
 	switch {
 	case !slices.Contains([]InstallMode{"", InstallNow, InstallScheduled, InstallManual}, r.Install):

@@ -204,7 +204,7 @@ func notFound(id int64, err, lost error, text string) error {
 
 // repeat calls get until it returns an id, but no longer than limit after it
 // first worked, and rides out outages. A limit of 0 is for a get that always
-// returns an id. exists says that get is about something that exists.
+// returns an id. exists means that what get asks for exists.
 func (r *release) repeat(
 	ctx context.Context, limit time.Duration, exists bool, get func(context.Context) (int64, error),
 ) (int64, error) {

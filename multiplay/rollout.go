@@ -183,9 +183,10 @@ func (r *rollout) look(installs []ImageInstall, now *RolloutStatus) (waiting []I
 	return waiting
 }
 
-// queue queues the installs that have waited for long enough, each once. If that
-// got no response, or was refused, the install may have started all the same: a
-// list that still has it waiting half a minute later says that it has not.
+// queue queues the installs that have waited for long enough, each once. If
+// that got no response, or was refused, the install may have started all the
+// same: a list that still has it waiting half a minute later shows that it has
+// not.
 func (r *rollout) queue(ctx context.Context, waiting []ImageInstall) error {
 	now := time.Now()
 	for _, i := range waiting {

@@ -301,7 +301,7 @@ func (s *MachineImagesService) delete(ctx context.Context, operation string, id 
 		Repeat:    transport.Repeatable,
 	}, func(r *transport.Response) (*Acknowledgement, error) {
 		if r.StatusCode == http.StatusNoContent {
-			return &Acknowledgement{EntityID: id}, nil // says no more, but says it of this request
+			return &Acknowledgement{EntityID: id}, nil // has no body, but is the response to this request
 		}
 		return decodeAcknowledgement(r, id)
 	})

@@ -158,7 +158,7 @@ type pageFunc func(limit, offset int) (*MachineImagePage, error)
 // meanwhile shift the list, so that a page of one item may come twice.
 const maxSamePages = 3
 
-// allPages goes on until a page says that it is the last, or is empty. The
+// allPages continues until a page reports that it is the last, or is empty. The
 // pages are as large as the service allows, unless the caller set a size.
 func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequest, error] {
 	return func(yield func(*MachineImageUploadRequest, error) bool) {
@@ -200,8 +200,8 @@ func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequ
 	}
 }
 
-// mayHaveMore reports whether records may follow a page that does not say so:
-// there are more in all, or nothing is known and the page is full.
+// mayHaveMore reports whether records may follow a page that does not report
+// it: there are more in all, or nothing is known and the page is full.
 func mayHaveMore(page Page, items, limit, offset int) bool {
 	if !page.noPagingInfo {
 		return false

@@ -215,8 +215,7 @@ func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, sou
 }
 
 // checkpointKey is the same for the same image of the same account on the same
-// service, whatever became of the file: that a file has changed is worth an
-// error.
+// service, even if the file has changed, which is worth an error.
 func (s *MachineImagesService) checkpointKey(req *ImageUpload) string {
 	h := sha256.New()
 	for _, part := range []string{s.client.BaseURL(), s.user, req.Application, req.Version, req.OperatingSystem, req.FileName} {

@@ -131,7 +131,7 @@ func decodeCloud(data []byte, name string) (cloud, error) {
 	return all.Clouds[name], err
 }
 
-// cloudsFiles returns where gophercloud looks for clouds.yaml.
+// cloudsFiles returns where gophercloud searches for clouds.yaml.
 func cloudsFiles() []string {
 	if file := os.Getenv("OS_CLIENT_CONFIG_FILE"); file != "" {
 		return []string{file}

@@ -124,8 +124,8 @@ func (s *Server) Count(operation string) int {
 	return s.log.count[operation]
 }
 
-// Processed returns how many requests of an operation took effect, those no
-// longer in the log included.
+// Processed returns how many requests of an operation took effect, including
+// those no longer in the log.
 func (s *Server) Processed(operation string) int {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
