@@ -19,9 +19,9 @@ type config struct {
 	outageLimit time.Duration
 }
 
-// WithBaseURL replaces the endpoint given to [New], for a gateway in front of
-// it, for example: an absolute https URL without user info, query and fragment.
-// Plain http is accepted for loopback addresses; for others see
+// WithBaseURL replaces the endpoint given to [New], for example by that of a
+// gateway in front of it: an absolute https URL without user info, query and
+// fragment. Plain http is accepted for loopback addresses; for others see
 // [WithInsecureHTTP].
 func WithBaseURL(url string) Option {
 	return func(c *config) { c.BaseURL, c.BaseURLName = url, "WithBaseURL" }

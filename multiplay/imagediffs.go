@@ -26,8 +26,8 @@ type ImageDiffStatus struct {
 	Job
 
 	// Added holds the new files by path, if Info was requested, and is complete
-	// once the diff has completed. The rest of an entry is not documented and kept
-	// as JSON.
+	// once the diff has completed. The rest of an entry is not documented and is
+	// kept as JSON.
 	Added map[string]json.RawMessage `json:"added,omitempty"`
 	// Modified holds the files that changed, like Added.
 	Modified map[string]json.RawMessage `json:"modified,omitempty"`

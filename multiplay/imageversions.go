@@ -157,9 +157,9 @@ func (r *CreateImageVersionRequest) query(a account) *createImageVersionQuery {
 }
 
 // Create accepts a diff: it makes a version of it. The rollout begins when that
-// completes. It takes effect at most once. If the error matches [ErrAmbiguous],
-// the version may exist; [ImagesService.Options] shows whether the diff still
-// locks the image.
+// completes. Create takes effect at most once. If the error matches
+// [ErrAmbiguous], the version may exist; [ImagesService.Options] shows whether
+// the diff still locks the image.
 //
 // Source: [Image version create].
 //

@@ -113,9 +113,9 @@ type ReleaseResult struct {
 	// ReleaseIDs are the jobs of the release.
 	ReleaseIDs
 
-	// Full reports whether a full version was made, because the request or an
-	// empty diff required it. It is unknown, and false, if the release was resumed
-	// at its version.
+	// Full reports whether a full version was requested: by the ReleaseRequest, or
+	// because the diff was empty. It is unknown, and false, if the release was
+	// resumed at its version.
 	Full bool `json:"full"`
 	// Rollout counts the machines that the version was installed on.
 	Rollout *RolloutStatus `json:"rollout"`

@@ -3,7 +3,7 @@ package oraclemarket
 import "time"
 
 // UploadProgress describes how far an upload is. It counts what the service has
-// acknowledged; no number shrinks, and nothing counts twice.
+// acknowledged: no count shrinks, and nothing counts twice.
 type UploadProgress struct {
 	// UploadRequestID is the id of the upload request.
 	UploadRequestID int64

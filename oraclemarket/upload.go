@@ -170,9 +170,9 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // ones are read again, unless the file system shows that the file has not
 // changed. Nothing is merged until they prove to be of this file; if they are
 // not, Upload fails with a [*SourceChangedError]. If another upload uses the
-// checkpoint, it fails with [ErrCheckpointLocked]. If the service has not known
-// the upload request for half a minute, the upload starts over. The checkpoint
-// is deleted when the request has ended.
+// checkpoint, the error matches [ErrCheckpointLocked]. If the service has not
+// known the upload request for half a minute, the upload starts over. The
+// checkpoint is deleted when the request has ended.
 //
 // If the response to the first request of an upload is lost, even in a crash,
 // List is searched for its upload request for half a minute before another is

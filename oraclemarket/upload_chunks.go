@@ -179,8 +179,8 @@ func (u *upload) wasSentBefore(i, sends, calls int) bool {
 	return sends > 1 || calls > 1 || u.resumed || i == 0 && u.state.First != ""
 }
 
-// chunkError returns that the file changed if that is why a chunk failed, or
-// else err.
+// chunkError returns err with the number of its chunk or, if the file has
+// become shorter, with that reason.
 func (u *upload) chunkError(ctx context.Context, chunk *Chunk, err error) error {
 	if ctx.Err() != nil {
 		return err

@@ -20,7 +20,7 @@ type Server struct {
 	// APIKey and APISecret are the user name and password that get a token.
 	APIKey, APISecret string
 	// ApplicationCredentialID and ApplicationCredentialSecret get a token of
-	// TenantID.
+	// [TenantID].
 	ApplicationCredentialID, ApplicationCredentialSecret string
 
 	config config

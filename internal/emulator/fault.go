@@ -44,10 +44,10 @@ const (
 // them. A request counts as skipped for every fault that matches it and still
 // skips.
 //
-// A fault with Status, Early, StallRequestBody, StallResponse, DropBefore or
-// DropDuring keeps the request from taking effect. With Process, Status and
-// StallResponse let it take effect first: a success whose response is lost. All
-// other faults change the response to a request that took effect.
+// A fault with Status, Early, [StallRequestBody], [StallResponse], [DropBefore]
+// or [DropDuring] keeps the request from taking effect. With Process, Status
+// and [StallResponse] let it take effect first: a success whose response is
+// lost. All other faults change the response to a request that took effect.
 type Fault struct {
 	// Operation is the operation to fail; empty for any.
 	Operation string
