@@ -2,18 +2,19 @@ package oraclemarket
 
 import "time"
 
-// UploadProgress is how far an upload is. It counts what the service
-// acknowledged, never less than before and nothing twice.
+// UploadProgress describes how far an upload is. It counts what the service has
+// acknowledged: no count shrinks, and nothing counts twice.
 type UploadProgress struct {
+	// UploadRequestID is the id of the upload request.
 	UploadRequestID int64
 	// Resumed reports whether an earlier call began this upload.
 	Resumed bool
-	// Bytes of Total are acknowledged, in Chunks of TotalChunks, including those
-	// of earlier calls.
+	// Bytes is how many of Total bytes are acknowledged, Chunks how many of
+	// TotalChunks chunks. Both include earlier calls.
 	Bytes, Total        int64
 	Chunks, TotalChunks int
 	// AbandonedID is an upload request that this one replaces, because its chunks
-	// were too large for a proxy. It has no chunks; delete it if it disturbs.
+	// were too large for a proxy. It has no chunks and can be deleted.
 	AbandonedID int64
 	// BytesPerSecond is the mean rate of this call, 0 before its first chunk.
 	BytesPerSecond float64

@@ -51,7 +51,7 @@ func newSource(req *ImageUpload) *source {
 	return s
 }
 
-// openSource opens the file at path and fills in what req says of it.
+// openSource opens the file at path and fills in its fields of req.
 func openSource(path string, req *ImageUpload) (*source, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -102,7 +102,7 @@ func TestUploadLostInitiateWithFirstChunk(t *testing.T) {
 						var left *oraclemarket.UploadError
 						require.ErrorAs(t, err, &left)
 						require.Zero(t, left.UploadRequestID)
-						require.ErrorContains(t, err, "there may be an upload request")
+						require.ErrorContains(t, err, "its upload request may exist")
 						_, err = r.images.Upload(t.Context(), imageOf(data, store))
 					}
 					require.NoError(t, err)

@@ -365,7 +365,7 @@ func TestUploadInterruptedInitiateOtherClock(t *testing.T) {
 				time.AfterFunc(time.Second, cancel)
 				_, err := r.images.Upload(ctx, imageOf(data, store))
 				require.ErrorIs(t, err, context.Canceled)
-				require.ErrorContains(t, err, "there may be an upload request")
+				require.ErrorContains(t, err, "its upload request may exist")
 				for key, state := range store.states {
 					store.states[key] = resealed(t, state, func(fields map[string]any) {
 						for _, name := range []string{"initiatedAt", "lastInitiateAt"} {

@@ -15,7 +15,7 @@ const (
 	maxEarly = 5 * time.Minute
 	// The pause after an early refresh failed, while the old token still lives.
 	earlyRetry = 30 * time.Second
-	// A refresh goes on for other calls when the one that started it ends, but
+	// A refresh continues for other calls when the one that started it ends, but
 	// not forever.
 	flightTimeout = 2 * time.Minute
 )

@@ -2,10 +2,10 @@
 //
 //	go run . [-only status,upload,lfn,wait,resume,profile] [-quick] [-results dir]
 //
-// It prints tables, and writes them and plots to the folder results; with -quick
-// only to a folder that is named. The contenders of a table take turns, so that
-// whatever else the machine does meets all of them: what counts are the ratios.
-// It runs on Linux only, as it reads /proc.
+// It prints tables, and writes them and plots to the folder results; with
+// -quick only to a folder that is named. The contenders of a table take turns,
+// so that other load on the machine affects all of them alike: compare the
+// ratios. It runs on Linux only, as it reads /proc.
 package main
 
 import (
