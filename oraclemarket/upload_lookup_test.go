@@ -438,7 +438,7 @@ func TestUploadLostInitiateOfTwo(t *testing.T) {
 					return
 				}
 				require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
-				require.ErrorContains(t, err, "upload requests [1 7934470] all fit")
+				require.ErrorContains(t, err, "upload requests [1 7934470] all match")
 				require.GreaterOrEqual(t, time.Since(start), 30*time.Second, "one of them may have shown what it is")
 				require.Equal(t, 1, r.Count(oraclemarkettest.OpInitiate))
 				require.Equal(t, "initiating", store.only(t).Phase)
