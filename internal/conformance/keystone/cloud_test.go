@@ -152,8 +152,7 @@ func valid(ctx context.Context, transport http.RoundTripper, keystone *url.URL, 
 // furnish creates what the tests need.
 func (c *cloud) furnish(t *testing.T) {
 	t.Helper()
-	admin := c.logIn(t, `"name": "admin", "domain": {"id": "default"}, "password": "`+adminPassword+`"`,
-		`{"project": {"name": "admin", "domain": {"id": "default"}}}`)
+	admin := c.adminToken(t)
 	create := func(kind, plural, fields string) (id string) {
 		_, body := c.api(t, http.MethodPost, plural, admin, `{"`+kind+`": {`+fields+`}}`)
 		var created map[string]struct{ ID string }
@@ -195,6 +194,13 @@ func (c *cloud) application(t *testing.T, name string) (id string) {
 	}
 	require.NoError(t, json.Unmarshal(body, &created))
 	return created.Credential.ID
+}
+
+// adminToken returns a token of the administrator.
+func (c *cloud) adminToken(t *testing.T) string {
+	t.Helper()
+	return c.logIn(t, `"name": "admin", "domain": {"id": "default"}, "password": "`+adminPassword+`"`,
+		`{"project": {"name": "admin", "domain": {"id": "default"}}}`)
 }
 
 // userToken returns a token of the builder, for a project or for none.
