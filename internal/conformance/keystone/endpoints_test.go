@@ -15,7 +15,7 @@ import (
 
 func (c *cloud) testEndpoints(t *testing.T) {
 	for name, test := range map[string]struct {
-		region, kind, override string
+		region, kind, endpoint string
 		want                   string
 	}{
 		"public by default":         {"RegionOne", "", "", "/dev1/image"},
@@ -24,35 +24,52 @@ func (c *cloud) testEndpoints(t *testing.T) {
 		"internal, the only region": {"", "internalURL", "", "/dev1/internal/image"},
 		"another region":            {"RegionTwo", "public", "", "/dev2/image"},
 		"one of several":            {"RegionThree", "public", c.front.URL + "/dev3/other/v1/", "/dev3/other"},
-		"none needed":               {"", "admin", c.front.URL + "/dev1/image/v2", "/dev1/image"},
+		"of no matter":              {"", "admin", c.front.URL + "/dev1/image/v2", "/dev1/image"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			check := func(header http.Header, err error) {
-				t.Helper()
-				require.NoError(t, err)
-				require.Equal(t, test.want, header.Get("X-Forwarded-Prefix"))
-			}
 			o := c.options(test.region)
-			o.Interface, o.Endpoint = test.kind, test.override
-			check(c.use(t, o))
+			o.Interface, o.Endpoint = test.kind, test.endpoint
+			header, err := c.use(t, o)
+			require.NoError(t, err)
+			require.Equal(t, test.want, header.Get("X-Forwarded-Prefix"))
+		})
+	}
+}
 
-			e := c.env(env{"OS_REGION_NAME": test.region, "OS_INTERFACE": test.kind, "OS_IMAGE_ENDPOINT_OVERRIDE": test.override})
-			e.set(t)
-			check(c.fromEnv(t))
-			e["OS_INTERFACE"], e["OS_ENDPOINT_TYPE"] = "", test.kind
-			e.set(t)
-			check(c.fromEnv(t))
-
-			settings := "cacert: '" + c.file + "', region_name: '" + test.region + "', image_endpoint_override: '" + test.override + "'"
-			c.cloudsYAML(t, settings+", interface: '"+test.kind+"'")
-			check(c.fromEnv(t))
-			c.cloudsYAML(t, settings+", endpoint_type: '"+test.kind+"'")
-			check(c.fromEnv(t))
-			c.cloudsYAML(t, settings+", interface: admin")
-			t.Setenv("OS_INTERFACE", test.kind)
-			if test.kind != "" {
-				check(c.fromEnv(t))
-			}
+func (c *cloud) testConfiguredEndpoints(t *testing.T) {
+	const internal, two, other = "/dev1/internal/image", "/dev2/image", "/dev3/other"
+	for name, test := range map[string]struct {
+		env  env
+		want string
+	}{
+		"interface":     {env{"OS_INTERFACE": "internal"}, internal},
+		"endpoint type": {env{"OS_ENDPOINT_TYPE": "internalURL"}, internal},
+		"region":        {env{"OS_REGION_NAME": "RegionTwo"}, two},
+		"endpoint":      {env{"OS_IMAGE_ENDPOINT_OVERRIDE": c.front.URL + "/dev3/other/v1", "OS_REGION_NAME": ""}, other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.env(test.env).set(t)
+			header, err := c.fromEnv(t)
+			require.NoError(t, err)
+			require.Equal(t, test.want, header.Get("X-Forwarded-Prefix"))
+		})
+	}
+	for name, test := range map[string]struct {
+		settings string
+		env      env
+		want     string
+	}{
+		"cloud's interface":                   {"region_name: RegionOne, interface: internal", nil, internal},
+		"cloud's endpoint type":               {"region_name: RegionOne, endpoint_type: internalURL", nil, internal},
+		"cloud's interface, but the variable": {"region_name: RegionOne, interface: admin", env{"OS_INTERFACE": "internal"}, internal},
+		"cloud's region":                      {"region_name: RegionTwo", nil, two},
+		"cloud's endpoint":                    {"image_endpoint_override: '" + c.front.URL + "/dev3/other/v2.0'", nil, other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.cloudsYAML(t, "cacert: '"+c.file+"', "+test.settings, test.env)
+			header, err := c.fromEnv(t)
+			require.NoError(t, err)
+			require.Equal(t, test.want, header.Get("X-Forwarded-Prefix"))
 		})
 	}
 }

@@ -4,6 +4,7 @@ package keystone_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ func TestKeystone(t *testing.T) {
 	t.Run("LoginsFromEnv", c.testLoginsFromEnv)
 	t.Run("RefusedLogins", c.testRefusedLogins)
 	t.Run("Endpoints", c.testEndpoints)
+	t.Run("ConfiguredEndpoints", c.testConfiguredEndpoints)
 	t.Run("NoEndpoint", c.testNoEndpoint)
 	t.Run("NoImageService", c.testNoImageService)
 	t.Run("TLS", c.testTLS)
@@ -56,15 +58,13 @@ func (c *cloud) env(more env) env {
 		"OS_AUTH_URL": c.identity(), "OS_REGION_NAME": "RegionOne", "OS_CACERT": c.file,
 		"OS_APPLICATION_CREDENTIAL_ID": c.app, "OS_APPLICATION_CREDENTIAL_SECRET": appSecret,
 	}
-	for name, value := range more {
-		all[name] = value
-	}
+	maps.Copy(all, more)
 	return all
 }
 
 // cloudsYAML makes a cloud "studio" with these settings the only one. Its
-// password is in a file of its own.
-func (c *cloud) cloudsYAML(t *testing.T, settings string) {
+// password is in a file of its own. More is set beside it.
+func (c *cloud) cloudsYAML(t *testing.T, settings string, more env) {
 	t.Helper()
 	folder := t.TempDir()
 	write := func(name, studio string) string {
@@ -75,7 +75,9 @@ func (c *cloud) cloudsYAML(t *testing.T, settings string) {
 	file := write("clouds.yaml", settings+", auth: {auth_url: '"+c.identity()+"', username: builder, user_domain_name: games, "+
 		"project_name: studio, project_domain_name: games}")
 	write("secure.yaml", "auth: {password: "+userPassword+"}")
-	env{"OS_CLOUD": "studio", "OS_CLIENT_CONFIG_FILE": file}.set(t)
+	all := env{"OS_CLOUD": "studio", "OS_CLIENT_CONFIG_FILE": file}
+	maps.Copy(all, more)
+	all.set(t)
 }
 
 // options returns those of an application credential, in a region.

@@ -70,7 +70,7 @@ func (c *cloud) testRefusedLogins(t *testing.T) {
 		status int
 	}{
 		"wrong secret":  {func(o *keystone.Options) { o.ApplicationCredentialSecret = userPassword }, http.StatusUnauthorized},
-		"unknown id":    {func(o *keystone.Options) { o.ApplicationCredentialID = c.user }, http.StatusUnauthorized},
+		"unknown id":    {func(o *keystone.Options) { o.ApplicationCredentialID = c.user }, http.StatusNotFound},
 		"no such token": {func(o *keystone.Options) { *o = keystone.Options{Token: userPassword} }, http.StatusUnauthorized},
 		"no such tenant": {func(o *keystone.Options) {
 			*o = keystone.Options{APIKey: "admin", APISecret: adminPassword, TenantID: c.user}

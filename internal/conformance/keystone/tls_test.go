@@ -3,16 +3,17 @@
 package keystone_test
 
 import (
+	"maps"
 	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
-	"github.com/imagejobs/imagejobs-go/imagereplicator/keystone"
 )
 
 // What is configured of TLS counts for Keystone, our client and gophercloud's.
+// Options.HTTPClient is what the other tests use.
 func (c *cloud) testTLS(t *testing.T) {
 	other := newAuthority(t)
 	cert, key := files(t, c.issue(t, "builder"))
@@ -22,12 +23,15 @@ func (c *cloud) testTLS(t *testing.T) {
 		client   string // who the client is to the server
 		trusted  bool
 	}{
-		"nothing":            {env{}, "region_name: RegionOne", "", false},
-		"authority":          {env{"OS_CACERT": c.file}, "region_name: RegionOne, cacert: '" + c.file + "'", "", true},
-		"another authority":  {env{"OS_CACERT": other.file}, "region_name: RegionOne, cacert: '" + other.file + "'", "", false},
-		"no verification":    {env{"OS_INSECURE": "true"}, "region_name: RegionOne, verify: false", "", true},
-		"verification":       {env{"OS_INSECURE": "false"}, "region_name: RegionOne, verify: true", "", false},
-		"client certificate": {env{"OS_CACERT": c.file, "OS_CERT": cert, "OS_KEY": key}, "region_name: RegionOne, cacert: '" + c.file + "', cert: '" + cert + "', key: '" + key + "'", "builder", true},
+		"nothing":           {env{}, "", "", false},
+		"authority":         {env{"OS_CACERT": c.file}, ", cacert: '" + c.file + "'", "", true},
+		"another authority": {env{"OS_CACERT": other.file}, ", cacert: '" + other.file + "'", "", false},
+		"no verification":   {env{"OS_INSECURE": "true"}, ", verify: false", "", true},
+		"verification":      {env{"OS_INSECURE": "false"}, ", verify: true", "", false},
+		"client certificate": {
+			env{"OS_CACERT": c.file, "OS_CERT": cert, "OS_KEY": key},
+			", cacert: '" + c.file + "', cert: '" + cert + "', key: '" + key + "'", "builder", true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			check := func(header http.Header, err error) {
@@ -43,22 +47,11 @@ func (c *cloud) testTLS(t *testing.T) {
 				require.ErrorContains(t, err, "certificate signed by unknown authority")
 			}
 			e := c.env(env{"OS_CACERT": ""})
-			for name, value := range test.env {
-				e[name] = value
-			}
+			maps.Copy(e, test.env)
 			e.set(t)
 			check(c.fromEnv(t))
-			c.cloudsYAML(t, test.settings)
+			c.cloudsYAML(t, "region_name: RegionOne"+test.settings, nil)
 			check(c.fromEnv(t))
-
-			o := c.options("RegionOne")
-			fromEnv, err := keystone.FromEnv()
-			require.NoError(t, err)
-			o.HTTPClient = fromEnv.HTTPClient
-			if o.HTTPClient != nil {
-				defer o.HTTPClient.CloseIdleConnections()
-			}
-			check(c.use(t, o))
 		})
 	}
 }
