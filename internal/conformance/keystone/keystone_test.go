@@ -3,14 +3,12 @@
 package keystone_test
 
 import (
-	"context"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,10 +17,8 @@ import (
 )
 
 func TestKeystone(t *testing.T) {
-	requireProgram(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	c := newCloud(ctx, t)
+	requireKeystone(t)
+	c := newCloud(t)
 	t.Run("Logins", c.testLogins)
 	t.Run("LoginsFromEnv", c.testLoginsFromEnv)
 	t.Run("RefusedLogins", c.testRefusedLogins)
@@ -52,11 +48,11 @@ func (e env) set(t *testing.T) {
 	}
 }
 
-// env returns what logs in with an application credential, changed by more.
+// env returns what logs in, changed by more.
 func (c *cloud) env(more env) env {
 	all := env{
 		"OS_AUTH_URL": c.identity(), "OS_REGION_NAME": "RegionOne", "OS_CACERT": c.file,
-		"OS_APPLICATION_CREDENTIAL_ID": c.app, "OS_APPLICATION_CREDENTIAL_SECRET": appSecret,
+		"OS_USER_ID": c.user, "OS_PASSWORD": userPassword, "OS_PROJECT_ID": c.project,
 	}
 	maps.Copy(all, more)
 	return all
@@ -80,12 +76,11 @@ func (c *cloud) cloudsYAML(t *testing.T, settings string, more env) {
 	all.set(t)
 }
 
-// options returns those of an application credential, in a region.
+// options returns what logs in, in a region.
 func (c *cloud) options(region string) keystone.Options {
-	return keystone.Options{
-		AuthURL: c.identity(), ApplicationCredentialID: c.app, ApplicationCredentialSecret: appSecret,
-		Region: region, HTTPClient: c.http,
-	}
+	o := keystone.Options{AuthURL: c.identity(), TenantID: c.project, Region: region, HTTPClient: c.http}
+	o.Auth.UserID, o.Auth.Password = c.user, userPassword
+	return o
 }
 
 // fromEnv does what use does with the options of the environment.

@@ -3,6 +3,7 @@
 package keystone_test
 
 import (
+	"cmp"
 	"net/http"
 	"testing"
 
@@ -66,31 +67,27 @@ func (c *cloud) testLoginsFromEnv(t *testing.T) {
 
 func (c *cloud) testRefusedLogins(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(*keystone.Options)
-		status int
+		options keystone.Options
+		status  int
 	}{
-		"wrong secret":  {func(o *keystone.Options) { o.ApplicationCredentialSecret = userPassword }, http.StatusUnauthorized},
-		"unknown id":    {func(o *keystone.Options) { o.ApplicationCredentialID = c.user }, http.StatusNotFound},
-		"no such token": {func(o *keystone.Options) { *o = keystone.Options{Token: userPassword} }, http.StatusUnauthorized},
-		"no such tenant": {func(o *keystone.Options) {
-			*o = keystone.Options{APIKey: "admin", APISecret: adminPassword, TenantID: c.user}
-		}, http.StatusUnauthorized},
-		"another path": {func(o *keystone.Options) { o.AuthURL = c.front.URL + "/identity/v3" }, http.StatusNotFound},
+		"wrong API secret":               {keystone.Options{APIKey: "admin", APISecret: userPassword, TenantID: c.adminProject}, http.StatusUnauthorized},
+		"unknown API key":                {keystone.Options{APIKey: "nimda", APISecret: userPassword, TenantID: c.adminProject}, http.StatusUnauthorized},
+		"unknown tenant":                 {keystone.Options{APIKey: "admin", APISecret: adminPassword, TenantID: c.user}, http.StatusUnauthorized},
+		"wrong application secret":       {keystone.Options{ApplicationCredentialID: c.app, ApplicationCredentialSecret: userPassword}, http.StatusUnauthorized},
+		"unknown application credential": {keystone.Options{ApplicationCredentialID: c.user, ApplicationCredentialSecret: userPassword}, http.StatusNotFound},
+		"unknown token":                  {keystone.Options{Token: userPassword}, http.StatusUnauthorized},
+		"wrong path":                     {keystone.Options{Token: userPassword, AuthURL: c.front.URL + "/identity/v3"}, http.StatusNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := c.options("RegionOne")
-			test.change(&o)
-			if o.AuthURL == "" {
-				o.AuthURL = c.identity()
-			}
-			o.HTTPClient = c.http
+			o := test.options
+			o.AuthURL, o.HTTPClient = cmp.Or(o.AuthURL, c.identity()), c.http
 			_, err := keystone.New(t.Context(), o)
 			var refused *imagereplicator.Error
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, test.status, refused.StatusCode)
 			require.Equal(t, 1, refused.Attempts)
 			require.NotContains(t, err.Error(), userPassword)
-			t.Log(err)
+			require.NotContains(t, err.Error(), adminPassword)
 		})
 	}
 }

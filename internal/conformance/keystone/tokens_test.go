@@ -94,8 +94,10 @@ func (c *cloud) testRevokedToken(t *testing.T) {
 
 // Where there is no new token, the call fails at once and with the reason.
 func (c *cloud) testDeletedCredential(t *testing.T) {
-	o := c.options("RegionOne")
-	o.ApplicationCredentialID = c.application(t, "leaked")
+	o := keystone.Options{
+		AuthURL: c.identity(), ApplicationCredentialID: c.application(t, "leaked"), ApplicationCredentialSecret: appSecret,
+		Region: "RegionOne", HTTPClient: c.http,
+	}
 	_, client := session(t, o)
 	c.api(t, http.MethodDelete, "/users/"+c.user+"/application_credentials/"+o.ApplicationCredentialID, c.userToken(t, c.project), "")
 	require.EqualValues(t, 1, c.loginsOf(func() {
