@@ -60,7 +60,7 @@ func newIdentity(options *Options) (*identity, error) {
 		BaseURLName:  "Options.AuthURL",
 		InsecureName: "Options.InsecureHTTP",
 		Decoder:      decoder,
-		WrapError:    func(e *transport.Error) error { return (*imagereplicator.Error)(e) },
+		WrapError:    wrapError,
 		Invalid:      func(field, problem string) error { return invalid(field, "%s", problem) },
 		HTTPClient:   options.HTTPClient,
 		UserAgent:    options.UserAgent,
@@ -101,6 +101,15 @@ func newIdentity(options *Options) (*identity, error) {
 		token, _, err := transport.Do(ctx, client, &call, readToken)
 		return token, err
 	}}, nil
+}
+
+// wrapError adds what a 404 can mean: it is also how Keystone refuses an
+// application credential that it does not know.
+func wrapError(e *transport.Error) error {
+	if e.StatusCode == http.StatusNotFound && e.Hint == "" {
+		e.Hint = "check Options.AuthURL and that the application credential exists"
+	}
+	return (*imagereplicator.Error)(e)
 }
 
 // versioned returns the address of API version 3 at Keystone's address.

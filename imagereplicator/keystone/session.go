@@ -32,9 +32,10 @@ type Session struct {
 //
 // A wrong option is an [*imagereplicator.ArgumentError], found before any
 // request. A failed login is an [*imagereplicator.Error], after retries as in
-// package imagereplicator. If the catalog does not have exactly one endpoint
-// for the options, New succeeds and [Session.Endpoint] returns an error that
-// lists the catalog's.
+// package imagereplicator. Keystone refuses credentials with status 401, but an
+// application credential that does not exist with 404. If the catalog does not
+// have exactly one endpoint for the options, New succeeds and
+// [Session.Endpoint] returns an error that lists the catalog's.
 //
 // Sources: [API references first step], [Identity API v3].
 //

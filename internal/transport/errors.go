@@ -269,7 +269,20 @@ type localError struct {
 }
 
 func (e *localError) Error() string { return e.what + ": " + e.err.Error() }
-func (e *localError) Unwrap() error { return e.err }
+
+// Is implements the interface of [errors.Is], in place of Unwrap: that a login's
+// own target is not found, say, must not read as if the call's were not.
+func (e *localError) Is(target error) bool {
+	switch target {
+	case ErrBadRequest, ErrForbidden, ErrNotFound, ErrConflict, ErrRefused:
+		return false
+	default:
+		return errors.Is(e.err, target)
+	}
+}
+
+// As implements the interface of [errors.As].
+func (e *localError) As(target any) bool { return errors.As(e.err, target) }
 
 // transientError marks an error whose chain was cut off.
 type transientError struct{ error }

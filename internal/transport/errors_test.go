@@ -145,6 +145,28 @@ func TestTransient(t *testing.T) {
 	}
 }
 
+// What a login's status says of its own target is not said of the call's.
+func TestErrorsOfCredentials(t *testing.T) {
+	for status, own := range map[int]error{
+		400: ErrBadRequest, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict, 200: ErrRefused,
+	} {
+		login := &Error{StatusCode: status}
+		for _, call := range []*Error{
+			{Err: &localError{"no credentials", login}},
+			{StatusCode: 401, Err: &localError{"no other credentials", login}},
+		} {
+			require.NotErrorIs(t, call, own)
+			require.ErrorIs(t, call, login)
+			inner, ok := errors.AsType[*Error](call.Err)
+			require.True(t, ok)
+			require.Same(t, login, inner)
+		}
+	}
+	for status, both := range map[int]error{401: ErrUnauthorized, 429: ErrTooManyRequests, 503: ErrServer} {
+		require.ErrorIs(t, &Error{Err: &localError{"no credentials", &Error{StatusCode: status}}}, both)
+	}
+}
+
 // A caller's own errors are transient if they say so, or are a connection that
 // was refused.
 func TestIsTransient(t *testing.T) {

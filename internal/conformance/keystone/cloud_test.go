@@ -55,7 +55,7 @@ type cloud struct {
 	service                          string // the id of the image service
 }
 
-func newCloud(ctx context.Context, t *testing.T) *cloud {
+func newCloud(t *testing.T) *cloud {
 	t.Helper()
 	c := &cloud{authority: newAuthority(t), images: imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(jobTime))}
 	t.Cleanup(c.images.Close)
@@ -64,9 +64,8 @@ func newCloud(ctx context.Context, t *testing.T) *cloud {
 	t.Cleanup(c.front.Close)
 	c.front.URL = "https://" + c.front.Listener.Addr().String()
 
-	i := install(ctx, t, c.identity(), adminPassword)
-	lasting, short := i.serve("keystone.conf"), i.serve("keystone.conf", "short.conf")
-	c.start(t, lasting.address(), short.address())
+	lasting, short := start(t, c.identity(), adminPassword)
+	c.serve(t, lasting, short)
 	c.furnish(t)
 	return c
 }
@@ -78,8 +77,8 @@ func (c *cloud) identity() string { return c.front.URL + "/dev1/identity/v3" }
 // seconds.
 func (c *cloud) shortLived() string { return c.front.URL + "/dev1/short/v3" }
 
-// start starts the TLS server in front of both.
-func (c *cloud) start(t *testing.T, lasting, short *url.URL) {
+// serve starts the TLS server in front of both.
+func (c *cloud) serve(t *testing.T, lasting, short *url.URL) {
 	t.Helper()
 	behind := &http.Transport{DisableKeepAlives: true}
 	images, err := url.Parse(c.images.URL)
@@ -117,7 +116,7 @@ func (c *cloud) start(t *testing.T, lasting, short *url.URL) {
 	}
 	c.front.Config.Handler = mux
 	c.front.Config.ErrorLog = quiet
-	c.front.TLS = &tls.Config{ //nolint:gosec // TLS 1.2 is the minimum of a server
+	c.front.TLS = &tls.Config{
 		Certificates: []tls.Certificate{c.issue(t, "front")}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: c.pool(),
 	}
 	c.front.URL = "" // StartTLS sets it
@@ -135,7 +134,7 @@ func unversioned(path string) string {
 
 // valid asks Keystone, as services do, whether a token is valid.
 func valid(ctx context.Context, transport http.RoundTripper, keystone *url.URL, token string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, keystone.String()+"/v3/auth/tokens", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, keystone.String()+"/v3/auth/tokens", http.NoBody)
 	if err != nil {
 		return false
 	}
@@ -152,8 +151,7 @@ func valid(ctx context.Context, transport http.RoundTripper, keystone *url.URL, 
 // furnish creates what the tests need.
 func (c *cloud) furnish(t *testing.T) {
 	t.Helper()
-	admin := c.logIn(t, `"name": "admin", "domain": {"id": "default"}, "password": "`+adminPassword+`"`,
-		`{"project": {"name": "admin", "domain": {"id": "default"}}}`)
+	admin := c.adminToken(t)
 	create := func(kind, plural, fields string) (id string) {
 		_, body := c.api(t, http.MethodPost, plural, admin, `{"`+kind+`": {`+fields+`}}`)
 		var created map[string]struct{ ID string }
@@ -195,6 +193,13 @@ func (c *cloud) application(t *testing.T, name string) (id string) {
 	}
 	require.NoError(t, json.Unmarshal(body, &created))
 	return created.Credential.ID
+}
+
+// adminToken returns a token of the administrator.
+func (c *cloud) adminToken(t *testing.T) string {
+	t.Helper()
+	return c.logIn(t, `"name": "admin", "domain": {"id": "default"}, "password": "`+adminPassword+`"`,
+		`{"project": {"name": "admin", "domain": {"id": "default"}}}`)
 }
 
 // userToken returns a token of the builder, for a project or for none.
