@@ -33,7 +33,7 @@ func (l *lab) redact() (*report, error) {
 	r := newReport("Search for secrets")
 	r.add("The search of a text that an error or a log attribute shows, for secrets of 32 bytes that do not stand in it, by its size. "+
 		"CPU time per KiB in microseconds, medians of %d rounds of at least %s each; memory is what one search allocates. "+
-		"Nothing is searched when a call succeeds. The last two texts are not ordinary ones, but made to cost as much as possible.", rounds, least)
+		"Nothing is searched when a call succeeds. The last two texts are made to cost much.", rounds, least)
 
 	head := []string{"text", "secrets"}
 	for _, size := range sizes {
@@ -44,7 +44,7 @@ func (l *lab) redact() (*report, error) {
 	var plot []series
 	for _, text := range texts {
 		for _, count := range counts {
-			row, line := []string{text.name, fmt.Sprint(count)}, series{label: fmt.Sprintf("%d secrets", count), ours: count > 1}
+			row, line := []string{text.name, fmt.Sprint(count)}, series{label: fmt.Sprintf("secrets: %d", count), ours: count > 1}
 			var cost, allocated float64
 			for _, size := range sizes {
 				var err error

@@ -1,8 +1,6 @@
 package oraclemarkettest
 
 import (
-	"crypto/md5" //nolint:gosec // the service's checksum
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -154,12 +152,12 @@ func (s *Server) sum(id int64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hash := md5.New() //nolint:gosec // the service's checksum
-	_, err = io.CopyBuffer(hash, image, make([]byte, receiveBuffer))
+	c := newChecksum()
+	_, err = io.CopyBuffer(c, image, make([]byte, receiveBuffer))
 	if err = errors.Join(err, image.Close()); err != nil {
 		return "", fmt.Errorf("oraclemarkettest: %w", err)
 	}
-	sum := hex.EncodeToString(hash.Sum(nil))
+	sum := c.hex()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
