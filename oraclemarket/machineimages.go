@@ -252,6 +252,7 @@ func (s *MachineImagesService) All(ctx context.Context, opts *ListMachineImagesO
 
 // Delete deletes the image from the data centers named, of which there must be
 // at least one. See [MachineImagesService.DeleteEverywhere] for all of them.
+// Whether a newer image of the same path goes with it is not documented.
 //
 // Source: [Delete Machine Image].
 //
@@ -275,7 +276,9 @@ func (s *MachineImagesService) Delete(ctx context.Context, uploadRequestID int64
 	return s.delete(ctx, "MachineImages.Delete", uploadRequestID, body)
 }
 
-// DeleteEverywhere deletes the image from all data centers.
+// DeleteEverywhere deletes the image from all data centers, which
+// [MachineImagesService.WaitDeleted] awaits. Whether a newer image of the same
+// path goes with it is not documented.
 //
 // Source: [Delete Machine Image].
 //

@@ -110,7 +110,7 @@ func WithFirstChunkNumber(n int) Option {
 	return func(c *config) { c.firstChunk = n }
 }
 
-// WaitOption configures how Wait and Watch poll.
+// WaitOption configures how Wait, Watch and the like poll.
 type WaitOption func(*waitConfig)
 
 type waitConfig struct{ poll.Options }
