@@ -10,7 +10,6 @@ import (
 	"hash"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -20,8 +19,9 @@ import (
 
 // source is the file of one upload.
 type source struct {
-	file io.ReaderAt
-	size int64
+	missing error // why there is no file, nil if there is one
+	file    io.ReaderAt
+	size    int64
 	// unchanged returns an error unless the file is still the one that was
 	// opened.
 	unchanged func() error
@@ -51,6 +51,14 @@ func newSource(req *ImageUpload) *source {
 	return s
 }
 
+// missingSource is that of an upload that may not need its file any more. err says
+// why there is none.
+func missingSource(err error) *source {
+	s := newSource(&ImageUpload{DisableChecksum: true})
+	s.missing = err
+	return s
+}
+
 // openSource opens the file at path and fills in what req says of it.
 func openSource(path string, req *ImageUpload) (*source, error) {
 	info, err := os.Stat(path)
@@ -74,9 +82,6 @@ func openSource(path string, req *ImageUpload) (*source, error) {
 		return nil, fmt.Errorf("%s: open image: %w", pkg, err)
 	}
 	req.File, req.Size = f, size
-	if req.FileName == "" {
-		req.FileName = filepath.Base(path)
-	}
 	s := newSource(req)
 	s.identity = identity(info, time.Now())
 	s.close = func() { _ = f.Close() } // only read
@@ -104,8 +109,11 @@ func canSeek(mode os.FileMode) bool {
 const fingerprintSpan = 1 << 20
 
 // fingerprint is a hash of the file's first and last MiB: most other files are
-// found out by it before anything is sent.
+// found out by it before anything is sent. It is empty without a file.
 func (s *source) fingerprint(ctx context.Context) (string, error) {
+	if s.missing != nil {
+		return "", nil
+	}
 	span := min(fingerprintSpan, s.size)
 	h := sha256.New()
 	for _, offset := range []int64{0, s.size - span} {

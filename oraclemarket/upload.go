@@ -1,13 +1,17 @@
 package oraclemarket
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // the service's checksum, not a protection
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -79,10 +83,7 @@ type ImageUpload struct {
 // would, so that a pipeline can fail before it builds the image.
 // [MachineImagesService.UploadFile] fills in FileName, File and Size itself.
 func (r *ImageUpload) Validate() error {
-	if err := r.checkSettings(); err != nil {
-		return err
-	}
-	if err := checkFileName("ImageUpload", r.FileName); err != nil {
+	if err := r.checkNamed(); err != nil {
 		return err
 	}
 	if err := checkFile("ImageUpload", r.File, r.Size, ""); err != nil {
@@ -92,6 +93,14 @@ func (r *ImageUpload) Validate() error {
 		return invalid("ImageUpload.ChunkSize", "makes more than %d chunks of %d bytes", maxChunks, r.Size)
 	}
 	return nil
+}
+
+// checkNamed validates all but the file itself.
+func (r *ImageUpload) checkNamed() error {
+	if err := r.checkSettings(); err != nil {
+		return err
+	}
+	return checkFileName("ImageUpload", r.FileName)
 }
 
 // checkSettings validates what does not concern the file.
@@ -138,14 +147,22 @@ func (r *ImageUpload) checkHash() error {
 }
 
 // UploadFile is Upload for the file at path, a regular file or a block device.
-// FileName is its name unless req has another; File and Size are ignored.
+// FileName is its name unless req has another; File and Size are ignored. An
+// upload whose merge was requested goes on without the file.
 func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req *ImageUpload) (*MachineImageUploadRequest, error) {
 	return guard(func() (*MachineImageUploadRequest, error) {
-		if err := req.checkSettings(); err != nil {
+		if err := req.checkSettings(); err != nil { // that req is not nil
 			return nil, err
 		}
 		r := *req
+		r.FileName = cmp.Or(r.FileName, filepath.Base(path))
+		if err := r.checkNamed(); err != nil {
+			return nil, err
+		}
 		source, err := openSource(path, &r)
+		if err != nil && r.Checkpoints != nil && errors.Is(err, fs.ErrNotExist) {
+			return s.upload(ctx, &r, missingSource(err))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +186,10 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // is merged before they proved to be of this file: another one fails with a
 // [*SourceChangedError]. A checkpoint in use fails with [ErrCheckpointLocked].
 // An upload that the service has forgotten for half a minute starts over. The
-// checkpoint is deleted when the request has ended.
+// checkpoint is deleted when the request has ended. Once the merge was requested,
+// the file is not needed any more, and may be nil.
+//
+// To start over, call [MachineImagesService.DiscardUpload] first.
 //
 // If the response to the first request of an upload is lost, even by a crash,
 // List is searched for half a minute for its upload request before there is
@@ -183,32 +203,33 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // Upload returns, and what was acknowledged is kept.
 func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*MachineImageUploadRequest, error) {
 	return guard(func() (*MachineImageUploadRequest, error) {
-		if err := req.Validate(); err != nil {
+		err := req.Validate()
+		if err != nil && (req == nil || req.File != nil || req.Checkpoints == nil || req.checkNamed() != nil) {
 			return nil, err
 		}
 		r := *req
+		if err != nil {
+			return s.upload(ctx, &r, missingSource(err))
+		}
 		return s.upload(ctx, &r, newSource(&r))
 	})
 }
 
-func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (_ *MachineImageUploadRequest, err error) {
+func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (*MachineImageUploadRequest, error) {
 	if req.Concurrency == 0 {
 		req.Concurrency = DefaultConcurrency
 	}
-	u := &upload{saves: newJoinedSaves(), service: s, req: req, source: source, key: s.checkpointKey(req)}
-	if locker, ok := req.Checkpoints.(CheckpointLocker); ok {
-		unlock, err := locker.Lock(ctx, u.key)
-		if err != nil {
-			return nil, u.checkpointError("lock", err)
-		}
-		defer func() {
-			if unlockErr := unlock(); unlockErr != nil && err == nil {
-				err = u.checkpointError("unlock", unlockErr)
-			}
-		}()
-	}
-	last, err := guard(func() (*MachineImageUploadRequest, error) { return u.run(ctx) })
-	return last, u.explain(err)
+	u := s.newUpload(req, source)
+	var last *MachineImageUploadRequest
+	err := u.locked(ctx, func() (err error) {
+		last, err = guard(func() (*MachineImageUploadRequest, error) { return u.run(ctx) })
+		return u.explain(err)
+	})
+	return last, err
+}
+
+func (s *MachineImagesService) newUpload(req *ImageUpload, source *source) *upload {
+	return &upload{saves: newJoinedSaves(), service: s, req: req, source: source, key: s.checkpointKey(req)}
 }
 
 // checkpointKey is the same for the same image of the same account on the same
@@ -258,6 +279,9 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	}
 	if err := u.load(ctx, fingerprint); err != nil {
 		return nil, err
+	}
+	if u.needsFile() && u.source.missing != nil {
+		return nil, u.source.missing
 	}
 	if u.resumed {
 		err = u.resume(ctx)

@@ -27,10 +27,7 @@ func (u *upload) initiate(ctx context.Context) error {
 	lost := u.resumed     // an earlier call may have come through
 	u.mayExist = lost
 	if lost {
-		arrived = time.Now()
-		if latest := u.state.LastInitiateAt.Add(maxInitiate); latest.Before(arrived) {
-			arrived = latest
-		}
+		arrived = u.lastArrival()
 	}
 	rule := outage.Rule{Limit: u.service.outageLimit}
 	for pause := time.Second; ; pause = min(pause*3/2, maxPause) {
@@ -81,6 +78,16 @@ func (u *upload) initiate(ctx context.Context) error {
 			return after(sleepErr, err)
 		}
 	}
+}
+
+// lastArrival returns the last moment at which the initiate request of an earlier
+// call can have reached the service.
+func (u *upload) lastArrival() time.Time {
+	now := time.Now()
+	if latest := u.state.LastInitiateAt.Add(maxInitiate); latest.Before(now) {
+		return latest
+	}
+	return now
 }
 
 func (u *upload) saveInitiate(ctx context.Context) error {
