@@ -13,18 +13,19 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
-	"time"
 )
 
-// Defaults of [ImageUpload].
-const (
-	// DefaultChunkSize is 64 MiB.
-	DefaultChunkSize = 64 << 20
-	// DefaultConcurrency is 4 chunks at once.
-	DefaultConcurrency = 4
-)
+// DefaultConcurrency is that of [ImageUpload]: 4 chunks at once.
+const DefaultConcurrency = 4
 
 const (
+	// minDefaultChunk and maxDefaultChunk bound the default chunk size: smaller
+	// chunks cost a round trip more often, of larger ones an interruption loses
+	// more.
+	minDefaultChunk = 16 << 20
+	maxDefaultChunk = 64 << 20
+	// defaultChunks is how many chunks a file has between them.
+	defaultChunks = 16
 	// maxChunks keeps the checkpoint and the memory of an upload small.
 	maxChunks = 1 << 20
 	// maxConcurrency is how many requests a client has in flight: more chunks
@@ -53,13 +54,19 @@ type ImageUpload struct {
 
 	// ChunkSize is the length of a chunk in bytes, the last one aside. An upload
 	// that is resumed keeps the size that it began with, unless this one is
-	// smaller and no chunk was acknowledged. 0 is [DefaultChunkSize], or 4 MiB
-	// where a proxy finds the first chunks too large: then the upload begins anew.
+	// smaller and no chunk was acknowledged.
+	//
+	// 0 fits the file: a sixteenth of it, from 16 to 64 MiB, and more where that
+	// makes over 1<<20 chunks. Smaller chunks would be slower on a line with a
+	// long way, and larger ones lose more in an interruption. Where a proxy finds
+	// the first chunks too large, 0 begins anew with 4 MiB.
 	ChunkSize int64
 	// Concurrency is the number of chunks in flight, 1 to 64. 0 is
 	// [DefaultConcurrency]. A chunk takes up to 256 KiB of memory, whatever its
 	// size.
 	Concurrency int
+	// BytesPerSecond limits how fast all chunks together are sent. 0 for no limit.
+	BytesPerSecond int64
 	// NewMD5 returns a faster MD5 than crypto/md5. nil for crypto/md5.
 	NewMD5 func() hash.Hash
 	// DisableChecksum sends no X-MD5-Checksum and compares none. Then nothing
@@ -69,9 +76,13 @@ type ImageUpload struct {
 	// Checkpoints keeps the state of the upload, so that the same call resumes
 	// it after an interruption or a crash. nil for none. See [FileCheckpoints].
 	Checkpoints CheckpointStore
-	// Progress is called once the upload request is known and after each
-	// acknowledged chunk, by one goroutine at a time. The upload waits for it.
+	// Progress is called once the upload request is known, after each acknowledged
+	// chunk, and more than twice a second while bytes move, by one goroutine at a
+	// time. The upload waits for it.
 	Progress func(UploadProgress)
+	// NoWait ends the upload once it is merged, with the first state that the
+	// service shows then. [MachineImagesService.Wait] follows it to its end.
+	NoWait bool
 	// StatusChanged is called with what [MachineImagesService.Watch] yields
 	// once the chunks are merged.
 	StatusChanged func(*MachineImageUploadRequest)
@@ -119,6 +130,8 @@ func (r *ImageUpload) checkSettings() error {
 		return invalid(name+".Concurrency", "must be positive, or 0 for the default, not %d", r.Concurrency)
 	case r.Concurrency > maxConcurrency:
 		return invalid(name+".Concurrency", "must be at most %d, not %d", maxConcurrency, r.Concurrency)
+	case r.BytesPerSecond < 0:
+		return invalid(name+".BytesPerSecond", "must be positive, or 0 for no limit, not %d", r.BytesPerSecond)
 	}
 	if err := r.checkHash(); err != nil {
 		return err
@@ -175,8 +188,8 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 }
 
 // Upload sends a machine image to the service in parallel chunks, has them
-// merged, and follows the upload request until it has ended. It returns the
-// request's last state; one that ended badly is a [*StateError]. Any other
+// merged, and follows the upload request until it has ended, or with req.NoWait
+// until it is merged. It returns the request's last state; one that ended badly is a [*StateError]. Any other
 // failure after the first request is an [*UploadError], which names what is left
 // behind.
 //
@@ -186,7 +199,7 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // is merged before they proved to be of this file: another one fails with a
 // [*SourceChangedError]. A checkpoint in use fails with [ErrCheckpointLocked].
 // An upload that the service has forgotten for half a minute starts over. The
-// checkpoint is deleted when the request has ended. Once the merge was requested,
+// checkpoint is deleted when Upload has returned the request. Once the merge was requested,
 // the file is not needed any more, and may be nil.
 //
 // To start over, call [MachineImagesService.DiscardUpload] first.
@@ -220,6 +233,7 @@ func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, sou
 		req.Concurrency = DefaultConcurrency
 	}
 	u := s.newUpload(req, source)
+	u.limiter = newLimiter(req.BytesPerSecond, req.Concurrency)
 	var last *MachineImageUploadRequest
 	err := u.locked(ctx, func() (err error) {
 		last, err = guard(func() (*MachineImageUploadRequest, error) { return u.run(ctx) })
@@ -250,6 +264,7 @@ type upload struct {
 	source  *source
 	key     string
 
+	limiter  *limiter // nil for none
 	saves    *joinedSaves
 	warnOnce sync.Once
 
@@ -266,10 +281,7 @@ type upload struct {
 	abandoned      int64 // the upload request before this one, whose chunks were too large
 	mayExist       bool  // an upload request whose id is not known
 	mergeUncertain bool  // an earlier call saw the merge acknowledged, but the service has not merged
-	sent           int64 // acknowledged bytes of this call
-	told           int   // chunks that Progress knows of: all of them are kept
-	toldBytes      int64
-	began          time.Time
+	progress       progress
 }
 
 func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
@@ -291,7 +303,6 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.began = time.Now()
 	u.reportAll()
 	repeated := u.state.Phase == phaseMerging // by an earlier call
 	if u.state.Phase == phaseUploading {

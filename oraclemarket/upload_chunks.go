@@ -39,7 +39,10 @@ func (u *upload) sendChunks(ctx context.Context) error {
 		acknowledged, digest := u.done.clone(), u.state.Digest
 		group.Go(func() error { return u.prove(groupCtx, acknowledged, digest) })
 	}
+	sent := make(chan struct{})
+	group.Go(func() error { return u.reportMoving(groupCtx, sent) })
 	group.Go(func() error {
+		defer close(sent)
 		chunks, chunksCtx := errgroup.WithContext(groupCtx)
 		chunks.SetLimit(u.req.Concurrency)
 		for _, i := range missing {
@@ -126,6 +129,7 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 		sent = &sentReader{ReaderAt: section}
 		chunk.File = sent
 	}
+	chunk.File = u.counted(i, u.limited(ctx, chunk.File))
 	for attempt := 1; ; attempt++ {
 		sum, err := u.source.checksum(ctx, offset, size)
 		if err != nil {
@@ -232,14 +236,10 @@ func (u *upload) acknowledge(ctx context.Context, i int, sum string) error {
 	}
 	u.done.add(i)
 	u.state.Digest.add(u.state.FirstChunk+i, sum)
-	u.sent += size
 	u.mu.Unlock()
 	if err := u.save(ctx, phaseUploading); err != nil {
 		return err
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.told, u.toldBytes = u.told+1, u.toldBytes+size
-	u.report()
+	u.reportChunk(i, size)
 	return nil
 }

@@ -111,7 +111,7 @@ func (u *upload) requestUpload(ctx context.Context) (*Acknowledgement, error) {
 	}
 	if u.state.First != "" {
 		_, req.Size = u.span(0)
-		req.File = io.NewSectionReader(u.source.file, 0, req.Size)
+		req.File = u.limited(ctx, io.NewSectionReader(u.source.file, 0, req.Size))
 		if !u.req.DisableChecksum {
 			req.MD5 = u.state.First
 		}

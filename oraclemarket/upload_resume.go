@@ -74,7 +74,7 @@ func (u *upload) needsFile() bool {
 // begin makes the state of a new upload.
 func (u *upload) begin(fingerprint string, chunkSize int64) {
 	if chunkSize == 0 {
-		chunkSize = DefaultChunkSize
+		chunkSize = min(max((u.req.Size-1)/defaultChunks+1, minDefaultChunk), maxDefaultChunk)
 	}
 	if u.req.ChunkSize == 0 {
 		chunkSize = max(chunkSize, (u.req.Size-1)/maxChunks+1)
