@@ -19,9 +19,10 @@ import (
 
 // source is the file of one upload.
 type source struct {
-	missing error // why there is no file, nil if there is one
-	file    io.ReaderAt
-	size    int64
+	missing    error // why there is no file, nil if there is one
+	file       io.ReaderAt
+	sequential *sequential // the file, if it can be read but once
+	size       int64
 	// unchanged returns an error unless the file is still the one that was
 	// opened.
 	unchanged func() error
@@ -39,6 +40,10 @@ func newSource(req *ImageUpload) *source {
 		file: req.File, size: req.Size, newMD5: req.NewMD5,
 		unchanged: func() error { return nil }, close: func() {},
 		slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+	}
+	if req.Reader != nil {
+		s.sequential = &sequential{reader: req.Reader}
+		s.file = s.sequential
 	}
 	switch {
 	case req.DisableChecksum:
@@ -109,9 +114,10 @@ func canSeek(mode os.FileMode) bool {
 const fingerprintSpan = 1 << 20
 
 // fingerprint is a hash of the file's first and last MiB: most other files are
-// found out by it before anything is sent. It is empty without a file.
+// found out by it before anything is sent. It is empty without a file
+// that can be read twice.
 func (s *source) fingerprint(ctx context.Context) (string, error) {
-	if s.missing != nil {
+	if s.missing != nil || s.sequential != nil {
 		return "", nil
 	}
 	span := min(fingerprintSpan, s.size)

@@ -49,6 +49,14 @@ type ImageUpload struct {
 	// for the checksum of a chunk and to send it. It is not read after Upload
 	// has returned: a ReadAt that blocks blocks Upload.
 	File io.ReaderAt
+	// Reader is read once, from its start up to Size, in place of File: standard
+	// input, a pipe, or an [io.SectionReader] of a file that is expensive to read
+	// twice. Each chunk that is read ahead or in flight is held in memory, at most
+	// Concurrency times ChunkSize in all, and once more where the service wants
+	// the first chunk before there is an upload request. A resumed upload reads
+	// from the start, too, and compares what was acknowledged. A Read that blocks
+	// blocks Upload.
+	Reader io.Reader
 	// Size is the file's length in bytes, above 0.
 	Size int64
 
@@ -59,11 +67,11 @@ type ImageUpload struct {
 	// 0 fits the file: a sixteenth of it, from 16 to 64 MiB, and more where that
 	// makes over 1<<20 chunks. Smaller chunks would be slower on a line with a
 	// long way, and larger ones lose more in an interruption. Where a proxy finds
-	// the first chunks too large, 0 begins anew with 4 MiB.
+	// the first chunks too large, 0 begins anew with 4 MiB, but not with Reader.
 	ChunkSize int64
 	// Concurrency is the number of chunks in flight, 1 to 64. 0 is
-	// [DefaultConcurrency]. A chunk takes up to 256 KiB of memory, whatever its
-	// size.
+	// [DefaultConcurrency]. A chunk of File takes up to 256 KiB of memory, whatever
+	// its size.
 	Concurrency int
 	// BytesPerSecond limits how fast all chunks together are sent. 0 for no limit.
 	BytesPerSecond int64
@@ -97,13 +105,24 @@ func (r *ImageUpload) Validate() error {
 	if err := r.checkNamed(); err != nil {
 		return err
 	}
-	if err := checkFile("ImageUpload", r.File, r.Size, ""); err != nil {
+	if err := r.checkSource(); err != nil {
 		return err
 	}
 	if r.ChunkSize > 0 && (r.Size-1)/r.ChunkSize >= maxChunks {
 		return invalid("ImageUpload.ChunkSize", "makes more than %d chunks of %d bytes", maxChunks, r.Size)
 	}
 	return nil
+}
+
+func (r *ImageUpload) checkSource() error {
+	switch {
+	case r.Reader == nil:
+		return checkFile("ImageUpload", r.File, r.Size, "")
+	case r.File != nil:
+		return invalid("ImageUpload.Reader", "must be nil where File is set")
+	default:
+		return checkSize("ImageUpload", r.Size)
+	}
 }
 
 // checkNamed validates all but the file itself.
@@ -160,15 +179,15 @@ func (r *ImageUpload) checkHash() error {
 }
 
 // UploadFile is Upload for the file at path, a regular file or a block device.
-// FileName is its name unless req has another; File and Size are ignored. An
-// upload whose merge was requested goes on without the file.
+// FileName is its name unless req has another; File, Reader and Size are ignored.
+// An upload whose merge was requested goes on without the file.
 func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req *ImageUpload) (*MachineImageUploadRequest, error) {
 	return guard(func() (*MachineImageUploadRequest, error) {
 		if err := req.checkSettings(); err != nil { // that req is not nil
 			return nil, err
 		}
 		r := *req
-		r.FileName = cmp.Or(r.FileName, filepath.Base(path))
+		r.FileName, r.Reader = cmp.Or(r.FileName, filepath.Base(path)), nil
 		if err := r.checkNamed(); err != nil {
 			return nil, err
 		}
@@ -211,13 +230,13 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // neither its dates nor its creator nor its chunks differ, it is taken over; if
 // that process sends chunks, the error matches [ErrAmbiguous].
 //
-// A panic of File, Checkpoints, NewMD5 or a callback ends the upload with an
-// error, as does runtime.Goexit. No chunk is held in memory. When ctx ends,
-// Upload returns, and what was acknowledged is kept.
+// A panic of File, Reader, Checkpoints, NewMD5 or a callback ends the upload with an
+// error, as does runtime.Goexit. No chunk of File is held in memory. When ctx
+// ends, Upload returns, and what was acknowledged is kept.
 func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*MachineImageUploadRequest, error) {
 	return guard(func() (*MachineImageUploadRequest, error) {
 		err := req.Validate()
-		if err != nil && (req == nil || req.File != nil || req.Checkpoints == nil || req.checkNamed() != nil) {
+		if err != nil && (req.checkNamed() != nil || req.File != nil || req.Reader != nil || req.Checkpoints == nil) {
 			return nil, err
 		}
 		r := *req

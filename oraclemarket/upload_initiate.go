@@ -123,6 +123,9 @@ func (u *upload) requestUpload(ctx context.Context) (*Acknowledgement, error) {
 // lost call before has to be the same.
 func (u *upload) hashFirst(ctx context.Context) error {
 	offset, size := u.span(0)
+	if err := u.source.hold(ctx, size); err != nil {
+		return err
+	}
 	sum, err := u.source.proof(ctx, offset, size)
 	if err == nil && u.state.First != "" && u.state.First != sum {
 		err = sourceChanged("the hash of its first chunk was %s and is %s", u.state.First, sum)

@@ -110,7 +110,7 @@ func (u *upload) sameSource(found, now *checkpoint) error {
 	switch {
 	case found.Size != now.Size:
 		return sourceChanged("its size was %d and is %d", found.Size, now.Size)
-	case found.Fingerprint != now.Fingerprint:
+	case found.Fingerprint != "" && now.Fingerprint != "" && found.Fingerprint != now.Fingerprint:
 		return sourceChanged("the fingerprint of its content was %s and is %s", found.Fingerprint, now.Fingerprint)
 	default:
 		return nil

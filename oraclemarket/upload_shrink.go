@@ -6,9 +6,10 @@ import "context"
 const smallChunkSize = 4 << 20
 
 // canShrink reports whether the upload may begin anew with smaller chunks: there
-// is nothing to lose, and nobody chose a size.
+// is nothing to lose, nobody chose a size, and the file can be read again.
 func (u *upload) canShrink() bool {
-	return u.done.count == 0 && u.req.ChunkSize == 0 && u.state.ChunkSize > smallChunkSize && u.abandoned == 0
+	return u.done.count == 0 && u.req.ChunkSize == 0 && u.state.ChunkSize > smallChunkSize && u.abandoned == 0 &&
+		u.source.sequential == nil
 }
 
 // shrink begins anew with smaller chunks. The number of chunks is part of an
