@@ -9,8 +9,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// storeGrace is how long a call of a checkpoint store may go on once its context
-// has ended: what was acknowledged is to be kept, but not at any price.
+// storeGrace is how long a call of a checkpoint store may continue once its
+// context has ended: what was acknowledged is to be kept, but not at any price.
 const storeGrace = 5 * time.Second
 
 // save stores the state of the upload, and returns when it is stored.

@@ -197,7 +197,7 @@ func TestChunkSetRanges(t *testing.T) {
 		"out of order":      {{5, 6}, {1, 2}},
 		"overlapping":       {{1, 4}, {4, 6}},
 		"twice":             {{1, 1}, {1, 1}},
-		"neighbours":        {{1, 2}, {3, 4}},
+		"neighbors":         {{1, 2}, {3, 4}},
 		"negative":          {{-5, -1}},
 		"large":             {{1, math.MaxInt/2 + 1}},
 		"far past the last": {{math.MaxInt/2 + 1, math.MaxInt/2 + 2}},

@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// UploadProgress is how far an upload is. What it counts is never less than
-// before, and counts nothing twice.
+// UploadProgress describes how far an upload is. No count shrinks, and nothing
+// counts twice.
 type UploadProgress struct {
+	// UploadRequestID is the id of the upload request.
 	UploadRequestID int64
 	// Resumed reports whether an earlier call began this upload.
 	Resumed bool
-	// Bytes of Total are acknowledged by the service, in Chunks of TotalChunks,
-	// including those of earlier calls.
+	// Bytes is how many of Total bytes the service has acknowledged, Chunks how
+	// many of TotalChunks chunks. Both include earlier calls.
 	Bytes, Total        int64
 	Chunks, TotalChunks int
 	// SentBytes are the acknowledged bytes and those of chunks in flight that were
@@ -22,7 +23,7 @@ type UploadProgress struct {
 	// Where a chunk has to be sent again, it stays until that is made up for.
 	SentBytes int64
 	// AbandonedID is an upload request that this one replaces, because its chunks
-	// were too large for a proxy. It has no chunks; delete it if it disturbs.
+	// were too large for a proxy. It has no chunks and can be deleted.
 	AbandonedID int64
 	// BytesPerSecond is the rate of SentBytes in the last ten seconds, 0 while it
 	// is not known yet.

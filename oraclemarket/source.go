@@ -56,15 +56,15 @@ func newSource(req *ImageUpload) *source {
 	return s
 }
 
-// missingSource is that of an upload that may not need its file any more. err says
-// why there is none.
+// missingSource returns the source of an upload that may no longer need its
+// file. err is why there is none.
 func missingSource(err error) *source {
 	s := newSource(&ImageUpload{DisableChecksum: true})
 	s.missing = err
 	return s
 }
 
-// openSource opens the file at path and fills in what req says of it.
+// openSource opens the file at path and fills in its fields of req.
 func openSource(path string, req *ImageUpload) (*source, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -39,15 +39,15 @@ type ImageUpload struct {
 	Application     string
 	Version         string
 	OperatingSystem string
-	// OverwriteStorageFile says whether to replace a stored file of the same
-	// path. nil leaves that to the service, whose default is not documented.
+	// OverwriteStorageFile is whether to replace a stored file of the same path.
+	// nil uses the service's default, which is not documented.
 	OverwriteStorageFile *bool
-	// FileName is the image's file name. Required, but for UploadFile, which
-	// takes the last part of the path.
+	// FileName is the image's file name. Required. UploadFile defaults to the last
+	// element of the path.
 	FileName string
-	// File is read from 0 to Size, by several goroutines at once, and twice:
-	// for the checksum of a chunk and to send it. It is not read after Upload
-	// has returned: a ReadAt that blocks blocks Upload.
+	// File is read from offset 0 to Size by several goroutines at once, and each
+	// chunk twice: for its checksum and to send it. It is not read after Upload
+	// has returned, so a blocked ReadAt blocks Upload.
 	File io.ReaderAt
 	// Reader is read once, from its start up to Size, in place of File: standard
 	// input, a pipe, or an [io.SectionReader] of a file that is expensive to read
@@ -60,29 +60,30 @@ type ImageUpload struct {
 	// Size is the file's length in bytes, above 0.
 	Size int64
 
-	// ChunkSize is the length of a chunk in bytes, the last one aside. An upload
-	// that is resumed keeps the size that it began with, unless this one is
-	// smaller and no chunk was acknowledged.
+	// ChunkSize is the length in bytes of every chunk but the last. A resumed
+	// upload keeps its size, unless ChunkSize is smaller and no chunk was
+	// acknowledged.
 	//
-	// 0 fits the file: a sixteenth of it, from 16 to 64 MiB, and more where that
-	// makes over 1<<20 chunks. Smaller chunks would be slower on a line with a
-	// long way, and larger ones lose more in an interruption. Where a proxy finds
-	// the first chunks too large, 0 begins anew with 4 MiB, but not with Reader.
+	// 0 fits the file: a sixteenth of it, but 16 to 64 MiB, or more if that makes
+	// over 1<<20 chunks. Smaller chunks cost more round trips; of larger ones an
+	// interruption loses more. If a proxy refuses the first chunks as too large,
+	// the upload begins anew with 4 MiB, unless it has a Reader.
 	ChunkSize int64
-	// Concurrency is the number of chunks in flight, 1 to 64. 0 is
-	// [DefaultConcurrency]. A chunk of File takes up to 256 KiB of memory, whatever
-	// its size.
+	// Concurrency is the number of chunks in flight, 1 to 64. 0 means
+	// [DefaultConcurrency]. A chunk of File takes up to 256 KiB of memory,
+	// whatever its size.
 	Concurrency int
-	// BytesPerSecond limits how fast all chunks together are sent. 0 for no limit.
+	// BytesPerSecond limits the rate of all chunks together. 0 means no limit.
 	BytesPerSecond int64
-	// NewMD5 returns a faster MD5 than crypto/md5. nil for crypto/md5.
+	// NewMD5 returns a hash that computes MD5, for example a faster one. nil means
+	// [md5.New].
 	NewMD5 func() hash.Hash
-	// DisableChecksum sends no X-MD5-Checksum and compares none. Then nothing
-	// notices bytes that change on their way.
+	// DisableChecksum neither sends nor compares MD5 checksums. Bytes that change
+	// in transit then go unnoticed.
 	DisableChecksum bool
 
-	// Checkpoints keeps the state of the upload, so that the same call resumes
-	// it after an interruption or a crash. nil for none. See [FileCheckpoints].
+	// Checkpoints keeps the state of the upload, so that the same call resumes it
+	// after an interruption or a crash. May be nil. See [FileCheckpoints].
 	Checkpoints CheckpointStore
 	// Progress is called once the upload request is known, after each acknowledged
 	// chunk, and more than twice a second while bytes move, by one goroutine at a
@@ -178,9 +179,10 @@ func (r *ImageUpload) checkHash() error {
 	return nil
 }
 
-// UploadFile is Upload for the file at path, a regular file or a block device.
-// FileName is its name unless req has another; File, Reader and Size are ignored.
-// An upload whose merge was requested goes on without the file.
+// UploadFile calls [MachineImagesService.Upload] with the file at path, a
+// regular file or a block device. It sets File and Size, and FileName if req
+// has none, in a copy of req, and ignores Reader. Once the merge was requested,
+// the file need not exist.
 func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req *ImageUpload) (*MachineImageUploadRequest, error) {
 	return guard(func() (*MachineImageUploadRequest, error) {
 		if err := req.checkSettings(); err != nil { // that req is not nil
@@ -208,31 +210,35 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 
 // Upload sends a machine image to the service in parallel chunks, has them
 // merged, and follows the upload request until it has ended, or with req.NoWait
-// until it is merged. It returns the request's last state; one that ended badly is a [*StateError]. Any other
-// failure after the first request is an [*UploadError], which names what is left
-// behind.
+// until it is merged. It returns the request's last state; if it ended badly,
+// the error is a [*StateError]. Any other failure after the first request is an
+// [*UploadError], which names what is left behind.
 //
 // With req.Checkpoints, the same call resumes an upload that was interrupted:
-// only chunks that were not acknowledged are sent. The acknowledged ones are
-// read again meanwhile, unless the file system vouches for the file, and nothing
-// is merged before they proved to be of this file: another one fails with a
-// [*SourceChangedError]. A checkpoint in use fails with [ErrCheckpointLocked].
-// An upload that the service has forgotten for half a minute starts over. The
-// checkpoint is deleted when Upload has returned the request. Once the merge was requested,
-// the file is not needed any more, and may be nil.
+// only chunks that were not acknowledged are sent. Meanwhile the acknowledged
+// ones are read again, unless the file system shows that the file has not
+// changed. Nothing is merged until they prove to be of this file; if they are
+// not, Upload fails with a [*SourceChangedError]. If another upload uses the
+// checkpoint, the error matches [ErrCheckpointLocked]. If the service has not
+// known the upload request for half a minute, the upload starts over. The
+// checkpoint is deleted when Upload returns without an error or the request has
+// ended. [MachineImagesService.DiscardUpload] deletes it together with the
+// upload request, to start over.
 //
-// To start over, call [MachineImagesService.DiscardUpload] first.
+// Once the merge was requested, the same call resumes without the file: File
+// and Reader may both be nil then.
 //
-// If the response to the first request of an upload is lost, even by a crash,
-// List is searched for half a minute for its upload request before there is
-// another. If several fit, the error matches [ErrAmbiguous] and names them. If
-// one fits that another process made of the same image in the same minutes, and
-// neither its dates nor its creator nor its chunks differ, it is taken over; if
-// that process sends chunks, the error matches [ErrAmbiguous].
+// If the response to the first request of an upload is lost, even in a crash,
+// List is searched for its upload request for half a minute before another is
+// made. If several match, the error matches [ErrAmbiguous] and names them.
+// Upload may take over an upload request that another process made for the same
+// image at the same time, if nothing tells the two apart. If that process then
+// sends chunks, the error matches [ErrAmbiguous].
 //
-// A panic of File, Reader, Checkpoints, NewMD5 or a callback ends the upload with an
-// error, as does runtime.Goexit. No chunk of File is held in memory. When ctx
-// ends, Upload returns, and what was acknowledged is kept.
+// If File, Reader, Checkpoints, NewMD5 or a callback panics or calls
+// [runtime.Goexit], Upload returns an error. No chunk of File is held in
+// memory. When ctx is done, Upload returns; what was acknowledged stays in the
+// checkpoint.
 func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*MachineImageUploadRequest, error) {
 	return guard(func() (*MachineImageUploadRequest, error) {
 		err := req.Validate()
@@ -266,8 +272,7 @@ func (s *MachineImagesService) newUpload(req *ImageUpload, source *source) *uplo
 }
 
 // checkpointKey is the same for the same image of the same account on the same
-// service, whatever became of the file: that a file has changed is worth an
-// error.
+// service, even if the file has changed, which is worth an error.
 func (s *MachineImagesService) checkpointKey(req *ImageUpload) string {
 	h := sha256.New()
 	for _, part := range []string{s.client.BaseURL(), s.user, req.Application, req.Version, req.OperatingSystem, req.FileName} {

@@ -59,12 +59,13 @@ func (u *upload) sendChunks(ctx context.Context) error {
 	case ctx.Err() != nil: // before the first chunk, or between two
 		return transport.ContextErr(ctx)
 	case u.done.count < len(u.done.have) || !u.proven:
-		return fmt.Errorf("%s: not all chunks are acknowledged and proven", pkg) // whatever the reason
+		return fmt.Errorf("%s: not all chunks are acknowledged and verified", pkg) // for whatever reason
 	}
 	return nil
 }
 
-// sendMissing sends chunks, so many at once, in any order.
+// sendMissing sends the chunks, as many at once as the upload may have in
+// flight.
 func (u *upload) sendMissing(ctx context.Context, missing []int) error {
 	chunks, chunksCtx := errgroup.WithContext(ctx)
 	chunks.SetLimit(u.req.Concurrency)
@@ -77,9 +78,9 @@ func (u *upload) sendMissing(ctx context.Context, missing []int) error {
 	return chunks.Wait()
 }
 
-// prove reads the acknowledged chunks again and compares them with the digest of
-// the checkpoint. Those of another file are forgotten, as are the chunks that
-// were sent meanwhile.
+// prove reads the acknowledged chunks again and compares them with the digest
+// of the checkpoint. If they are of another file, they are forgotten, as are
+// the chunks sent meanwhile.
 func (u *upload) prove(ctx context.Context, acknowledged *chunkSet, want chunkDigest) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(runtime.GOMAXPROCS(0)/2, 1)) // the missing chunks come first
@@ -180,7 +181,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 		case chunk.MD5 == "" || !errors.Is(err, ErrBadRequest):
 			return u.chunkError(ctx, source, chunk, err)
 		}
-		// Another checksum, or a 400, which may be how the service says so: its
+		// Another checksum, or a 400, which may be how the service reports one: its
 		// documentation has one text for all of them.
 		if attempt == maxResends {
 			return u.chunkError(ctx, source, chunk, err)
@@ -206,7 +207,8 @@ func (u *upload) wasSentBefore(i, sends, calls int) bool {
 	return sends > 1 || calls > 1 || u.resumed || i == 0 && u.state.First != ""
 }
 
-// chunkError says that the file changed where that is why a chunk failed.
+// chunkError returns err with the number of its chunk or, if the file has
+// become shorter, with that reason.
 func (u *upload) chunkError(ctx context.Context, source *source, chunk *Chunk, err error) error {
 	if ctx.Err() != nil {
 		return err
@@ -236,14 +238,14 @@ func (u *upload) passed() (largest int64) {
 	return largest
 }
 
-// isTooLarge reports whether err says that a request has too many bytes.
+// isTooLarge reports whether err means that a request has too many bytes.
 func isTooLarge(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.StatusCode == http.StatusRequestEntityTooLarge
 }
 
 // acknowledge keeps what the service has. It does so even when the upload is
-// being cancelled: an acknowledged chunk is never sent again.
+// being canceled: an acknowledged chunk is never sent again.
 func (u *upload) acknowledge(ctx context.Context, i int, sum string) error {
 	_, size := u.span(i)
 	u.mu.Lock()

@@ -9,14 +9,15 @@ import (
 // DiscardUpload deletes what an unfinished upload left, so that the next
 // [MachineImagesService.Upload] starts over: its upload request with the chunks
 // and its checkpoint. It takes what Upload did, without File and Size; after
-// UploadFile, FileName is the last part of the path. req.Checkpoints is required.
-// Without a checkpoint there is nothing to discard, which is not an error.
+// UploadFile, FileName is the last part of the path. req.Checkpoints is
+// required. Without a checkpoint there is nothing to discard, which is not an
+// error.
 //
 // An upload whose merge came through is not discarded: the error matches
-// [ErrAlreadyMerged], and the same Upload follows it to its end. If the response
-// to the first request was lost, its upload request is searched for as by Upload.
-// Whether the service deletes an earlier image of the same path with an upload
-// request is not documented.
+// [ErrAlreadyMerged], and the same Upload follows it to its end. If the
+// response to the first request was lost, its upload request is searched for as
+// by Upload. Whether the service deletes an earlier image of the same path with
+// an upload request is not documented.
 func (s *MachineImagesService) DiscardUpload(ctx context.Context, req *ImageUpload) error {
 	_, err := guard(func() (struct{}, error) {
 		if err := req.checkNamed(); err != nil {
@@ -81,8 +82,8 @@ func (u *upload) discardRequest(ctx context.Context) error {
 	return nil
 }
 
-// mayMerge returns the upload request once it is not Initiated any more, or after
-// as long as its record may lag behind a merge that came through.
+// mayMerge returns the upload request once it is not Initiated any more, or
+// after as long as its record may lag behind a merge that came through.
 func (u *upload) mayMerge(ctx context.Context) (*MachineImageUploadRequest, error) {
 	end := time.Now().Add(u.service.lag)
 	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {

@@ -49,8 +49,8 @@ func (u *upload) initiate(ctx context.Context) error {
 			u.service.wantsFirst.Store(u.state.First != "")
 			return u.take(ctx, created.EntityID)
 		case errors.Is(err, ErrBadRequest) && u.state.First == "":
-			// Nothing was made. The source says that this call uploads the first
-			// chunk, its sample has none: this service may insist on it.
+			// Nothing was created. The documentation's text has this call upload the
+			// first chunk, its sample does not: this service may insist on it.
 			if err := u.hashFirst(ctx); err != nil {
 				return err
 			}
@@ -80,8 +80,8 @@ func (u *upload) initiate(ctx context.Context) error {
 	}
 }
 
-// lastArrival returns the last moment at which the initiate request of an earlier
-// call can have reached the service.
+// lastArrival returns the last moment at which the initiate request of an
+// earlier call can have reached the service.
 func (u *upload) lastArrival() time.Time {
 	now := time.Now()
 	if latest := u.state.LastInitiateAt.Add(maxInitiate); latest.Before(now) {
@@ -134,8 +134,9 @@ func (u *upload) hashFirst(ctx context.Context) error {
 	return err
 }
 
-// take goes on with the upload request of that id. A first chunk that went with
-// the call is acknowledged if the service counts it, and sent again otherwise.
+// take continues with the upload request of that id. A first chunk that went
+// with the call is acknowledged if the service counts it, and sent again
+// otherwise.
 func (u *upload) take(ctx context.Context, id int64) error {
 	u.state.UploadRequestID = id
 	if u.state.First == "" {

@@ -48,8 +48,8 @@ type limitedReader struct {
 }
 
 // ReadAt reads a piece of p at most, without an error, which is not what an
-// [io.ReaderAt] does but what the body of a request takes: it has to move while it
-// waits.
+// [io.ReaderAt] does but what the body of a request takes: it has to move while
+// it waits.
 func (r *limitedReader) ReadAt(p []byte, offset int64) (int, error) {
 	p = p[:min(len(p), r.limiter.piece)]
 	turn := r.limiter.ReserveN(time.Now(), len(p))

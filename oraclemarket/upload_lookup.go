@@ -62,7 +62,7 @@ func (u *upload) findLost(ctx context.Context, end time.Time) (int64, error) {
 			if len(ids) == 0 {
 				return 0, nil
 			}
-			return 0, fmt.Errorf("%s: %w: upload requests %v all fit; delete those that are not wanted and try again", pkg, ErrAmbiguous, ids)
+			return 0, fmt.Errorf("%s: %w: upload requests %v all match; delete the unwanted ones and try again", pkg, ErrAmbiguous, ids)
 		}
 		if err == nil {
 			rule.Success()

@@ -14,7 +14,7 @@ import (
 const mergeTimeouts = 3
 
 // merge requests the merge. After a failure it polls for a merge that came
-// through before it requests it again. repeated says that an earlier call
+// through before it requests it again. repeated means that an earlier call
 // requested it.
 func (u *upload) merge(ctx context.Context, repeated bool) error {
 	timeout := mergeTimeouts * u.service.client.AttemptTimeout()
@@ -64,7 +64,7 @@ func (u *upload) looksMerged(ctx context.Context, repeated, refused bool) (bool,
 		switch {
 		case ctx.Err() != nil:
 			return false, transport.ContextErr(ctx)
-		case err != nil: // that of the merge says more
+		case err != nil: // the error of the merge explains more
 		case now.StatusName.Terminal(), now.StatusName.pastMerge():
 			return true, nil
 		case repeated && refused && (now.StatusName == StatusPending || u.mergeUncertain):

@@ -92,15 +92,15 @@ func (u *upload) begin(fingerprint string, chunkSize int64) {
 	u.done = newChunkSet(u.chunks())
 }
 
-// usable refuses a checkpoint that this upload cannot go on from.
+// usable refuses a checkpoint that this upload cannot resume from.
 func (u *upload) usable(found *checkpoint) error {
 	switch {
 	case found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks:
 		return invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize)
 	case found.FirstChunk != u.service.firstChunk:
-		return invalidCheckpoint("its first chunk number is %d, not %d; use what it began with to go on", found.FirstChunk, u.service.firstChunk)
+		return invalidCheckpoint("its first chunk number is %d, not %d; resume with the value that it began with", found.FirstChunk, u.service.firstChunk)
 	case found.NoChecksum != u.req.DisableChecksum:
-		return invalidCheckpoint("its DisableChecksum is %t, not %t; use what it began with to go on", found.NoChecksum, u.req.DisableChecksum)
+		return invalidCheckpoint("its DisableChecksum is %t, not %t; resume with the value that it began with", found.NoChecksum, u.req.DisableChecksum)
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (u *upload) resume(ctx context.Context) error {
 	case u.state.Phase == phaseMerged:
 		u.mergeUncertain = now.StatusName == StatusInitiated
 	case u.missesChunks(now):
-		u.forgetChunks() // it cannot say which
+		u.forgetChunks() // the counts do not show which
 		return u.save(ctx, phaseUploading)
 	}
 	return nil
@@ -188,14 +188,14 @@ func (u *upload) known(ctx context.Context) (*MachineImageUploadRequest, error) 
 	}
 }
 
-// isGone reports whether err says that there is no such request.
+// isGone reports whether err means that the upload request does not exist.
 func isGone(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && (e.StatusCode == http.StatusNotFound || e.StatusCode == http.StatusGone)
 }
 
-// missesChunks reports whether the service says that it has fewer chunks than it
-// acknowledged. Counts that are both missing say nothing.
+// missesChunks reports whether the service has fewer chunks than it
+// acknowledged. It cannot know if both counts are missing.
 func (u *upload) missesChunks(now *MachineImageUploadRequest) bool {
 	counts := now.UploadedChunks > 0 || now.PendingChunks > 0
 	return u.state.Phase == phaseUploading && counts && now.UploadedChunks < u.done.count &&

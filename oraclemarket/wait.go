@@ -12,12 +12,12 @@ import (
 )
 
 // Wait polls the upload request until it has ended and returns its last state.
-// A request that ended badly is a [*StateError].
+// If it ended badly, the error is a [*StateError].
 //
-// Wait runs until ctx ends. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and an upload request that the service does not
-// know for half a minute. When it gives up, the error has the last status known,
-// and the state, if any was seen, is returned with it.
+// Wait runs until ctx is done. It rides out transient failures for the outage
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new upload request may not be visible yet. An error names the last status
+// known, and is returned with the last state seen, nil if there was none.
 func (s *MachineImagesService) Wait(ctx context.Context, uploadRequestID int64, opts ...WaitOption) (*MachineImageUploadRequest, error) {
 	job, err := s.job(uploadRequestID, opts)
 	if err != nil {
@@ -27,9 +27,9 @@ func (s *MachineImagesService) Wait(ctx context.Context, uploadRequestID int64, 
 }
 
 // Watch polls the upload request and yields its state, then again whenever it
-// has changed, and ends with the request. A request that ended badly yields its
-// last state and then a [*StateError]. Any error ends the sequence; it comes with
-// the last state seen, nil if there was none. Failures are ridden out as by
+// has changed, and ends with the request. If that ended badly, Watch yields its
+// last state and then a [*StateError]. Any error ends the sequence and comes
+// with the last state seen, nil if there was none. Failures are ridden out as by
 // [MachineImagesService.Wait].
 func (s *MachineImagesService) Watch(ctx context.Context, uploadRequestID int64, opts ...WaitOption) iter.Seq2[*MachineImageUploadRequest, error] {
 	return func(yield func(*MachineImageUploadRequest, error) bool) {
@@ -46,8 +46,8 @@ func (s *MachineImagesService) Watch(ctx context.Context, uploadRequestID int64,
 // centers, as [MachineImagesService.DeleteEverywhere] requests, and returns its
 // last state. Any other state is awaited, but for Deletion Failed, which is a
 // [*StateError]. A request that the service does not know for half a minute is
-// deleted; its last state is nil if none was seen. Other failures are ridden out
-// as by [MachineImagesService.Wait].
+// deleted; its last state is nil if none was seen. Other failures are ridden
+// out as by [MachineImagesService.Wait].
 func (s *MachineImagesService) WaitDeleted(ctx context.Context, uploadRequestID int64, opts ...WaitOption) (*MachineImageUploadRequest, error) {
 	job, err := s.job(uploadRequestID, opts)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 )
 
 // WaitAll polls the upload requests until all have ended and returns their last
-// states, in the order of the ids, nil for one that was never seen. A poll lists
-// what changed since the one before, whatever the number of ids, and costs a
-// [MachineImagesService.Get] for each id that was never listed, at most ten a
-// second.
+// states, in the order of the ids, nil for one that was never seen. A poll
+// lists what changed since the one before, whatever the number of ids, and
+// costs a [MachineImagesService.Get] for each id that was never listed, at most
+// ten a second.
 //
 // The error joins those of all requests: a [*StateError] for each that ended
 // badly, and one that matches [ErrNotFound] for each that the service does not
@@ -30,10 +30,10 @@ func (s *MachineImagesService) WaitAll(ctx context.Context, uploadRequestIDs []i
 }
 
 // WatchAll polls the upload requests as [MachineImagesService.WaitAll] does and
-// yields the state of each, then again whenever it has changed, and ends with the
-// last request. An error of one request comes with its last state, nil if it was
-// never seen, and does not end the sequence. Any other error does, and is the
-// last element.
+// yields the state of each, then again whenever it has changed, and ends with
+// the last request. An error of one request comes with its last state, nil if
+// it was never seen, and does not end the sequence. Any other error does, and
+// is the last element.
 func (s *MachineImagesService) WatchAll(ctx context.Context, uploadRequestIDs []int64, opts ...WaitOption) iter.Seq2[*MachineImageUploadRequest, error] {
 	return func(yield func(*MachineImageUploadRequest, error) bool) {
 		jobs, err := s.jobs("MachineImages.WatchAll", uploadRequestIDs, opts)
@@ -142,8 +142,8 @@ func (l *lister) list(ctx context.Context) (states []*MachineImageUploadRequest,
 }
 
 // nextSince returns the time before which the next list needs nothing, by the
-// service's clock: a list may lag behind the newest record that it shows, and the
-// clock that made the dates behind that of the response.
+// service's clock: a list may lag behind the newest record that it shows, and
+// the clock that made the dates behind that of the response.
 func (l *lister) nextSince(page *MachineImagePage, resp *transport.Response) time.Time {
 	if len(page.Items) == 0 || page.Items[0].LastModifiedDate.IsZero() {
 		return time.Time{}

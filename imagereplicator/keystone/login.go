@@ -127,7 +127,7 @@ func readToken(r *transport.Response) (*issued, error) {
 		return nil, r.Malformed("it has no X-Subject-Token header or no token")
 	}
 	token.catalog, token.expiry = body.Token.Catalog, body.Token.ExpiresAt
-	// Our clock may be wrong; the life of a token is what the server's says.
+	// Our clock may be wrong: the server's decides how long a token lives.
 	if sent, err := http.ParseTime(r.Header.Get("Date")); err == nil && !token.expiry.IsZero() {
 		token.expiry = time.Now().Add(token.expiry.Sub(sent))
 	}

@@ -25,9 +25,9 @@ func TestErrorString(t *testing.T) {
 			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", StatusCode: 503, Code: "E7", Message: "down for repairs",
 			Attempts: 5, RequestID: "req-1", Hint: "try again later",
 		},
-		"jobs.Jobs.Get: GET https://h.example/jobs/7: EOF; the service may have carried it out: look for the result before repeating it": {
+		"jobs.Jobs.Get: GET https://h.example/jobs/7: EOF; the call may have taken effect: check before repeating it": {
 			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", Attempts: 1, Err: io.EOF,
-			Hint: "the service may have carried it out: look for the result before repeating it",
+			Hint: "the call may have taken effect: check before repeating it",
 		},
 		"jobs.Jobs.Get: 404 Not Found: gone (request id req-1)": {
 			Op: "jobs.Jobs.Get", StatusCode: 404, Code: "404 Not Found", Message: "gone", RequestID: "req-1",
@@ -69,12 +69,12 @@ func TestErrorIs(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	for want, e := range map[string]*Error{
-		"the service may have carried it out: look for the result before repeating it": {Ambiguous: true, StatusCode: 503, RetryAfter: time.Hour},
-		"the service asks to wait 1h0m0s: try again then":                              {StatusCode: 503, RetryAfter: time.Hour},
-		"check the credentials":               {StatusCode: 401},
-		"check what these credentials may do": {StatusCode: 403},
-		"try again later":                     {StatusCode: 429, RetryAfter: time.Minute},
-		"":                                    {StatusCode: 404},
+		"the call may have taken effect: check before repeating it": {Ambiguous: true, StatusCode: 503, RetryAfter: time.Hour},
+		"the service asks to wait 1h0m0s: try again then":           {StatusCode: 503, RetryAfter: time.Hour},
+		"check the credentials":                                     {StatusCode: 401},
+		"check what these credentials may do":                       {StatusCode: 403},
+		"try again later":                                           {StatusCode: 429, RetryAfter: time.Minute},
+		"":                                                          {StatusCode: 404},
 	} {
 		require.Equal(t, want, e.nextStep())
 	}

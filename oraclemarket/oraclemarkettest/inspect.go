@@ -12,16 +12,23 @@ import (
 
 // Upload is a snapshot of an upload request.
 type Upload struct {
-	ID      int64     // the upload request's id
-	User    string    // the X-Oracle-UserId that made it
-	Created time.Time // when it was made
-	Status  Status    // of the snapshot's time
+	// ID is the upload request's id.
+	ID int64
+	// User is the X-Oracle-UserId that created it.
+	User string
+	// Created is when it was created.
+	Created time.Time
+	// Status is its state when the snapshot was taken.
+	Status Status
 
-	Application          string // from the json field of the form
-	Version              string // from the same
-	OperatingSystem      string // from the same
-	OverwriteStorageFile bool   // from the same
-	FileName             string // from X-File-Name, decoded
+	// Application, Version and OperatingSystem name the image. They and
+	// OverwriteStorageFile are those of the form field json.
+	Application          string
+	Version              string
+	OperatingSystem      string
+	OverwriteStorageFile bool
+	// FileName is the decoded X-File-Name.
+	FileName string
 
 	// NumberOfChunks is how many chunks were announced, 0 for a whole file.
 	NumberOfChunks int

@@ -98,8 +98,7 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 	return n, err
 }
 
-// adopt gives a received blob its final name, replacing an earlier one of that
-// name.
+// adopt renames a received blob to its final name, replacing an earlier one.
 func (st *store) adopt(b *blob, name string) error {
 	if b.path == "" {
 		return nil
