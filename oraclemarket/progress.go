@@ -18,15 +18,15 @@ type UploadProgress struct {
 	// many of TotalChunks chunks. Both include earlier calls.
 	Bytes, Total        int64
 	Chunks, TotalChunks int
-	// SentBytes are the acknowledged bytes and those of chunks in flight that were
-	// sent, as far as the system's buffers: more than Bytes, and at most Total.
-	// Where a chunk has to be sent again, it stays until that is made up for.
+	// SentBytes adds to Bytes what was sent of the chunks in flight. It runs ahead
+	// of the line by what the system buffers, and stays where it is while a chunk
+	// that failed is sent again.
 	SentBytes int64
 	// AbandonedID is an upload request that this one replaces, because its chunks
 	// were too large for a proxy. It has no chunks and can be deleted.
 	AbandonedID int64
-	// BytesPerSecond is the rate of SentBytes in the last ten seconds, 0 while it
-	// is not known yet.
+	// BytesPerSecond is the mean rate of SentBytes in the last ten seconds. It is 0
+	// while it is not known, in the first second of a call.
 	BytesPerSecond float64
 }
 
@@ -113,7 +113,7 @@ func (u *upload) report() {
 		TotalChunks:     len(u.done.have),
 		SentBytes:       p.sent,
 		AbandonedID:     u.abandoned,
-		BytesPerSecond:  p.rate.add(time.Now(), p.sent),
+		BytesPerSecond:  p.rate.add(time.Now(), p.sent, p.chunks == len(u.done.have)),
 	})
 }
 
@@ -169,8 +169,9 @@ type rateSample struct {
 	bytes int64
 }
 
-// add returns the rate now that so many bytes are sent, 0 before it is known.
-func (m *rateMeter) add(now time.Time, bytes int64) float64 {
+// add returns the rate now that so many bytes are sent, 0 before it is known. An
+// upload whose bytes are all acknowledged has one, however short it was.
+func (m *rateMeter) add(now time.Time, bytes int64, complete bool) float64 {
 	if n := len(m.samples); n == 0 || now.Sub(m.samples[n-1].at) >= progressInterval {
 		m.samples = append(m.samples, rateSample{now, bytes})
 	}
@@ -179,7 +180,7 @@ func (m *rateMeter) add(now time.Time, bytes int64) float64 {
 	}
 	m.last = 0
 	first := m.samples[0]
-	if took := now.Sub(first.at); took >= rateKnown {
+	if took := now.Sub(first.at); took >= rateKnown || complete && took > 0 {
 		m.last = float64(bytes-first.bytes) / took.Seconds()
 	}
 	return m.last
