@@ -95,7 +95,11 @@ func (p *program) progress(now oraclemarket.UploadProgress) {
 		}
 		p.sent = p.out.Bar("uploading")
 	}
-	done := cli.BytesProgress(now.SentBytes, now.Total, now.BytesPerSecond)
+	sent := now.SentBytes
+	if now.Bytes < now.Total {
+		sent = min(sent, now.Total-1) // it is all there once it is acknowledged
+	}
+	done := cli.BytesProgress(sent, now.Total, now.BytesPerSecond)
 	done.Chunks, done.TotalChunks = now.Chunks, now.TotalChunks
 	p.sent.Set(cli.Event{Event: cli.Moved, IDs: p.ids(), Progress: done})
 }
