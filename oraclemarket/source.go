@@ -19,8 +19,8 @@ import (
 
 // source is the file of one upload.
 type source struct {
-	missing    error // why there is no file, nil if there is one
-	file       io.ReaderAt
+	missing    error       // why there is no file, nil if there is one
+	file       io.ReaderAt // nil if there is none
 	sequential *sequential // the file, if it can be read but once
 	size       int64
 	// unchanged returns an error unless the file is still the one that was
@@ -117,7 +117,7 @@ const fingerprintSpan = 1 << 20
 // found out by it before anything is sent. It is empty without a file
 // that can be read twice.
 func (s *source) fingerprint(ctx context.Context) (string, error) {
-	if s.missing != nil || s.sequential != nil {
+	if s.file == nil || s.sequential != nil {
 		return "", nil
 	}
 	span := min(fingerprintSpan, s.size)

@@ -3,7 +3,6 @@ package oraclemarket
 import (
 	"cmp"
 	"context"
-	"crypto/md5" //nolint:gosec // the service's checksum, not a protection
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -15,17 +14,15 @@ import (
 	"sync"
 )
 
-// DefaultConcurrency is that of [ImageUpload]: 4 chunks at once.
+// DefaultConcurrency is the default of [ImageUpload], 4 chunks in flight.
 const DefaultConcurrency = 4
 
 const (
-	// minDefaultChunk and maxDefaultChunk bound the default chunk size: smaller
-	// chunks cost a round trip more often, of larger ones an interruption loses
-	// more.
+	// The default chunk size is this share of the file, in whole MiB, within these
+	// bounds.
+	defaultChunks   = 16
 	minDefaultChunk = 16 << 20
 	maxDefaultChunk = 64 << 20
-	// defaultChunks is how many chunks a file has between them.
-	defaultChunks = 16
 	// maxChunks keeps the checkpoint and the memory of an upload small.
 	maxChunks = 1 << 20
 	// maxConcurrency is how many requests a client has in flight: more chunks
@@ -64,8 +61,8 @@ type ImageUpload struct {
 	// upload keeps its size, unless ChunkSize is smaller and no chunk was
 	// acknowledged.
 	//
-	// 0 fits the file: a sixteenth of it, but 16 to 64 MiB, or more if that makes
-	// over 1<<20 chunks. Smaller chunks cost more round trips; of larger ones an
+	// 0 fits the file: a sixteenth of it, in whole MiB, but 16 to 64, or more if
+	// that makes over 1<<20 chunks. Smaller chunks cost more round trips; of larger ones an
 	// interruption loses more. If a proxy refuses the first chunks as too large,
 	// the upload begins anew with 4 MiB, unless it has a Reader.
 	ChunkSize int64
@@ -97,86 +94,6 @@ type ImageUpload struct {
 	StatusChanged func(*MachineImageUploadRequest)
 	// WaitOptions configure the polls after the merge.
 	WaitOptions []WaitOption
-}
-
-// Validate returns the [*ArgumentError] that [MachineImagesService.Upload]
-// would, so that a pipeline can fail before it builds the image.
-// [MachineImagesService.UploadFile] fills in FileName, File and Size itself.
-func (r *ImageUpload) Validate() error {
-	if err := r.checkNamed(); err != nil {
-		return err
-	}
-	if err := r.checkSource(); err != nil {
-		return err
-	}
-	if r.ChunkSize > 0 && (r.Size-1)/r.ChunkSize >= maxChunks {
-		return invalid("ImageUpload.ChunkSize", "makes more than %d chunks of %d bytes", maxChunks, r.Size)
-	}
-	return nil
-}
-
-func (r *ImageUpload) checkSource() error {
-	switch {
-	case r.Reader == nil:
-		return checkFile("ImageUpload", r.File, r.Size, "")
-	case r.File != nil:
-		return invalid("ImageUpload.Reader", "must be nil where File is set")
-	default:
-		return checkSize("ImageUpload", r.Size)
-	}
-}
-
-// checkNamed validates all but the file itself.
-func (r *ImageUpload) checkNamed() error {
-	if err := r.checkSettings(); err != nil {
-		return err
-	}
-	return checkFileName("ImageUpload", r.FileName)
-}
-
-// checkSettings validates what does not concern the file.
-func (r *ImageUpload) checkSettings() error {
-	const name = "ImageUpload"
-	if r == nil {
-		return invalid(name, "must not be nil")
-	}
-	if err := checkImageName(name, r.Application, r.Version, r.OperatingSystem); err != nil {
-		return err
-	}
-	switch {
-	case r.ChunkSize < 0:
-		return invalid(name+".ChunkSize", "must be positive, or 0 for the default, not %d", r.ChunkSize)
-	case r.Concurrency < 0:
-		return invalid(name+".Concurrency", "must be positive, or 0 for the default, not %d", r.Concurrency)
-	case r.Concurrency > maxConcurrency:
-		return invalid(name+".Concurrency", "must be at most %d, not %d", maxConcurrency, r.Concurrency)
-	case r.BytesPerSecond < 0:
-		return invalid(name+".BytesPerSecond", "must be positive, or 0 for no limit, not %d", r.BytesPerSecond)
-	}
-	if err := r.checkHash(); err != nil {
-		return err
-	}
-	_, err := pollOptions(r.WaitOptions)
-	return err
-}
-
-func (r *ImageUpload) checkHash() error {
-	if r.DisableChecksum {
-		return nil
-	}
-	newMD5 := r.NewMD5
-	if newMD5 == nil {
-		newMD5 = md5.New
-	}
-	h := newMD5()
-	if h == nil || h.Size() != md5.Size {
-		return invalid("ImageUpload.NewMD5", "must return hashes of %d bytes", md5.Size)
-	}
-	defer closeHash(h)
-	if _, err := h.Write(nil); err != nil { // as with GODEBUG=fips140=only
-		return invalid("ImageUpload.DisableChecksum", "must be true: %v", err)
-	}
-	return nil
 }
 
 // UploadFile calls [MachineImagesService.Upload] with the file at path, a

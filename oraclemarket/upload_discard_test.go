@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,7 +161,7 @@ func TestUploadGoesOnWithoutFile(t *testing.T) {
 				return r.images.Upload(ctx, req)
 			},
 			"UploadFile": func(r *uploadRig, ctx context.Context, req *oraclemarket.ImageUpload) (*oraclemarket.MachineImageUploadRequest, error) {
-				return r.images.UploadFile(ctx, filepath.Join("/none", req.FileName), req)
+				return r.images.UploadFile(ctx, "/none/"+req.FileName, req)
 			},
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -36,7 +36,7 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 		return u.checkpointError("load", err)
 	}
 	u.proven = u.done.count == 0 || found.Identity != "" && found.Identity == u.source.identity
-	if u.source.missing != nil {
+	if u.source.file == nil {
 		return nil
 	}
 	return u.sameSource(found, fresh)
@@ -74,7 +74,9 @@ func (u *upload) needsFile() bool {
 // begin makes the state of a new upload.
 func (u *upload) begin(fingerprint string, chunkSize int64) {
 	if chunkSize == 0 {
-		chunkSize = min(max((u.req.Size-1)/defaultChunks+1, minDefaultChunk), maxDefaultChunk)
+		const mib = 1 << 20
+		share := ((u.req.Size-1)/defaultChunks/mib + 1) * mib
+		chunkSize = min(max(share, minDefaultChunk), maxDefaultChunk)
 	}
 	if u.req.ChunkSize == 0 {
 		chunkSize = max(chunkSize, (u.req.Size-1)/maxChunks+1)

@@ -108,7 +108,8 @@ func (u *upload) readStream(ctx context.Context, acknowledged *chunkSet, want ch
 				return err
 			}
 			have.add(u.state.FirstChunk+i, sum)
-			if unproven--; unproven == 0 {
+			unproven--
+			if unproven == 0 {
 				if err := u.settleProof(ctx, acknowledged, have, want); err != nil {
 					return err
 				}

@@ -1,10 +1,13 @@
 package oraclemarket_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -39,7 +42,7 @@ func TestWaitAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := inMemory(t, serverOptions{oraclemarkettest.WithJobTime(20 * time.Minute)}, nil)
 		for i := range 2000 {
-			r.AddImage(oraclemarkettest.Image{Application: "old", FileName: fmt.Sprint(i), Completed: time.Now().Add(-time.Hour)})
+			r.AddImage(oraclemarkettest.Image{Application: "old", FileName: strconv.Itoa(i), Completed: time.Now().Add(-time.Hour)})
 		}
 		ids := r.created(t, 150)
 		r.SetNextOutcome(oraclemarkettest.IsRejected)
@@ -68,7 +71,7 @@ func TestWaitAllForOldRequests(t *testing.T) {
 		r := inMemory(t, nil, nil)
 		var ids []int64
 		for i := range 2000 {
-			ids = append(ids, r.AddImage(oraclemarkettest.Image{Application: "old", FileName: fmt.Sprint(i), Completed: time.Now().Add(-time.Hour)}))
+			ids = append(ids, r.AddImage(oraclemarkettest.Image{Application: "old", FileName: strconv.Itoa(i), Completed: time.Now().Add(-time.Hour)}))
 		}
 		ended, err := r.images.WaitAll(t.Context(), []int64{ids[1000], 9, ids[1500]})
 		require.ErrorIs(t, err, oraclemarket.ErrNotFound)
@@ -195,6 +198,50 @@ func TestWaitDeleted(t *testing.T) {
 	_, images := waiting(t, times(1, completed))
 	_, err := images.WaitDeleted(t.Context(), 0)
 	require.ErrorIs(t, err, oraclemarket.ErrInvalidArgument)
+}
+
+// Ten thousand requests, of which a hundred change between two polls, cost less
+// than two calls a second.
+func TestWaitAllForTenThousand(t *testing.T) {
+	t.Parallel()
+	const jobs, changes, took = 10_000, 100, 30 * time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		start, calls := time.Now(), 0
+		type job struct {
+			id   int64
+			date string
+		}
+		list, ids := make([]job, jobs), make([]int64, jobs)
+		for i := range list {
+			ids[i] = int64(i + 1)
+			list[i] = job{ids[i], start.UTC().Format(time.RFC3339)}
+		}
+		images := listing(t, func(r *http.Request) string {
+			calls++
+			offset, err := strconv.Atoi(cmp.Or(r.URL.Query().Get("offset"), "0"))
+			require.NoError(t, err)
+			status, now := "In Progress", time.Now()
+			if now.Sub(start) > took {
+				status = "Completed"
+			} else if offset == 0 { // the oldest ones change
+				list = slices.Concat(list[jobs-changes:], list[:jobs-changes])
+				for i := range changes {
+					list[i].date = now.UTC().Format(time.RFC3339)
+				}
+			}
+			page := make([]string, 0, changes)
+			for _, j := range list[offset:min(offset+100, jobs)] {
+				page = append(page, fmt.Sprintf(`{"machineimage":{"uploadRequestId":%d,"statusName":%q,"lastModifiedDate":%q}}`, j.id, status, j.date))
+			}
+			return fmt.Sprintf(`{"hasMore":%t,"items":[%s]}`, offset+100 < jobs, strings.Join(page, ","))
+		})
+		ended, err := images.WaitAll(t.Context(), ids)
+		require.NoError(t, err)
+		require.Len(t, ended, jobs)
+		perSecond := float64(calls) / time.Since(start).Seconds()
+		t.Logf("%d calls in %s, %.2f a second", calls, time.Since(start), perSecond)
+		require.Less(t, perSecond, 2.0)
+	})
 }
 
 // listing is a client of a service that responds with what respond returns.
