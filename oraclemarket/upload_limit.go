@@ -29,7 +29,8 @@ func newLimiter(bytesPerSecond int64, chunks int) *limiter {
 		return nil
 	}
 	piece := int(min(max(bytesPerSecond/int64(turns*chunks), 1), maxPiece))
-	return &limiter{rate.NewLimiter(rate.Limit(bytesPerSecond), piece), piece}
+	burst := max(piece, int(min(bytesPerSecond/20, 1<<30))) // makes up for timers that fire late
+	return &limiter{rate.NewLimiter(rate.Limit(bytesPerSecond), burst), piece}
 }
 
 // limited returns file such that it is read no faster than the upload may send.
