@@ -45,6 +45,24 @@ func (u *upload) saveNow(ctx context.Context) error {
 	return err
 }
 
+// locked calls f while it holds the checkpoint's lock, if the store has locks.
+func (u *upload) locked(ctx context.Context, f func() error) (err error) {
+	locker, ok := u.req.Checkpoints.(CheckpointLocker)
+	if !ok {
+		return f()
+	}
+	unlock, err := locker.Lock(ctx, u.key)
+	if err != nil {
+		return u.checkpointError("lock", err)
+	}
+	defer func() {
+		if unlockErr := unlock(); unlockErr != nil && err == nil {
+			err = u.checkpointError("unlock", unlockErr)
+		}
+	}()
+	return f()
+}
+
 // callStore calls a method of the caller's store. It ends with f, or some time
 // after ctx: a store that hangs holds nobody up for longer.
 func (u *upload) callStore(ctx context.Context, f func(context.Context) error) error {

@@ -212,7 +212,7 @@ func TestCheckpointSize(t *testing.T) {
 	t.Parallel()
 	const size, chunks = 1 << 40, 1 << 14
 	c := sampleCheckpoint()
-	c.Size, c.ChunkSize = size, DefaultChunkSize
+	c.Size, c.ChunkSize = size, maxDefaultChunk
 	most := func(parallel int) int {
 		random := rand.New(rand.NewPCG(1, 2))
 		set := newChunkSet(chunks)
@@ -370,7 +370,7 @@ func BenchmarkSave(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			u := &upload{saves: newJoinedSaves(), state: sampleCheckpoint(), req: &ImageUpload{Checkpoints: set(b)}, key: "key"}
-			u.state.Size, u.state.ChunkSize = 1<<40, DefaultChunkSize
+			u.state.Size, u.state.ChunkSize = 1<<40, maxDefaultChunk
 			u.done = newChunkSet(u.chunks())
 			for i := range len(u.done.have) / 2 {
 				u.done.add(i)

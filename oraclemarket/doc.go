@@ -22,17 +22,21 @@
 // # Uploads
 //
 //   - [MachineImagesService.Upload] and UploadFile send chunks in parallel, have
-//     them merged and wait for the result.
+//     them merged and wait for the result. The image is a file, or a Reader that
+//     is read once.
 //   - With [FileCheckpoints] or another [CheckpointStore], the same call resumes
 //     after a crash.
 //   - If the response to Initiate is lost, List is searched for its upload
 //     request before another is made.
+//   - [MachineImagesService.DiscardUpload] deletes what an unfinished upload left.
 //
 // # Waiting
 //
 //   - [MachineImagesService.Wait] and Watch run until the request has ended or
 //     ctx is done, and ride out transient failures for five minutes.
-//   - If the request ended badly, the error is a [*StateError].
+//   - [MachineImagesService.WaitAll] and WatchAll follow any number of requests
+//     with one list per poll, [MachineImagesService.WaitDeleted] a delete.
+//   - If a request ended badly, the error is a [*StateError].
 //
 // # Errors
 //

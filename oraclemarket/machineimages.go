@@ -256,7 +256,8 @@ func (s *MachineImagesService) All(ctx context.Context, opts *ListMachineImagesO
 }
 
 // Delete deletes the image from the named data centers; at least one is
-// required. [MachineImagesService.DeleteEverywhere] deletes it from all of them.
+// required. [MachineImagesService.DeleteEverywhere] deletes it from all of
+// them. Whether that concerns a newer image of the same path is not documented.
 //
 // Source: [Delete Machine Image].
 //
@@ -280,7 +281,9 @@ func (s *MachineImagesService) Delete(ctx context.Context, uploadRequestID int64
 	return s.delete(ctx, "MachineImages.Delete", uploadRequestID, body)
 }
 
-// DeleteEverywhere deletes the image from all data centers.
+// DeleteEverywhere deletes the image from all data centers, which
+// [MachineImagesService.WaitDeleted] awaits. Whether a newer image of the same
+// path goes with it is not documented.
 //
 // Source: [Delete Machine Image].
 //

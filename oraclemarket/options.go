@@ -110,7 +110,8 @@ func WithFirstChunkNumber(n int) Option {
 	return func(c *config) { c.firstChunk = n }
 }
 
-// A WaitOption configures how Wait and Watch poll.
+// A WaitOption configures how Wait, Watch and the methods named after them
+// poll.
 type WaitOption func(*waitConfig)
 
 type waitConfig struct{ poll.Options }

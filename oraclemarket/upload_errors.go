@@ -15,6 +15,9 @@ var (
 	// ErrCheckpointLocked matches an upload that another call, in this or
 	// another process, is working on.
 	ErrCheckpointLocked = errors.New("another upload uses this checkpoint")
+	// ErrAlreadyMerged matches a [MachineImagesService.DiscardUpload] that is too
+	// late: the chunks have become an image, or are about to.
+	ErrAlreadyMerged = errors.New("the upload was merged already")
 )
 
 // UploadError reports an upload that ended early and what it leaves behind. Err

@@ -27,10 +27,7 @@ func (u *upload) initiate(ctx context.Context) error {
 	lost := u.resumed     // an earlier call may have come through
 	u.mayExist = lost
 	if lost {
-		arrived = time.Now()
-		if latest := u.state.LastInitiateAt.Add(maxInitiate); latest.Before(arrived) {
-			arrived = latest
-		}
+		arrived = u.lastArrival()
 	}
 	rule := outage.Rule{Limit: u.service.outageLimit}
 	for pause := time.Second; ; pause = min(pause*3/2, maxPause) {
@@ -83,6 +80,16 @@ func (u *upload) initiate(ctx context.Context) error {
 	}
 }
 
+// lastArrival returns the last moment at which the initiate request of an
+// earlier call can have reached the service.
+func (u *upload) lastArrival() time.Time {
+	now := time.Now()
+	if latest := u.state.LastInitiateAt.Add(maxInitiate); latest.Before(now) {
+		return latest
+	}
+	return now
+}
+
 func (u *upload) saveInitiate(ctx context.Context) error {
 	if u.state.First != "" || u.service.wantsFirst.Load() {
 		if err := u.hashFirst(ctx); err != nil {
@@ -104,7 +111,7 @@ func (u *upload) requestUpload(ctx context.Context) (*Acknowledgement, error) {
 	}
 	if u.state.First != "" {
 		_, req.Size = u.span(0)
-		req.File = io.NewSectionReader(u.source.file, 0, req.Size)
+		req.File = u.limited(ctx, io.NewSectionReader(u.source.file, 0, req.Size))
 		if !u.req.DisableChecksum {
 			req.MD5 = u.state.First
 		}
@@ -116,6 +123,9 @@ func (u *upload) requestUpload(ctx context.Context) (*Acknowledgement, error) {
 // lost call before has to be the same.
 func (u *upload) hashFirst(ctx context.Context) error {
 	offset, size := u.span(0)
+	if err := u.source.hold(ctx, size); err != nil {
+		return err
+	}
 	sum, err := u.source.proof(ctx, offset, size)
 	if err == nil && u.state.First != "" && u.state.First != sum {
 		err = sourceChanged("the hash of its first chunk was %s and is %s", u.state.First, sum)

@@ -79,7 +79,8 @@ func (u *upload) looksMerged(ctx context.Context, repeated, refused bool) (bool,
 	}
 }
 
-// wait follows the request to its end, with which the checkpoint ends, too.
+// wait follows the request to its end, or to its first state, with which the
+// checkpoint ends, too.
 func (u *upload) wait(ctx context.Context) (*MachineImageUploadRequest, error) {
 	var last *MachineImageUploadRequest
 	for now, err := range u.service.Watch(ctx, u.state.UploadRequestID, u.req.WaitOptions...) {
@@ -92,6 +93,9 @@ func (u *upload) wait(ctx context.Context) (*MachineImageUploadRequest, error) {
 		last = now
 		if u.req.StatusChanged != nil {
 			u.req.StatusChanged(now)
+		}
+		if u.req.NoWait && !now.done() {
+			break
 		}
 	}
 	return last, u.forget(ctx)

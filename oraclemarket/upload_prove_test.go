@@ -303,8 +303,10 @@ func TestUploadFileChangesMeanwhile(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, data, 0o600))
 			req := imageOf(nil, &memStore{})
 			req.Concurrency = 1
+			changed := false
 			req.Progress = func(p oraclemarket.UploadProgress) {
-				if p.Chunks == at {
+				if p.Chunks == at && !changed {
+					changed = true
 					change(t, path)
 				}
 			}

@@ -19,22 +19,11 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 	if u.req.Checkpoints == nil {
 		return nil
 	}
-	var data []byte
-	err := u.callStore(ctx, func(ctx context.Context) (err error) {
-		data, err = u.req.Checkpoints.Load(ctx, u.key)
+	found, err := u.find(ctx)
+	if found == nil || err != nil {
 		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
 	}
-	if err != nil {
-		return u.checkpointError("load", err)
-	}
-	found, err := decodeCheckpoint(data)
-	if err == nil {
-		err = u.usable(found)
-	}
-	if err != nil {
+	if err := u.usable(found); err != nil {
 		return u.checkpointError("load", err)
 	}
 	if found.Phase == phaseUploading && len(found.Acknowledged) == 0 && u.req.ChunkSize > 0 && u.req.ChunkSize < found.ChunkSize {
@@ -47,13 +36,47 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 		return u.checkpointError("load", err)
 	}
 	u.proven = u.done.count == 0 || found.Identity != "" && found.Identity == u.source.identity
+	if u.source.file == nil {
+		return nil
+	}
 	return u.sameSource(found, fresh)
+}
+
+// find returns the checkpoint of this upload, or nil if there is none.
+func (u *upload) find(ctx context.Context) (*checkpoint, error) {
+	var data []byte
+	err := u.callStore(ctx, func(ctx context.Context) (err error) {
+		data, err = u.req.Checkpoints.Load(ctx, u.key)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, u.checkpointError("load", err)
+	}
+	found, err := decodeCheckpoint(data)
+	if err == nil && found.Key != u.key {
+		err = invalidCheckpoint("it is of another upload or account: %s %s %s %s at %s",
+			found.Application, found.Version, found.OperatingSystem, found.FileName, found.BaseURL)
+	}
+	if err != nil {
+		return nil, u.checkpointError("load", err)
+	}
+	return found, nil
+}
+
+// needsFile reports whether anything of the file is still to be sent.
+func (u *upload) needsFile() bool {
+	return u.state.Phase == phaseInitiating || u.state.Phase == phaseUploading
 }
 
 // begin makes the state of a new upload.
 func (u *upload) begin(fingerprint string, chunkSize int64) {
 	if chunkSize == 0 {
-		chunkSize = DefaultChunkSize
+		const mib = 1 << 20
+		share := ((u.req.Size-1)/defaultChunks/mib + 1) * mib
+		chunkSize = min(max(share, minDefaultChunk), maxDefaultChunk)
 	}
 	if u.req.ChunkSize == 0 {
 		chunkSize = max(chunkSize, (u.req.Size-1)/maxChunks+1)
@@ -74,9 +97,6 @@ func (u *upload) begin(fingerprint string, chunkSize int64) {
 // usable refuses a checkpoint that this upload cannot resume from.
 func (u *upload) usable(found *checkpoint) error {
 	switch {
-	case found.Key != u.key:
-		return invalidCheckpoint("it is of another upload or account: %s %s %s %s at %s",
-			found.Application, found.Version, found.OperatingSystem, found.FileName, found.BaseURL)
 	case found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks:
 		return invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize)
 	case found.FirstChunk != u.service.firstChunk:
@@ -92,7 +112,7 @@ func (u *upload) sameSource(found, now *checkpoint) error {
 	switch {
 	case found.Size != now.Size:
 		return sourceChanged("its size was %d and is %d", found.Size, now.Size)
-	case found.Fingerprint != now.Fingerprint:
+	case found.Fingerprint != "" && now.Fingerprint != "" && found.Fingerprint != now.Fingerprint:
 		return sourceChanged("the fingerprint of its content was %s and is %s", found.Fingerprint, now.Fingerprint)
 	default:
 		return nil
@@ -112,6 +132,8 @@ func (u *upload) resume(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case now == nil && u.source.missing != nil:
+		return u.source.missing
 	case now == nil: // forgotten
 		u.begin(u.state.Fingerprint, u.state.ChunkSize)
 		return u.initiate(ctx)

@@ -42,6 +42,33 @@ func (s *MachineImagesService) Watch(ctx context.Context, uploadRequestID int64,
 	}
 }
 
+// WaitDeleted polls the upload request until its image is deleted from all data
+// centers, as [MachineImagesService.DeleteEverywhere] requests, and returns its
+// last state. Any other state is awaited, but for Deletion Failed, which is a
+// [*StateError]. A request that the service does not know for half a minute is
+// deleted; its last state is nil if none was seen. Other failures are ridden
+// out as by [MachineImagesService.Wait].
+func (s *MachineImagesService) WaitDeleted(ctx context.Context, uploadRequestID int64, opts ...WaitOption) (*MachineImageUploadRequest, error) {
+	job, err := s.job(uploadRequestID, opts)
+	if err != nil {
+		return nil, err
+	}
+	job.Done = func(r *MachineImageUploadRequest) bool {
+		return r.StatusName == StatusDeleted || r.StatusName == StatusDeletionFailed
+	}
+	job.Failed = func(r *MachineImageUploadRequest) error {
+		if r.StatusName == StatusDeletionFailed {
+			return stateError(r)
+		}
+		return nil
+	}
+	last, err := poll.Wait(ctx, job)
+	if isGone(err) {
+		return last, nil
+	}
+	return last, err
+}
+
 func (s *MachineImagesService) job(id int64, opts []WaitOption) (*poll.Job[*MachineImageUploadRequest], error) {
 	o, err := pollOptions(opts)
 	if err == nil {
@@ -55,24 +82,33 @@ func (s *MachineImagesService) job(id int64, opts []WaitOption) (*poll.Job[*Mach
 		Get: func(ctx context.Context) (*MachineImageUploadRequest, time.Duration, error) {
 			return s.get(ctx, id)
 		},
-		Status: func(r *MachineImageUploadRequest) string { return string(r.StatusName) },
-		Done:   func(r *MachineImageUploadRequest) bool { return r.StatusName.Terminal() },
-		Failed: func(r *MachineImageUploadRequest) error {
-			if r.StatusName.failed() {
-				return stateError(id, r)
-			}
-			return nil
-		},
-		Same: func(older, newer *MachineImageUploadRequest) bool { return reflect.DeepEqual(older, newer) },
+		Status: (*MachineImageUploadRequest).status,
+		Done:   (*MachineImageUploadRequest).done,
+		Failed: (*MachineImageUploadRequest).failed,
+		Same:   (*MachineImageUploadRequest).same,
 	}, err
 }
 
-func stateError(id int64, r *MachineImageUploadRequest) *StateError {
+func (r *MachineImageUploadRequest) status() string { return string(r.StatusName) }
+func (r *MachineImageUploadRequest) done() bool     { return r.StatusName.Terminal() }
+
+func (r *MachineImageUploadRequest) failed() error {
+	if r.StatusName.failed() {
+		return stateError(r)
+	}
+	return nil
+}
+
+func (r *MachineImageUploadRequest) same(newer *MachineImageUploadRequest) bool {
+	return reflect.DeepEqual(r, newer)
+}
+
+func stateError(r *MachineImageUploadRequest) *StateError {
 	var reasons []string
 	for _, d := range r.DataCenterImageUploadRequests {
 		if d.StatusName != "" && d.StatusName != StatusCompleted {
 			reasons = append(reasons, fmt.Sprintf("%s: %s at %s", d.DataCenterName, d.StatusName, d.UploadProgress))
 		}
 	}
-	return &StateError{UploadRequestID: id, Status: r.StatusName, Reason: strings.Join(reasons, ", ")}
+	return &StateError{UploadRequestID: r.UploadRequestID, Status: r.StatusName, Reason: strings.Join(reasons, ", ")}
 }
