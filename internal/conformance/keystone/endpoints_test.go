@@ -24,7 +24,7 @@ func (c *cloud) testEndpoints(t *testing.T) {
 		"internal, the only region": {"", "internalURL", "", "/dev1/internal/image"},
 		"another region":            {"RegionTwo", "public", "", "/dev2/image"},
 		"one of several":            {"RegionThree", "public", c.front.URL + "/dev3/other/v1/", "/dev3/other"},
-		"of no matter":              {"", "admin", c.front.URL + "/dev1/image/v2", "/dev1/image"},
+		"whatever the catalog has":  {"", "admin", c.front.URL + "/dev1/image/v2", "/dev1/image"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := c.options(test.region)

@@ -66,7 +66,7 @@ func start(t *testing.T, address, password string) (lasting, short *url.URL) {
 	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // and what it forked
 	if os.Geteuid() == 0 {
-		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711)) //nolint:gosec // Keystone has to get there
+		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711)) // Keystone has to get there
 		require.NoError(t, os.Chown(dir, nobody, nobody))
 		require.NoError(t, os.Chown(keys, nobody, nobody))
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
