@@ -195,7 +195,7 @@ func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, sou
 	if req.Concurrency == 0 {
 		req.Concurrency = DefaultConcurrency
 	}
-	u := &upload{saves: newJoinedSaves(), service: s, req: req, source: source, key: s.checkpointKey(req)}
+	u := &upload{saves: newJoinedSaves(), service: s.singly(), req: req, source: source, key: s.checkpointKey(req)}
 	if locker, ok := req.Checkpoints.(CheckpointLocker); ok {
 		unlock, err := locker.Lock(ctx, u.key)
 		if err != nil {

@@ -38,6 +38,7 @@ type Gate struct {
 	probing  bool
 	probes   int // failed in this outage
 	began    time.Time
+	closed   time.Time // when too many had failed
 	until    time.Time // nothing is sent before
 	outages  int       // that ended by the limit
 	last     error     // of the newest of them
@@ -161,23 +162,28 @@ func (g *Gate) leave(ctx context.Context, sent time.Time, probe bool, after time
 	case ctx.Err() != nil:
 		return true, 0 // that says nothing about the service
 	case !transport.IsTransient(err):
-		g.success(err == nil)
+		g.success(sent, err == nil)
 		return true, 0
 	}
 	g.last = err
 	return false, g.failure(sent, probe, after, errors.Is(err, transport.ErrTooManyRequests) || after > 0)
 }
 
-func (g *Gate) success(paced bool) {
+func (g *Gate) success(sent time.Time, paced bool) {
+	now := time.Now()
+	if paced {
+		g.pace.success(now)
+	}
 	if g.failures >= closedAfter {
+		if sent.Before(g.closed) { // that it got through says nothing about the next
+			g.began = now
+			return
+		}
 		g.allowed = 1
 	}
 	g.failures, g.probes, g.began = 0, 0, time.Time{}
 	if g.allowed *= 2; g.allowed >= fullSpeed {
 		g.allowed = 0
-	}
-	if paced {
-		g.pace.success(time.Now())
 	}
 }
 
@@ -192,7 +198,9 @@ func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused 
 		g.hold(now, time.Time{})
 		return 0
 	}
-	g.failures++
+	if g.failures++; g.failures == closedAfter {
+		g.closed = now
+	}
 	if probe {
 		g.probes++
 	}

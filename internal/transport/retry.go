@@ -14,10 +14,18 @@ type retrier struct {
 	limits Retry
 	budget budget
 	next   attempter
+	single bool // see Client.SingleAttempts
 }
+
+// singleKey marks a context in which no call is sent again.
+type singleKey struct{}
 
 // run reports whether a response was accepted; x.last has the reason otherwise.
 func (r *retrier) run(ctx context.Context, x *callState) bool {
+	if r.single { // which also holds for a token that the call waits for
+		ctx = context.WithValue(ctx, singleKey{}, true)
+	}
+	x.single = ctx.Value(singleKey{}) != nil
 	for {
 		r.next.attempt(ctx, x)
 		pause, again := r.again(ctx, x)
@@ -46,7 +54,7 @@ func (r *retrier) again(ctx context.Context, x *callState) (pause time.Duration,
 			x.ended = ContextErr(ctx)
 		}
 		return 0, false
-	case x.NoRetry, x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
+	case x.single, x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
 		return 0, false
 	case !r.budget.take():
 		x.hint = "the client's retry budget is used up"
