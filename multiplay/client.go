@@ -173,11 +173,11 @@ type caller struct {
 	clock        *serviceClock
 }
 
-// singly returns the same for callers that repeat what fails.
-func (c *caller) singly() *caller {
+// singly returns the services for callers that repeat what fails.
+func (c *caller) singly() *Client {
 	one := *c
 	one.Client = c.SingleAttempts()
-	return &one
+	return clientOf(&one)
 }
 
 // serviceClock has the newest Date of a response.

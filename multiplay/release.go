@@ -183,7 +183,7 @@ func (c *Client) Release(ctx context.Context, req *ReleaseRequest, opts ...WaitO
 	if err := cmp.Or(err, c.Images.client.checkProject("Release")); err != nil {
 		return nil, err
 	}
-	r := &release{client: clientOf(c.Images.client.singly()), req: req, options: o}
+	r := &release{client: c.Images.client.singly(), req: req, options: o}
 	r.result.ReleaseIDs = req.Resume
 	for _, step := range []struct {
 		name ReleaseStep

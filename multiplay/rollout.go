@@ -80,7 +80,7 @@ func (s *ImagesService) follow(imageID, imageVersionID int64, opts []WaitOption)
 		s.client.checkProject("Images.WatchRollout"),
 		err,
 	)
-	r := &rollout{images: s, imageID: imageID, versionID: imageVersionID, limit: o.startLimit, queueAfter: never}
+	r := &rollout{images: s.client.singly().Images, imageID: imageID, versionID: imageVersionID, limit: o.startLimit, queueAfter: never}
 	return r.follow(o), err
 }
 
