@@ -37,8 +37,8 @@ type Gate struct {
 	failures int // in a row
 	probing  bool
 	probes   int // failed in this outage
-	began    time.Time
-	closed   time.Time // when too many had failed
+	began    time.Time // the first of the failures
+	since    time.Time // what the limit counts from
 	until    time.Time // nothing is sent before
 	outages  int       // that ended by the limit
 	last     error     // of the newest of them
@@ -174,11 +174,11 @@ func (g *Gate) success(sent time.Time, paced bool) {
 	if paced {
 		g.pace.success(now)
 	}
+	if sent.Before(g.began) && now.Before(g.until) {
+		g.since = now // but whether the next one gets through is as open as before
+		return
+	}
 	if g.failures >= closedAfter {
-		if sent.Before(g.closed) { // that it got through says nothing about the next
-			g.began = now
-			return
-		}
 		g.allowed = 1
 	}
 	g.failures, g.probes, g.began = 0, 0, time.Time{}
@@ -190,17 +190,15 @@ func (g *Gate) success(sent time.Time, paced bool) {
 func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused bool) (pause time.Duration) {
 	now := time.Now()
 	if g.began.IsZero() {
-		g.began = now
+		g.began, g.since = now, now
 	}
-	if now.Sub(g.began) >= g.limit {
+	if now.Sub(g.since) >= g.limit {
 		g.outages++
 		g.failures, g.probes, g.began = 0, 0, time.Time{}
 		g.hold(now, time.Time{})
 		return 0
 	}
-	if g.failures++; g.failures == closedAfter {
-		g.closed = now
-	}
+	g.failures++
 	if probe {
 		g.probes++
 	}
@@ -212,7 +210,7 @@ func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused 
 		}
 	}
 	// The last probe comes at the limit.
-	pause = min(max(after, pause), g.began.Add(g.limit).Sub(now))
+	pause = min(max(after, pause), g.since.Add(g.limit).Sub(now))
 	if !refused && g.failures < closedAfter {
 		return pause // one broken connection is none of the others' concern
 	}
