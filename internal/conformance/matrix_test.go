@@ -107,7 +107,7 @@ func cell(t *testing.T, o *operation, f *fault, always bool, usual any) {
 		return
 	}
 	checkError(t, o, f, &want, err)
-	if f.connect != 0 && want.attempts == 1 {
+	if f.kind == byProxy {
 		require.EqualValues(t, 1, d.n.Load(), "connections to the proxy")
 	}
 }
