@@ -46,8 +46,9 @@ func WithUserAgent(application string) Option {
 
 // WithLogger logs each attempt of a request: operation, method, host, path,
 // status, duration, attempt, bytes and request id. The level is debug, or warn
-// if the call is retried; then the record has the pause to come. It never logs
-// a header, a body or a secret.
+// for a failure after which the request is repeated; if that is a retry of the
+// call, the record has the pause to come. It never logs a header, a body or a
+// secret.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.Logger = logger }
 }
@@ -67,7 +68,8 @@ func WithObserver(observe func(context.Context, Attempt)) Option {
 
 // WithRetry bounds the retries of a call: at most maxAttempts attempts, at
 // least 1, and a pause between two of them of minWait to maxWait, growing, with
-// jitter. The default is 5 attempts, 500 ms and 30 s.
+// jitter. The default is 5 attempts, 500 ms and 30 s. Polls, and the calls of an
+// upload, are repeated as [WithOutageLimit] has it.
 func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 	return func(c *config) {
 		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}
@@ -91,8 +93,9 @@ func WithStallTimeout(d time.Duration) Option {
 }
 
 // WithOutageLimit bounds how long uploads, Wait and Watch ride out transient
-// failures, from the first after a success. The default is 5 minutes; zero
-// keeps it.
+// failures, from the first after a success. Meanwhile polls come at growing
+// intervals of up to 15 s, and one chunk probes for all every 30 s at most, or as
+// the service asks with Retry-After. The default is 5 minutes; zero keeps it.
 func WithOutageLimit(d time.Duration) Option {
 	return func(c *config) { c.outageLimit = d }
 }

@@ -36,7 +36,7 @@ type Gate struct {
 	allowed  int // in flight after an outage, 0 for any number
 	failures int // in a row
 	probing  bool
-	probes   int // failed in this outage
+	probes   int       // failed in this outage
 	began    time.Time // the first of the failures
 	since    time.Time // what the limit counts from
 	until    time.Time // nothing is sent before
