@@ -45,8 +45,9 @@ func WithUserAgent(application string) Option {
 
 // WithLogger logs each attempt of a request: operation, method, host, path,
 // status, duration, attempt, bytes and request id. The level is debug, or warn
-// if the call is retried; then the record has the pause to come. It never logs
-// a header, a body or a secret.
+// for a failure after which the request is repeated; if that is a retry of the
+// call, the record has the pause to come. It never logs a header, a body or a
+// secret.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.Logger = logger }
 }
@@ -67,7 +68,7 @@ func WithObserver(observe func(context.Context, Attempt)) Option {
 // WithRetry bounds a call to maxAttempts attempts, at least 1. The pauses
 // between them grow from minWait to maxWait, with jitter. The default is 5
 // attempts, 500 ms and 30 s. Retries also draw on a token-bucket budget of the
-// client that successes refill.
+// client that successes refill. Polls are repeated as [WithOutageLimit] has it.
 func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 	return func(c *config) {
 		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}
@@ -81,7 +82,9 @@ func WithAttemptTimeout(d time.Duration) Option {
 }
 
 // WithOutageLimit bounds how long waiting rides out transient failures, from
-// the first after a success. Zero means the default, 5 minutes.
+// the first after a success. Meanwhile it polls at growing intervals of up to
+// 15 s, or as the service asks with Retry-After. Zero means the default, 5
+// minutes.
 func WithOutageLimit(d time.Duration) Option {
 	return func(c *config) { c.outageLimit = d }
 }

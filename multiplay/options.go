@@ -56,8 +56,9 @@ func WithUserAgent(application string) Option {
 
 // WithLogger logs each attempt of a request: operation, method, host, path,
 // status, duration, attempt, bytes and request id. The level is debug, or warn
-// if the call is retried; then the record has the pause to come. It never logs
-// a header, a body or a secret.
+// for a failure after which the request is repeated; if that is a retry of the
+// call, the record has the pause to come. It never logs a header, a body or a
+// secret.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.Logger = logger }
 }
@@ -78,7 +79,8 @@ func WithObserver(observe func(context.Context, Attempt)) Option {
 // WithRetry bounds a call to maxAttempts attempts, at least 1. The pauses
 // between them grow from minWait to maxWait, with jitter. The default is 5
 // attempts, 500 ms and 30 s. Retries also draw on a token-bucket budget of the
-// client that successes refill.
+// client that successes refill. Polls, and the calls of a release, are repeated
+// as [WithOutageLimit] has it.
 func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 	return func(c *config) {
 		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}

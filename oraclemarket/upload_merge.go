@@ -34,9 +34,16 @@ func (u *upload) merge(ctx context.Context, repeated bool) error {
 		conflict := errors.Is(err, ErrConflict)
 		left, goOn := rule.Left(ctx, cause, conflict || isGone(err))
 		failed := time.Now()
+		look := time.Duration(0)
+		switch {
+		case errors.Is(err, ErrAmbiguous):
+			look = min(u.service.lag, left)
+		case repeated:
+			look = u.service.lag
+		}
 		merged, lookErr := false, error(nil)
-		if !IsTransient(err) { // else nothing was merged by this request
-			merged, lookErr = u.looksMerged(ctx, repeated, conflict || errors.Is(err, ErrBadRequest))
+		if !IsTransient(err) { // else this request has merged nothing
+			merged, lookErr = u.looksMerged(ctx, look, repeated && (conflict || errors.Is(err, ErrBadRequest)))
 		}
 		switch {
 		case merged:
@@ -53,30 +60,29 @@ func (u *upload) merge(ctx context.Context, repeated bool) error {
 	}
 }
 
-// looksMerged reports whether the service has merged, for as long as its record
-// may lag if a request may have come through: an earlier one of those repeated.
-// A repeated merge may be refused for that reason, and Pending, which may come
-// before the merge or after it, is after it then.
-func (u *upload) looksMerged(ctx context.Context, repeated, refused bool) (bool, error) {
-	end := time.Now()
-	if repeated {
-		end = end.Add(u.service.lag)
-	}
-	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
+// looksMerged reports whether the service has merged. It polls for that long,
+// since the record may lag. A repeated merge may be refused because the service
+// has, and Pending, which may come before the merge or after it, is after it
+// then.
+func (u *upload) looksMerged(ctx context.Context, look time.Duration, refused bool) (bool, error) {
+	end := time.Now().Add(look)
+	longest := u.service.lag / 6
+	for interval := u.service.lag / 30; ; interval = min(2*interval, longest) {
 		now, err := u.service.Get(ctx, u.state.UploadRequestID)
 		switch {
 		case ctx.Err() != nil:
 			return false, transport.ContextErr(ctx)
 		case err != nil: // the error of the merge explains more
+			longest = maxPause
 		case now.StatusName.Terminal(), now.StatusName.pastMerge():
 			return true, nil
-		case repeated && refused && (now.StatusName == StatusPending || u.mergeUncertain):
+		case refused && (now.StatusName == StatusPending || u.mergeUncertain):
 			return true, nil
 		}
 		if !time.Now().Before(end) {
 			return false, nil
 		}
-		if err := sleep(ctx, max(interval, min(retryAfter(err), time.Until(end)))); err != nil {
+		if err := sleep(ctx, min(max(interval, retryAfter(err)), time.Until(end))); err != nil {
 			return false, err
 		}
 	}

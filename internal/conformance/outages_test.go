@@ -134,10 +134,7 @@ func waitLogin(ctx context.Context, r *outageRig) error {
 
 func waitOracle(ctx context.Context, r *outageRig) error {
 	s, c := r.oracle(longJob)
-	created, err := c.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
-		Application: "app", Version: "1.0", OperatingSystem: "Linux", FileName: "image.tar.gz",
-		File: strings.NewReader("content"), Size: 7,
-	})
+	id, err := createImage(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -145,21 +142,40 @@ func waitOracle(ctx context.Context, r *outageRig) error {
 		s.ExpireTokens()
 		r.begin()
 	})
-	_, err = c.MachineImages.Wait(ctx, created.EntityID)
+	_, err = c.MachineImages.Wait(ctx, id)
 	return err
+}
+
+func createImage(ctx context.Context, c *oraclemarket.Client) (int64, error) {
+	created, err := c.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
+		Application: "app", Version: "1.0", OperatingSystem: "Linux", FileName: "image.tar.gz",
+		File: strings.NewReader("content"), Size: 7,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return created.EntityID, nil
 }
 
 func waitMultiplay(ctx context.Context, r *outageRig) error {
 	c := r.multiplay(longJob)
-	update, err := c.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
-		ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "build 42", Source: outageSource(),
-	})
+	id, err := createUpdate(ctx, c)
 	if err != nil {
 		return err
 	}
 	r.arm(beforeOutage, r.begin)
-	_, err = c.ImageUpdates.Wait(ctx, update.UpdateID)
+	_, err = c.ImageUpdates.Wait(ctx, id)
 	return err
+}
+
+func createUpdate(ctx context.Context, c *multiplay.Client) (int64, error) {
+	update, err := c.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
+		ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "build 42", Source: outageSource(),
+	})
+	if err != nil {
+		return 0, err
+	}
+	return update.UpdateID, nil
 }
 
 func outageSource() multiplay.Source {
@@ -279,6 +295,10 @@ func (m measured) String() string {
 // meet has an outage meet the work.
 func meet(t *testing.T, w *work, how away, lasts time.Duration) measured {
 	t.Helper()
+	if w.login && lasts > outageLimit {
+		// A request for a token has retries of its own, which may come on top.
+		lasts = 2 * lasts
+	}
 	r := newOutageRig(t, how, lasts, w.login)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, errNotInTime)
 	defer cancel()
@@ -323,7 +343,7 @@ func checkOutageTable(t *testing.T, rows []string) {
 	}
 	var written []string
 	for line := range strings.Lines(table) {
-		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| an outage of") {
+		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| an outage of") && !strings.HasPrefix(line, "| --- ") {
 			written = append(written, strings.TrimSpace(line))
 		}
 	}
@@ -335,9 +355,9 @@ func checkOutageTable(t *testing.T, rows []string) {
 			a, b := figures(now[j]), figures(then[j])
 			require.Len(t, a, len(b), "%s: %s", then[0], then[j])
 			for k := range a {
-				require.LessOrEqual(t, a[k], b[k]*3/2+4, "%s: %s, the README has %s", now[0], now[j], then[j])
+				require.LessOrEqual(t, a[k], b[k]*3/2+6, "%s: %s, the README has %s", now[0], now[j], then[j])
 				if !partial {
-					require.GreaterOrEqual(t, a[k]*3/2+4, b[k], "%s: %s, the README has %s", now[0], now[j], then[j])
+					require.GreaterOrEqual(t, a[k]*3/2+6, b[k], "%s: %s, the README has %s", now[0], now[j], then[j])
 				}
 			}
 		}
