@@ -53,6 +53,7 @@ func New(endpoint string, tokens TokenSource, opts ...Option) (*Client, error) {
 			Credentials: auth.Token(source(tokens), "X-Auth-Token", ""),
 			Decoder:     decoder,
 			WrapError:   wrapError,
+			RetryAfter:  retryAfter,
 			Invalid:     func(field, problem string) error { return invalid(field, "%s", problem) },
 		},
 	}

@@ -133,14 +133,14 @@ func (c *creation) run(ctx context.Context) (string, error) {
 // lookUp returns the new jobs that the lost response may be of: as soon as there
 // are any, or none when one would have appeared.
 func (c *creation) lookUp(ctx context.Context) ([]string, error) {
-	last := time.Now().Add(outage.Lag)
+	last, polls := time.Now().Add(outage.Lag), c.singly()
 	return poll.Wait(ctx, &poll.Job[[]string]{
 		Options: poll.Options{Max: 5 * time.Second},
 		Package: pkg,
 		Name:    "the job of a lost response",
 		Outage:  c.outageLimit,
 		Get: func(ctx context.Context) ([]string, time.Duration, error) {
-			jobs, after, err := c.list(ctx)
+			jobs, after, err := polls.list(ctx)
 			var found []string
 			for _, job := range jobs {
 				if c.matches(job) {

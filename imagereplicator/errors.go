@@ -166,3 +166,11 @@ func repeatedConflict(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.StatusCode == http.StatusConflict && e.Attempts > 1
 }
+
+// retryAfter returns how long the service asks to wait.
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
+}

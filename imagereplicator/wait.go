@@ -74,8 +74,16 @@ func (s *JobsService) WatchAll(ctx context.Context, jobIDs []string, opts ...Wai
 	}
 }
 
+// singly returns the service for callers that repeat what fails.
+func (s *JobsService) singly() *JobsService {
+	one := *s
+	one.client = s.client.SingleAttempts()
+	return &one
+}
+
 func (s *JobsService) job(id string, opts []WaitOption) (*poll.Job[*Job], error) {
 	o, err := pollOptions(opts)
+	s = s.singly()
 	return &poll.Job[*Job]{
 		Options: o,
 		Package: pkg,
@@ -99,6 +107,7 @@ func (s *JobsService) jobs(op string, ids []string, opts []WaitOption) (*poll.Jo
 			return nil, err
 		}
 	}
+	s = s.singly()
 	return &poll.Jobs[string, *Job]{
 		Options: o,
 		Package: pkg,

@@ -59,9 +59,10 @@ func New(credentials Credentials, opts ...Option) (*Client, error) {
 				"accountserviceid", "imageid", "machineid", "diffid", "gameid", "diff_info", "reinstall", "restart",
 				"full", "force", "install_at", "disable_timeout", "disable_percentage", "mirroring", "active", "detail",
 			},
-			Decoder:   decoder,
-			WrapError: wrapError,
-			Invalid:   func(field, problem string) error { return invalid(field, "%s", problem) },
+			Decoder:    decoder,
+			WrapError:  wrapError,
+			RetryAfter: retryAfter,
+			Invalid:    func(field, problem string) error { return invalid(field, "%s", problem) },
 		},
 	}
 	if err := credentials.apply(config); err != nil {
@@ -84,10 +85,17 @@ func New(credentials Credentials, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &caller{Client: t, account: config.account, project: config.project, outageLimit: config.outageLimit}
+	c := &caller{
+		Client: t, account: config.account, project: config.project, outageLimit: config.outageLimit,
+		sent: &sentSecrets{}, clock: &serviceClock{},
+	}
 	if id := c.account.AccountServiceID; id != 0 {
 		c.accountQuery = url.Values{"accountserviceid": {strconv.FormatInt(id, 10)}}.Encode()
 	}
+	return clientOf(c), nil
+}
+
+func clientOf(c *caller) *Client {
 	installs := &ImageInstallsService{client: c}
 	return &Client{
 		ImageUpdates:  &ImageUpdatesService{client: c},
@@ -95,7 +103,7 @@ func New(credentials Credentials, opts ...Option) (*Client, error) {
 		ImageVersions: &ImageVersionsService{client: c},
 		ImageInstalls: installs,
 		Images:        &ImagesService{client: c, installs: installs},
-	}, nil
+	}
 }
 
 // Environment variables of [FromEnv].
@@ -162,8 +170,15 @@ type caller struct {
 	accountQuery any
 	project      int64 // the account service of rollouts, 0 if it is not known
 	outageLimit  time.Duration
-	sent         sentSecrets
-	clock        serviceClock
+	sent         *sentSecrets
+	clock        *serviceClock
+}
+
+// singly returns the services for callers that repeat what fails.
+func (c *caller) singly() *Client {
+	one := *c
+	one.Client = c.SingleAttempts()
+	return clientOf(&one)
 }
 
 // serviceClock has the newest Date of a response.

@@ -1,6 +1,7 @@
 package multiplay
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -220,4 +221,12 @@ func hint(e *transport.Error) string {
 		opInstallQueue:  "ImageInstalls.List shows whether the install is queued",
 		opSetActive:     "repeating it is harmless",
 	}[strings.TrimPrefix(e.Op, pkg+".")]
+}
+
+// retryAfter returns how long the service asks to wait.
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
 }

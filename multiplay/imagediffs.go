@@ -249,7 +249,8 @@ func (s *ImageDiffsService) Watch(ctx context.Context, diffID int64, opts ...Wai
 }
 
 func (s *ImageDiffsService) follow(diffID int64, opts []WaitOption) (*poll.Job[*ImageDiffStatus], error) {
+	polls := s.client.singly().ImageDiffs
 	return follow(s.client, "image diff", diffID, opts, func(ctx context.Context, id int64) (*ImageDiffStatus, time.Duration, error) {
-		return s.status(ctx, id, false)
+		return polls.status(ctx, id, false)
 	})
 }

@@ -69,7 +69,7 @@ func (s *ImageInstallsService) List(ctx context.Context) ([]ImageInstall, error)
 		return nil, err
 	}
 	for i := range got.Installs {
-		got.Installs[i].settle(time.Time{}, &s.client.sent)
+		got.Installs[i].settle(time.Time{}, s.client.sent)
 	}
 	return got.Installs, nil
 }

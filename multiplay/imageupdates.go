@@ -164,5 +164,5 @@ func (s *ImageUpdatesService) Watch(ctx context.Context, updateID int64, opts ..
 }
 
 func (s *ImageUpdatesService) follow(updateID int64, opts []WaitOption) (*poll.Job[*ImageUpdateStatus], error) {
-	return follow(s.client, "image update", updateID, opts, s.status)
+	return follow(s.client, "image update", updateID, opts, s.client.singly().ImageUpdates.status)
 }

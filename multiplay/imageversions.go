@@ -226,5 +226,5 @@ func (s *ImageVersionsService) Watch(ctx context.Context, imageVersionID int64, 
 }
 
 func (s *ImageVersionsService) follow(imageVersionID int64, opts []WaitOption) (*poll.Job[*ImageVersionStatus], error) {
-	return follow(s.client, "image version", imageVersionID, opts, s.status)
+	return follow(s.client, "image version", imageVersionID, opts, s.client.singly().ImageVersions.status)
 }

@@ -184,7 +184,7 @@ func (c *Client) Release(ctx context.Context, req *ReleaseRequest, opts ...WaitO
 	if err := cmp.Or(err, c.Images.client.checkProject("Release")); err != nil {
 		return nil, err
 	}
-	r := &release{client: c, req: req, options: o}
+	r := &release{client: c.Images.client.singly(), req: req, options: o}
 	r.result.ReleaseIDs = req.Resume
 	for _, step := range []struct {
 		name ReleaseStep

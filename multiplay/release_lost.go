@@ -229,10 +229,7 @@ func (r *release) repeat(
 			if !goOn {
 				return 0, err
 			}
-			if failed, ok := errors.AsType[*Error](err); ok {
-				pause = max(pause, failed.RetryAfter)
-			}
-			pause = min(pause, left)
+			pause = min(max(pause, retryAfter(err)), left)
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return 0, err

@@ -72,7 +72,7 @@ func receiveJob[T any, S jobStatus[T]](c *caller, r *transport.Response, isStatu
 	}
 	status := S(&got.Value)
 	job := status.job()
-	job.settle(got.Created, &c.sent)
+	job.settle(got.Created, c.sent)
 	if isStatus && (job.State == JobFailed || job.State == JobSquashed) {
 		got.Envelope.Success = decode.Unset
 	}

@@ -80,7 +80,7 @@ func (s *ImagesService) follow(imageID, imageVersionID int64, opts []WaitOption)
 		s.client.checkProject("Images.WatchRollout"),
 		err,
 	)
-	r := &rollout{images: s, imageID: imageID, versionID: imageVersionID, limit: o.startLimit, queueAfter: never}
+	r := &rollout{images: s.client.singly().Images, imageID: imageID, versionID: imageVersionID, limit: o.startLimit, queueAfter: never}
 	return r.follow(o), err
 }
 
@@ -144,7 +144,7 @@ func (r *rollout) done(now *RolloutStatus) bool {
 func (r *rollout) get(ctx context.Context) (*RolloutStatus, time.Duration, error) {
 	installs, err := r.images.installs.List(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, retryAfter(err), err
 	}
 	now, after, err := r.images.rolloutStatus(ctx, r.imageID, nil)
 	if err != nil {
@@ -152,7 +152,7 @@ func (r *rollout) get(ctx context.Context) (*RolloutStatus, time.Duration, error
 	}
 	waiting := r.look(installs, now)
 	if err := r.queue(ctx, waiting); err != nil {
-		return nil, after, err
+		return nil, max(after, retryAfter(err)), err
 	}
 	return now, after, r.checkStart(waiting)
 }

@@ -142,13 +142,13 @@ func (s *MachineImagesService) Initiate(ctx context.Context, req *InitiateUpload
 //
 // [Upload Chunkfile]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-machineimages-uploadrequestid-chunk-post.html
 func (s *MachineImagesService) UploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk) (*ChunkAcknowledgement, error) {
-	ack, _, err := s.uploadChunk(ctx, uploadRequestID, chunk, false)
+	ack, _, err := s.uploadChunk(ctx, uploadRequestID, chunk)
 	return ack, err
 }
 
 // uploadChunk also returns how long the service asks to wait. With once it makes
 // one attempt.
-func (s *MachineImagesService) uploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk, once bool) (*ChunkAcknowledgement, time.Duration, error) {
+func (s *MachineImagesService) uploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk) (*ChunkAcknowledgement, time.Duration, error) {
 	if err := checkID(uploadRequestID); err != nil {
 		return nil, 0, err
 	}
@@ -169,7 +169,6 @@ func (s *MachineImagesService) uploadChunk(ctx context.Context, uploadRequestID 
 		Body:      body,
 		Repeat:    transport.Repeatable,
 		Upload:    true,
-		NoRetry:   once,
 	}, func(r *transport.Response) (*ChunkAcknowledgement, error) {
 		var ack struct {
 			ChunkAcknowledgement

@@ -96,6 +96,7 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 			PublicQuery: []string{"keyword", "limit", "offset", "machineimagestatus", "orderby", "sortorder", "datacenter"},
 			Decoder:     decoder,
 			WrapError:   wrapError,
+			RetryAfter:  retryAfter,
 			Invalid:     func(field, problem string) error { return invalid(field, "%s", problem) },
 		},
 		firstChunk: 1,

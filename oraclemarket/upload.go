@@ -185,7 +185,7 @@ func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, sou
 }
 
 func (s *MachineImagesService) newUpload(req *ImageUpload, source *source) *upload {
-	return &upload{saves: newJoinedSaves(), service: s, req: req, source: source, key: s.checkpointKey(req)}
+	return &upload{saves: newJoinedSaves(), service: s.singly(), req: req, source: source, key: s.checkpointKey(req)}
 }
 
 // checkpointKey is the same for the same image of the same account on the same

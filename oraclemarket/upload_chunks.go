@@ -195,7 +195,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 func (u *upload) sendPaced(ctx context.Context, chunk *Chunk) (ack *ChunkAcknowledgement, sends int, err error) {
 	err = u.service.gate.Do(ctx, func(ctx context.Context) (retryAfter time.Duration, err error) {
 		sends++
-		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk, true)
+		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk)
 		return retryAfter, err
 	})
 	return ack, sends, err

@@ -3,6 +3,8 @@ package oraclemarket
 import (
 	"context"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/outage"
 )
 
 // conflict is a chunk that was sent again and refused with 409: the service may
@@ -26,12 +28,24 @@ func (u *upload) settleConflicts(ctx context.Context) error {
 	if len(u.conflicts) == 0 {
 		return nil
 	}
-	end := time.Now().Add(u.service.lag)
+	var end time.Time
+	rule := outage.Rule{Limit: u.service.outageLimit}
 	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
 		now, err := u.service.Get(ctx, u.state.UploadRequestID)
+		pause := interval
+		if err == nil {
+			rule.Success()
+			if end.IsZero() {
+				end = time.Now().Add(u.service.lag)
+			}
+		}
 		switch {
 		case err != nil:
-			return after(err, u.conflicts[0].err)
+			left, goOn := rule.Left(ctx, err, false)
+			if !goOn {
+				return after(err, u.conflicts[0].err)
+			}
+			pause = min(max(interval, retryAfter(err)), left)
 		case now.UploadedChunks >= len(u.done.have):
 			for _, c := range u.conflicts {
 				if err := u.acknowledge(ctx, c.chunk, c.sum); err != nil {
@@ -42,7 +56,7 @@ func (u *upload) settleConflicts(ctx context.Context) error {
 		case !time.Now().Before(end):
 			return u.conflicts[0].err
 		}
-		if err := sleep(ctx, interval); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return after(err, u.conflicts[0].err)
 		}
 	}

@@ -46,13 +46,14 @@ func (u *upload) findLost(ctx context.Context, end time.Time) (int64, error) {
 	longest := lag / 6
 	for interval := lag / 30; ; interval = min(2*interval, longest) {
 		ids, err := u.candidates(ctx)
-		now := time.Now()
+		now, pause := time.Now(), interval
 		switch {
 		case err != nil:
-			if _, goOn := rule.Left(ctx, err, false); !goOn {
+			left, goOn := rule.Left(ctx, err, false)
+			if !goOn {
 				return 0, fmt.Errorf("%s: search for the upload request of a lost response: %w", pkg, err)
 			}
-			longest = max(longest, maxPause)
+			longest, pause = maxPause, min(max(interval, retryAfter(err)), left)
 		case len(ids) == 1 && ids[0] != only:
 			only, since = ids[0], now
 		case len(ids) == 1 && now.Sub(since) >= lag/6:
@@ -67,7 +68,7 @@ func (u *upload) findLost(ctx context.Context, end time.Time) (int64, error) {
 		if err == nil {
 			rule.Success()
 		}
-		if err := sleep(ctx, interval); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return 0, fmt.Errorf("%s: search for the upload request of a lost response: %w", pkg, err)
 		}
 	}

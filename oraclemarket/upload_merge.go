@@ -34,7 +34,10 @@ func (u *upload) merge(ctx context.Context, repeated bool) error {
 		conflict := errors.Is(err, ErrConflict)
 		left, goOn := rule.Left(ctx, cause, conflict || isGone(err))
 		failed := time.Now()
-		merged, lookErr := u.looksMerged(ctx, repeated, conflict || errors.Is(err, ErrBadRequest))
+		merged, lookErr := false, error(nil)
+		if !IsTransient(err) { // else nothing was merged by this request
+			merged, lookErr = u.looksMerged(ctx, repeated, conflict || errors.Is(err, ErrBadRequest))
+		}
 		switch {
 		case merged:
 			return u.save(ctx, phaseMerged)
@@ -73,7 +76,7 @@ func (u *upload) looksMerged(ctx context.Context, repeated, refused bool) (bool,
 		if !time.Now().Before(end) {
 			return false, nil
 		}
-		if err := sleep(ctx, interval); err != nil {
+		if err := sleep(ctx, max(interval, min(retryAfter(err), time.Until(end)))); err != nil {
 			return false, err
 		}
 	}

@@ -160,19 +160,26 @@ func (u *upload) forgetChunks() {
 func (u *upload) known(ctx context.Context) (*MachineImageUploadRequest, error) {
 	rule := outage.Rule{Limit: u.service.outageLimit}
 	var since time.Time // it lacks something
-	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
+	longest := u.service.lag / 6
+	for interval := u.service.lag / 30; ; interval = min(2*interval, longest) {
 		now, err := u.service.Get(ctx, u.state.UploadRequestID)
 		lasts := !since.IsZero() && time.Since(since) >= u.service.lag
+		if isGone(err) && lasts {
+			listed, listErr := u.listed(ctx)
+			switch {
+			case listErr != nil:
+				err = errors.Join(listErr, err)
+			case listed:
+				return nil, err
+			default:
+				return nil, nil
+			}
+		}
 		pause := interval
 		switch {
 		case err == nil && (lasts || !u.missesChunks(now)):
 			return now, nil
-		case isGone(err) && lasts:
-			if listed, listErr := u.listed(ctx); listed || listErr != nil {
-				return nil, errors.Join(listErr, err)
-			}
-			return nil, nil
-		case err == nil, isGone(err):
+		case err == nil, isGone(err) && !lasts:
 			rule.Success()
 			if since.IsZero() {
 				since = time.Now()
@@ -182,7 +189,7 @@ func (u *upload) known(ctx context.Context) (*MachineImageUploadRequest, error) 
 			if !goOn {
 				return nil, err
 			}
-			pause = min(maxPause, left)
+			longest, pause = maxPause, min(max(interval, retryAfter(err)), left)
 		}
 		if sleepErr := sleep(ctx, pause); sleepErr != nil {
 			return nil, errors.Join(sleepErr, err)

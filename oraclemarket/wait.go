@@ -69,11 +69,19 @@ func (s *MachineImagesService) WaitDeleted(ctx context.Context, uploadRequestID 
 	return last, err
 }
 
+// singly returns the service for callers that repeat what fails.
+func (s *MachineImagesService) singly() *MachineImagesService {
+	one := *s
+	one.client = s.client.SingleAttempts()
+	return &one
+}
+
 func (s *MachineImagesService) job(id int64, opts []WaitOption) (*poll.Job[*MachineImageUploadRequest], error) {
 	o, err := pollOptions(opts)
 	if err == nil {
 		err = checkID(id)
 	}
+	s = s.singly()
 	return &poll.Job[*MachineImageUploadRequest]{
 		Options: o,
 		Package: pkg,

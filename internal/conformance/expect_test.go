@@ -153,7 +153,7 @@ func expectCall(o *operation, f *fault, k kind, always bool) outcome {
 		again = k == unsent || f.status == http.StatusTooManyRequests
 	}
 	w := outcome{attempts: 1}
-	if again && f.wait <= longestWait {
+	if again && !o.patient && f.wait <= longestWait {
 		w.attempts = attempts
 		if !always {
 			w.attempts, w.ok, w.same = 2, true, true
@@ -197,7 +197,7 @@ func expectCall(o *operation, f *fault, k kind, always bool) outcome {
 		if always {
 			w.requests++
 		} else {
-			w.attempts, w.least = 1, 0
+			w.ok, w.same, w.requests, w.attempts, w.least = true, true, 2, 1, 0
 		}
 	}
 	w.atLeast = w.requests
@@ -241,8 +241,10 @@ func (o *operation) rides(f *fault, k kind, w *outcome, always bool) outcome {
 		ridden.ok, ridden.same = true, true
 		ridden.requests++
 		ridden.atLeast++
-		ridden.least += minWait
-		ridden.most += max(time.Second, min(f.wait, bound))
+		if pause := max(minWait, min(f.wait, bound)); !o.gated || f.wait > 0 {
+			ridden.least += pause
+		}
+		ridden.most += max(time.Second, min(f.wait, bound)+longestPoll/2)
 		return ridden
 	}
 	ridden.atLeast = min(1, w.requests)
@@ -276,7 +278,7 @@ func (o *operation) adopts(f *fault, k kind, always bool) outcome {
 	case bound == 0:
 		w.most = minWait
 	case always:
-		w.attempts, w.requests = attempts, w.requests*300
+		w.requests *= 300
 		w.least, w.most = bound, bound+outageLimit
 	default:
 		w.ok, w.same, w.ambiguous = true, true, false

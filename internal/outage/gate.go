@@ -36,8 +36,9 @@ type Gate struct {
 	allowed  int // in flight after an outage, 0 for any number
 	failures int // in a row
 	probing  bool
-	probes   int // failed in this outage
-	began    time.Time
+	probes   int       // failed in this outage
+	began    time.Time // the first of the failures
+	since    time.Time // what the limit counts from
 	until    time.Time // nothing is sent before
 	outages  int       // that ended by the limit
 	last     error     // of the newest of them
@@ -161,14 +162,22 @@ func (g *Gate) leave(ctx context.Context, sent time.Time, probe bool, after time
 	case ctx.Err() != nil:
 		return true, 0 // that says nothing about the service
 	case !transport.IsTransient(err):
-		g.success(err == nil)
+		g.success(sent, err == nil)
 		return true, 0
 	}
 	g.last = err
 	return false, g.failure(sent, probe, after, errors.Is(err, transport.ErrTooManyRequests) || after > 0)
 }
 
-func (g *Gate) success(paced bool) {
+func (g *Gate) success(sent time.Time, paced bool) {
+	now := time.Now()
+	if paced {
+		g.pace.success(now)
+	}
+	if sent.Before(g.began) && now.Before(g.until) {
+		g.since = now // but whether the next one gets through is as open as before
+		return
+	}
 	if g.failures >= closedAfter {
 		g.allowed = 1
 	}
@@ -176,17 +185,14 @@ func (g *Gate) success(paced bool) {
 	if g.allowed *= 2; g.allowed >= fullSpeed {
 		g.allowed = 0
 	}
-	if paced {
-		g.pace.success(time.Now())
-	}
 }
 
 func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused bool) (pause time.Duration) {
 	now := time.Now()
 	if g.began.IsZero() {
-		g.began = now
+		g.began, g.since = now, now
 	}
-	if now.Sub(g.began) >= g.limit {
+	if now.Sub(g.since) >= g.limit {
 		g.outages++
 		g.failures, g.probes, g.began = 0, 0, time.Time{}
 		g.hold(now, time.Time{})
@@ -204,7 +210,7 @@ func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused 
 		}
 	}
 	// The last probe comes at the limit.
-	pause = min(max(after, pause), g.began.Add(g.limit).Sub(now))
+	pause = min(max(after, pause), g.since.Add(g.limit).Sub(now))
 	if !refused && g.failures < closedAfter {
 		return pause // one broken connection is none of the others' concern
 	}

@@ -137,6 +137,22 @@ func TestPaceAfterOutage(t *testing.T) {
 	}
 }
 
+// What was sent before an outage and gets through all the same does not end it:
+// then the limit counts from there.
+func TestSuccessFromBeforeAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := &service{takes: time.Second, fails: func(now time.Time) error {
+			if now.Sub(start) > 1500*time.Millisecond {
+				return &transport.Error{StatusCode: http.StatusTooManyRequests, RetryAfter: 150 * time.Second}
+			}
+			return nil
+		}}
+		require.ErrorIs(t, upload(t.Context(), NewGate(0), s, 160, 16), transport.ErrTooManyRequests)
+		require.Equal(t, 2*time.Second+DefaultLimit, time.Since(start))
+	})
+}
+
 // Many uploads of one client wait together, and end together.
 func TestOutageEndsForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -125,19 +125,20 @@ func (j *Jobs[K, T]) follow() *follower[K, T] {
 
 func (f *follower[K, T]) run(ctx context.Context, emit func(K, T, error) bool) error {
 	f.emit = emit
-	o, rule := f.withDefaults(), outage.Rule{Limit: f.Outage}
+	o, rule, again := f.withDefaults(), outage.Rule{Limit: f.Outage}, retries{}
 	seen := false
 	for interval := o.Initial; f.pending > 0; interval = min(interval*3/2, o.Max) {
 		states, complete, after, err := f.List(ctx)
 		after = min(after, rule.Bound())
 		if err == nil {
 			rule.Success()
+			again = retries{}
 			seen = true
 			if err = f.update(states, complete); err == nil && f.pending > 0 {
 				err = f.getOthers(ctx, time.Now().Add(withJitter(interval, after, o.Max)))
 			}
 		} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen)); goOn {
-			err = sleep(ctx, min(withJitter(interval, after, o.Max), left))
+			err = sleep(ctx, min(again.next(after), left))
 		}
 		if err != nil {
 			return f.interrupted(err)

@@ -79,7 +79,7 @@ type Job[T any] struct {
 func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var last T
-		o, rule := j.withDefaults(), outage.Rule{Limit: j.Outage}
+		o, rule, again := j.withDefaults(), outage.Rule{Limit: j.Outage}, retries{}
 		seen := j.Last != nil
 		if seen {
 			last = *j.Last
@@ -88,6 +88,7 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 			state, after, err := j.Get(ctx)
 			if err == nil {
 				rule.Success()
+				again = retries{}
 				after = min(after, rule.Bound())
 				changed := !seen || !j.Same(last, state)
 				last, seen = state, true
@@ -102,8 +103,7 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 				}
 				err = sleep(ctx, withJitter(interval, after, o.Max))
 			} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen)); goOn {
-				// The last poll of an outage comes at its limit.
-				err = sleep(ctx, min(withJitter(interval, after, o.Max), left))
+				err = sleep(ctx, min(again.next(after), left)) // the last poll comes at the limit
 			}
 			if err != nil {
 				yield(last, j.interrupted(last, seen, err))
@@ -138,6 +138,17 @@ func (j *Job[T]) interrupted(last T, seen bool, err error) error {
 	default:
 		return fmt.Errorf("%s: waiting for %s, last status %q: %w", j.Package, j.Name, j.Status(last), err)
 	}
+}
+
+// retries are the pauses after polls that failed. They are those of the default
+// options: polls may be rarer than that, or so many that a service which is down
+// is better spared.
+type retries struct{ interval time.Duration }
+
+// next returns the pause after the next failure, at least after.
+func (r *retries) next(after time.Duration) time.Duration {
+	r.interval = min(max(r.interval*3/2, DefaultInitial), DefaultMax)
+	return withJitter(r.interval, after, DefaultMax)
 }
 
 // withJitter keeps many waiters from asking in step. The result is at least

@@ -290,6 +290,26 @@ func TestOutages(t *testing.T) {
 	}
 }
 
+// In an outage the interval of polls does not matter, and comes back after it.
+func TestPaceInAnOutage(t *testing.T) {
+	for _, interval := range []time.Duration{time.Millisecond, 10 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			b := &broken{script: script{states: []state{{status: "running"}}}, from: 1, to: time.Hour, err: errUnavailable}
+			j := b.job(start)
+			j.Options = Options{Initial: interval, Max: interval}
+			_, err := Wait(t.Context(), j)
+			require.ErrorIs(t, err, errUnavailable)
+			require.InDelta(t, 25, len(b.failed), 10)
+			for i := 1; i < len(b.failed)-1; i++ {
+				gap := b.failed[i].Sub(b.failed[i-1])
+				require.GreaterOrEqual(t, gap, DefaultInitial/2)
+				require.LessOrEqual(t, gap, DefaultMax)
+			}
+		})
+	}
+}
+
 // Each outage counts by itself.
 func TestSuccessEndsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -35,10 +35,19 @@ func (a *attempter) attempt(ctx context.Context, x *callState) {
 	newer, err := a.config.Credentials.Renew(ctx, x.last.grant)
 	switch {
 	case err != nil:
-		x.last.err = &localError{"getting another token failed", orContextErr(ctx, err)}
+		x.noToken("getting another token failed", tokenErr(ctx, err), a.config)
 	case newer:
 		a.config.report(ctx, x, true, 0)
 		a.send(ctx, x)
+	}
+}
+
+// noToken has the attempt fail because there is no token, and wait for as long as
+// who refused one asks to.
+func (x *callState) noToken(what string, err error, config *Config) {
+	x.last.err = &localError{what, err}
+	if config.RetryAfter != nil {
+		x.response.asked = config.RetryAfter(err)
 	}
 }
 
@@ -68,7 +77,8 @@ func (a *attempter) send(parent context.Context, x *callState) {
 	if own && a.config.Credentials != nil {
 		var err error
 		if x.last.grant, err = a.config.Credentials.Grant(parent); err != nil {
-			local(&localError{"no credentials to send", orContextErr(parent, err)})
+			x.last.local = true
+			x.noToken("no credentials to send", tokenErr(parent, err), a.config)
 			return
 		}
 	}

@@ -43,7 +43,6 @@ type Call struct {
 	Repeat    Repeat
 	Upload    bool          // no limit on an attempt, but none may stall
 	Timeout   time.Duration // of an attempt, 0 for the client's
-	NoRetry   bool          // the caller has a loop of its own
 	Secrets   []string      // values of this call that no error or log may show
 	Secret    bool          // the response is a secret itself: a token
 }
@@ -84,6 +83,7 @@ type callState struct {
 	response Response              // the newest
 	limited  io.LimitedReader      // kept here to save an allocation
 
+	single   bool    // the caller has a loop of its own
 	attempts int     // sent so far
 	last     outcome // of the newest attempt
 	paid     bool    // a retry drew on the budget

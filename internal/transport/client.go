@@ -96,6 +96,16 @@ func fresh(next http.RoundTripper) http.RoundTripper {
 	return t
 }
 
+// SingleAttempts returns a client for callers that have a loop of their own. It
+// is the same but sends no call again.
+func (c *Client) SingleAttempts() *Client {
+	return &Client{
+		config:  c.config,
+		baseURL: c.baseURL,
+		retry:   retrier{limits: c.retry.limits, next: c.retry.next, single: true},
+	}
+}
+
 // BaseURL returns where calls go, without a slash at the end.
 func (c *Client) BaseURL() string { return c.baseURL.String() }
 

@@ -42,6 +42,9 @@ type Config struct {
 	Decoder      *decode.Decoder   // for Response.JSON
 	// WrapError makes the package's own error of a failed call.
 	WrapError func(*Error) error
+	// RetryAfter returns how long the service asks to wait, of an error that
+	// WrapError made. nil for an error that is none.
+	RetryAfter func(error) time.Duration
 	// Invalid makes the package's own error of a wrong argument.
 	Invalid func(field, problem string) error
 

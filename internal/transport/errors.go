@@ -313,6 +313,15 @@ func orContextErr(ctx context.Context, err error) error {
 	return err
 }
 
+// tokenErr returns why there is no token: err, or that ctx ended. A deadline of
+// the request for the token is none of the call, and transient.
+func tokenErr(ctx context.Context, err error) error {
+	if err = orContextErr(ctx, err); ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return timeoutError(err.Error())
+	}
+	return err
+}
+
 // ContextErr returns why ctx ended: the standard error, with the caller's own
 // cause.
 func ContextErr(ctx context.Context) error {

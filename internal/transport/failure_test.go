@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -195,14 +198,52 @@ func TestWhoRefused(t *testing.T) {
 	}
 }
 
-// A call with a loop of its own gets one attempt.
-func TestNoRetry(t *testing.T) {
-	s := serveTCP(t, respond(reply("503 Service Unavailable", "", "")))
-	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
-	call := get(Safe)
-	call.NoRetry = true
-	_, _, err := do(t.Context(), c, call)
+// A call with a loop of its own gets one attempt. The Retry-After of a refused
+// token is the call's.
+func TestSingleAttempts(t *testing.T) {
+	s := serveTCP(t, respond(reply("503 Service Unavailable", "Retry-After: 7\r\n", "")))
+	logIn := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
+	c := logIn.SingleAttempts()
+	_, resp, err := do(t.Context(), c, get(Safe))
 	require.Equal(t, 1, failure(t, err).Attempts)
+	require.Equal(t, 7*time.Second, resp.RetryAfter())
 	require.True(t, IsTransient(err))
 	require.EqualValues(t, 1, s.requests.Load())
+
+	c = newClient(t, Config{
+		BaseURL: s.url(), Retry: noWait(5), RetryAfter: func(err error) time.Duration { return failure(t, err).RetryAfter },
+		Credentials: auth.Token(func(ctx context.Context) (string, time.Time, error) {
+			_, _, err := do(ctx, logIn.SingleAttempts(), get(Safe))
+			return "", time.Time{}, err
+		}, "Authorization", "Bearer "),
+	}).SingleAttempts()
+	_, resp, err = do(t.Context(), c, get(Safe))
+	require.Equal(t, 0, failure(t, err).Attempts)
+	require.Equal(t, 7*time.Second, resp.RetryAfter())
+	require.True(t, IsTransient(err))
+	require.EqualValues(t, 2, s.requests.Load())
+}
+
+// A request for a token that takes too long is transient: that its own context
+// ended does not mean that the call's did.
+func TestTokenTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, Config{
+			BaseURL: "https://service.example",
+			Credentials: auth.Token(func(ctx context.Context) (string, time.Time, error) {
+				<-ctx.Done()
+				return "", time.Time{}, ctx.Err()
+			}, "Authorization", "Bearer "),
+		})
+		_, _, err := do(t.Context(), c, get(Safe))
+		require.True(t, IsTransient(err), "%v", err)
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err = do(ctx, c, get(Safe))
+		require.False(t, IsTransient(err))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		<-time.After(time.Hour) // for the request that others may wait for
+	})
 }

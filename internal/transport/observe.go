@@ -12,7 +12,7 @@ import (
 // names.
 func (c *Config) report(ctx context.Context, x *callState, again bool, pause time.Duration) {
 	level := slog.LevelDebug
-	if again {
+	if again || x.single && x.repeatable() {
 		level = slog.LevelWarn
 	}
 	logs := c.Logger != nil && c.Logger.Enabled(ctx, level)

@@ -26,6 +26,7 @@ type Response struct {
 	Header     http.Header
 	Body       []byte
 
+	asked   time.Duration // to wait, by who refused a token for the call
 	decoder *decode.Decoder
 	secret  bool // no error shows the body
 }
@@ -101,7 +102,7 @@ func (r *Response) RetryAfter() time.Duration {
 	if r == nil {
 		return 0
 	}
-	return parseRetryAfter(r.Header, time.Now())
+	return max(r.asked, parseRetryAfter(r.Header, time.Now()))
 }
 
 // absurd is more than a service means by Retry-After.

@@ -14,10 +14,12 @@ type retrier struct {
 	limits Retry
 	budget budget
 	next   attempter
+	single bool // see Client.SingleAttempts
 }
 
 // run reports whether a response was accepted; x.last has the reason otherwise.
 func (r *retrier) run(ctx context.Context, x *callState) bool {
+	x.single = r.single
 	for {
 		r.next.attempt(ctx, x)
 		pause, again := r.again(ctx, x)
@@ -46,7 +48,7 @@ func (r *retrier) again(ctx context.Context, x *callState) (pause time.Duration,
 			x.ended = ContextErr(ctx)
 		}
 		return 0, false
-	case x.NoRetry, x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
+	case x.single, x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
 		return 0, false
 	case !r.budget.take():
 		x.hint = "the client's retry budget is used up"
