@@ -39,14 +39,12 @@ func (c *cloud) loginsOf(f func()) int64 {
 // A wait that takes longer than tokens live requests one after the other, but not
 // one for each poll.
 func (c *cloud) testExpiringTokens(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), limit/2)
-	defer cancel()
 	before := len(c.images.Requests())
 	logins := c.loginsOf(func() {
 		o, first := c.options("RegionOne"), c.logins.Load()
 		o.AuthURL = c.shortLived()
 		s, client := session(t, o)
-		id, err := client.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
+		id, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{
 			ImageID: imagereplicatortest.ImageID, DestinationTenantID: imagereplicatortest.DestinationTenantID,
 		})
 		require.NoError(t, err)
@@ -56,6 +54,8 @@ func (c *cloud) testExpiringTokens(t *testing.T) {
 			}
 		}))
 		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), limit/2)
+		defer cancel()
 		_, err = client.Jobs.Wait(ctx, id, imagereplicator.WithPollInterval(soon, soon))
 		require.NoError(t, err)
 	})
