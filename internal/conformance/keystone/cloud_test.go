@@ -27,9 +27,6 @@ const (
 	adminPassword = "s3cret-of-the-admin"
 	userPassword  = "s3cret-of-the-builder"
 	appSecret     = "s3cret-of-the-application"
-
-	// jobTime is how long a copy takes: a few lives of a short token.
-	jobTime = 6 * time.Second
 )
 
 // endpoints are those of the image service in the catalog, below the front.
@@ -57,7 +54,7 @@ type cloud struct {
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	c := &cloud{authority: newAuthority(t), images: imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(jobTime))}
+	c := &cloud{authority: newAuthority(t), images: imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(time.Hour))}
 	t.Cleanup(c.images.Close)
 	c.http = c.client(t)
 	c.front = httptest.NewUnstartedServer(nil)
@@ -73,7 +70,7 @@ func newCloud(t *testing.T) *cloud {
 // identity returns the address of Keystone.
 func (c *cloud) identity() string { return c.front.URL + "/dev1/identity/v3" }
 
-// shortLived returns the address where the same Keystone issues tokens of two
+// shortLived returns the address where the same Keystone issues tokens of three
 // seconds.
 func (c *cloud) shortLived() string { return c.front.URL + "/dev1/short/v3" }
 
@@ -134,7 +131,7 @@ func unversioned(path string) string {
 
 // valid asks Keystone, as services do, whether a token is valid.
 func valid(ctx context.Context, transport http.RoundTripper, keystone *url.URL, token string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, keystone.String()+"/v3/auth/tokens", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, keystone.String()+"/v3/auth/tokens?nocatalog", http.NoBody)
 	if err != nil {
 		return false
 	}
