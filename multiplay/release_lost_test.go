@@ -3,6 +3,7 @@ package multiplay_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,6 +116,7 @@ func TestReleaseCreatesADiffThatGotLost(t *testing.T) {
 			result, err := v.client.Release(t.Context(), req)
 			require.NoError(t, err)
 			v.requireOneOfEach(t, result)
+			require.Equal(t, 3, v.Count(multiplaytest.OpDiffCreate), "the third response counts")
 		})
 	}
 }
@@ -186,6 +188,50 @@ func TestReleaseAdoptsNoneOfSeveralVersions(t *testing.T) {
 		require.ErrorIs(t, err, multiplay.ErrAmbiguous)
 		require.ErrorContains(t, err, "are all new; find out which one it is")
 		require.Zero(t, requireAs[*multiplay.ReleaseError](t, err).ImageVersionID)
+	})
+}
+
+// Of what is being installed, versions that were there before, that are older
+// than the request or that are gone again are not the release's own.
+func TestReleaseAdoptsNoForeignVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const before, old, gone = 901, 902, 903
+		v := newVirtual(t)
+		list := func(ids ...int64) multiplaytest.Fault {
+			var installs []string
+			for _, id := range ids {
+				installs = append(installs, fmt.Sprintf(`{"jobid":51,"jobstatename":"Queued","jobstateid":3,"target_imageversionid":%d}`, id))
+			}
+			return multiplaytest.Fault{Operation: multiplaytest.OpInstallList, Body: `{"installs":[` + strings.Join(installs, ",") + `]}`}
+		}
+		version := func(id int64, created string) {
+			v.Inject(multiplaytest.Fault{
+				Operation: multiplaytest.OpVersionStatus, Times: -1,
+				Match: func(r *http.Request) bool { return strings.Contains(r.URL.Path, fmt.Sprintf("/%d/", id)) },
+				Body:  fmt.Sprintf(`{"imageversionid":%d,"jobstatename":"Running","jobstateid":4,%s"success":true}`, id, created),
+			})
+		}
+		version(before, "")
+		version(old, `"jobcreated":1,`)
+		v.Inject(multiplaytest.Fault{Operation: multiplaytest.OpVersionCreate, Drop: multiplaytest.DropAfter})
+		lists := 0
+		v.rewrite = func(r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/imageinstall/status") {
+				return
+			}
+			switch lists++; lists {
+			case 1:
+				v.Inject(list(before))
+			case 2:
+				v.Inject(list(before, old, gone, v.Versions()[0].ID))
+			}
+		}
+		req := v.request()
+		req.GameID = multiplaytest.GameID
+		result, err := v.client.Release(t.Context(), req)
+		require.NoError(t, err)
+		require.Equal(t, v.Versions()[0].ID, result.ImageVersionID)
+		require.GreaterOrEqual(t, lists, 2)
 	})
 }
 

@@ -31,6 +31,9 @@ func TestFileCheckpointsWithoutSync(t *testing.T) {
 		saved := store.Save(ctx, "key", []byte("state"))
 		if !tolerated {
 			require.ErrorIs(t, saved, err)
+			left, err := os.ReadDir(store.dir)
+			require.NoError(t, err)
+			require.Empty(t, left)
 			continue
 		}
 		require.NoError(t, saved)

@@ -197,6 +197,7 @@ func TestUploadInitiateRetryAfter(t *testing.T) {
 		start := time.Now()
 		_, err := r.images.Upload(t.Context(), imageOf(randomBytes(9), nil))
 		require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
+		require.ErrorContains(t, err, "there may be an upload request for it")
 		require.Equal(t, 2, r.Count(oraclemarkettest.OpInitiate), "the last at the outage limit")
 		require.InDelta(t, 5.5*60, time.Since(start).Seconds(), 5)
 	})
@@ -410,12 +411,13 @@ func TestUploadLostInitiateOfTwo(t *testing.T) {
 		other string // members of the other's record
 		found bool
 	}{
-		"its creator":       {`"createdBy":"other@example.com"`, true},
-		"its chunks":        {`"uploadedChunks":1,"pendingChunks":2`, true},
-		"its size":          {`"uploadedChunks":0,"pendingChunks":7`, true},
-		"it is a day older": {`"createdDate":"1999-12-31T00:00:00.000Z"`, true},
-		"it is made later":  {`"createdDate":"2000-01-01T02:00:00.000Z"`, true},
-		"nothing":           {`"createdBy":"John Doe"`, false},
+		"its creator":        {`"createdBy":"other@example.com"`, true},
+		"its chunks":         {`"uploadedChunks":1,"pendingChunks":2`, true},
+		"its size":           {`"uploadedChunks":0,"pendingChunks":7`, true},
+		"it is a day older":  {`"createdDate":"1999-12-31T00:00:00.000Z"`, true},
+		"it is made later":   {`"createdDate":"2000-01-01T02:00:00.000Z"`, true},
+		"nothing":            {`"createdBy":"John Doe"`, false},
+		"it is made in time": {`"createdDate":"2000-01-01T01:01:00.000Z"`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

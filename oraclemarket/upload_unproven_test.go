@@ -1,0 +1,96 @@
+package oraclemarket_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
+)
+
+// slowPart takes a minute for each read that begins below an offset, past the
+// first MiB.
+type slowPart struct {
+	io.ReaderAt
+	below int64
+}
+
+func (s slowPart) ReadAt(p []byte, off int64) (int, error) {
+	if off >= mib && off < s.below {
+		<-time.After(time.Minute)
+	}
+	return s.ReaderAt.ReadAt(p, off)
+}
+
+// The service may have chunks of another build from a resume that was refused:
+// its 409 does not mean that it has ours.
+func TestUploadConflictAfterAnotherBuild(t *testing.T) {
+	t.Parallel()
+	for _, checksum := range []bool{true, false} {
+		t.Run(fmt.Sprintf("checksum %t", checksum), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r, store := inMemory(t, nil, nil), &memStore{}
+				first := randomBytes(4 * mib)
+				other := bytes.Clone(first)
+				other[mib+10] ^= 1   // of chunk 2, which is acknowledged
+				other[2*mib+10] ^= 1 // of chunk 3, which is not
+				upload := func(data []byte) *oraclemarket.ImageUpload {
+					req := imageOf(data, store)
+					req.ChunkSize, req.Concurrency, req.DisableChecksum = mib, 1, !checksum
+					return req
+				}
+				req := upload(first)
+				_, err := r.images.Upload(interruptAfter(t.Context(), req, 2), req)
+				require.ErrorIs(t, err, context.Canceled)
+
+				req = upload(other)
+				req.File = slowPart{bytes.NewReader(other), 2 * mib} // the chunks that are missing are faster
+				_, err = r.images.Upload(t.Context(), req)
+				require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
+				require.Len(t, r.only(t).Chunks, 4, "two of them of the other build")
+				require.Equal(t, []int{1, 2}, store.only(t).numbers())
+
+				r.Inject(oraclemarkettest.Fault{
+					Operation: oraclemarkettest.OpUploadChunk, Status: http.StatusConflict, Times: -1,
+				})
+				_, err = r.images.Upload(t.Context(), upload(first))
+				require.ErrorIs(t, err, oraclemarket.ErrConflict)
+				require.Zero(t, r.Count(oraclemarkettest.OpMerge))
+
+				r.ClearFaults()
+				_, err = r.images.Upload(t.Context(), upload(first))
+				require.NoError(t, err)
+				requireImage(t, r.only(t), first)
+			})
+		})
+	}
+}
+
+// Numbers that no upload has are refused, whatever put them into a checkpoint.
+func TestUploadCheckpointNumbers(t *testing.T) {
+	t.Parallel()
+	r, store := overTCP(t, nil, nil), &memStore{}
+	data := r.interrupted(t, store, 4)
+	before := len(r.Requests())
+	for name, values := range map[string][]int64{"size": {-9000, 0}, "chunkSize": {-1000, 0}} {
+		for _, value := range values {
+			changed := &memStore{states: map[string][]byte{}}
+			for key, state := range store.states {
+				changed.states[key] = resealed(t, state, func(fields map[string]any) { fields[name] = value })
+			}
+			_, err := r.images.Upload(t.Context(), imageOf(data, changed))
+			require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid, "%s %d", name, value)
+			require.ErrorContains(t, err, "cannot be")
+		}
+	}
+	require.Len(t, r.Requests(), before)
+}
