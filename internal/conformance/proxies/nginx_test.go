@@ -232,7 +232,7 @@ func TestNginxOutage(t *testing.T) {
 		}
 		job, update := s.copy(ctx, t, c), s.update(ctx, t, c)
 		down = time.Now()
-		end := s.goDown() //nolint:contextcheck // an outage has no context
+		end := s.goDown()
 		time.AfterFunc(lasts, func() {
 			defer close(ended)
 			up = time.Now()
