@@ -219,7 +219,8 @@ func TestReleaseAdoptsNoForeignVersion(t *testing.T) {
 			if !strings.HasSuffix(r.URL.Path, "/imageinstall/status") {
 				return
 			}
-			switch lists++; lists {
+			lists++
+			switch lists {
 			case 1:
 				v.Inject(list(before))
 			case 2:
