@@ -31,8 +31,9 @@ func TestFileCheckpointsWithoutSync(t *testing.T) {
 		saved := store.Save(ctx, "key", []byte("state"))
 		if !tolerated {
 			require.ErrorIs(t, saved, err)
-			left, err := os.ReadDir(store.dir)
-			require.NoError(t, err)
+			require.ErrorIs(t, store.Save(ctx, "key", []byte("state")), err, "now that the folder is there")
+			left, readErr := os.ReadDir(store.dir)
+			require.NoError(t, readErr)
 			require.Empty(t, left)
 			continue
 		}

@@ -370,7 +370,6 @@ func TestWatchYieldsChanges(t *testing.T) {
 	})
 }
 
-// An iterator may be used more than once: it starts anew.
 // A job whose state is known already yields only what differs from it, and bears
 // what a replica that lags may respond from the first poll on.
 func TestLast(t *testing.T) {
@@ -394,9 +393,16 @@ func TestLast(t *testing.T) {
 			require.Equal(t, "running", last.status)
 			require.Equal(t, outage.Lag, time.Since(start))
 		}
+
+		j = (&script{states: []state{{status: "done"}}}).job()
+		j.Last = &state{status: "done"}
+		last, err := Wait(t.Context(), j)
+		require.NoError(t, err)
+		require.Equal(t, "done", last.status, "nothing changed")
 	})
 }
 
+// An iterator may be used more than once: it starts anew.
 func TestWatchTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{states: []state{{status: "done"}}}
