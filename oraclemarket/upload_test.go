@@ -258,7 +258,8 @@ func TestUploadProgress(t *testing.T) {
 		var all []oraclemarket.UploadProgress
 		req = imageOf(data, store)
 		req.Progress = func(p oraclemarket.UploadProgress) {
-			if kept := store.only(t).numbers(); len(kept) != p.Chunks {
+			// There may be more: of a save that has ended but is not reported yet.
+			if kept := store.only(t).numbers(); len(kept) < p.Chunks {
 				t.Errorf("reported %d chunks with %d in the checkpoint", p.Chunks, len(kept))
 			}
 			all = append(all, p)
