@@ -32,12 +32,13 @@ type JobsService struct {
 	recent      *recent
 }
 
-// New returns a client for the image storage endpoint of the source region, as
-// in https://glance-jp1-ecl.api.ntt.com: the URL of service type image in the
-// service catalog, without a version. The tokens must be scoped to
-// the source tenant. [StaticToken], [ProviderTokens] or any other [TokenSource]
-// yields them, and package
-// [github.com/imagejobs/imagejobs-go/imagereplicator/keystone] both.
+// New returns a client for the image storage endpoint of the source region,
+// such as https://glance-jp1-ecl.api.ntt.com: the URL of service type image in
+// the service catalog, without a version. The tokens must be scoped to the
+// source tenant. Package
+// [github.com/imagejobs/imagejobs-go/imagereplicator/keystone] provides both
+// endpoint and tokens; [StaticToken], [ProviderTokens] and any other
+// [TokenSource] provide tokens.
 //
 // New sends no request. A wrong argument or option is an [*ArgumentError].
 func New(endpoint string, tokens TokenSource, opts ...Option) (*Client, error) {

@@ -18,12 +18,12 @@ const maxAtOnce = 8
 // errNotStarted is a copy that was left because another one failed.
 var errNotStarted = errors.New(pkg + ": not started, because another copy failed")
 
-// CopyResult is what became of the copy to one tenant.
+// CopyResult is the outcome of the copy to one tenant.
 type CopyResult struct {
 	// TenantID is the destination tenant.
 	TenantID string
-	// JobID is the job's id, empty if there is no job. After an error it may have
-	// to be canceled or followed.
+	// JobID is the job's id, empty if there is no job. After an error, the job may
+	// still run: follow or cancel it.
 	JobID string
 	// Job is the last state seen, nil if there was none.
 	Job *Job
@@ -32,7 +32,7 @@ type CopyResult struct {
 	Err error
 }
 
-// CopyOption configures [JobsService.CopyToTenants].
+// A CopyOption configures [JobsService.CopyToTenants].
 type CopyOption func(*copyConfig)
 
 type copyConfig struct {
@@ -42,11 +42,11 @@ type copyConfig struct {
 }
 
 // WithCancelOnFailure cancels the other copies once one has failed, or ctx is
-// done. Without it they go on.
+// done. Without it they continue.
 func WithCancelOnFailure() CopyOption { return func(c *copyConfig) { c.cancel = true } }
 
-// WithCopyProgress calls f with the first state of each job and with each that
-// differs from the one before, one call at a time.
+// WithCopyProgress calls f with the first state of each job and with every
+// change, one call at a time.
 func WithCopyProgress(f func(*Job)) CopyOption { return func(c *copyConfig) { c.progress = f } }
 
 // WithCopyWait configures how the jobs are polled.
@@ -56,13 +56,13 @@ func WithCopyWait(opts ...WaitOption) CopyOption {
 
 // CopyToTenants copies an image to tenants, once to each, and waits until all
 // copies have ended, as [JobsService.Create] and [JobsService.WaitAll] do. It
-// returns a result for each tenant, in the order in which tenantIDs first has
-// them, and the errors of all, joined.
+// returns one result per tenant, in the order of tenantIDs without repetitions,
+// and all errors joined.
 //
-// No copy is left unknown. When ctx is done, those under way go on, unless
-// [WithCancelOnFailure] is given, and their results have the ids of their jobs.
-// For that, CopyToTenants takes up to a minute more if a create was under way,
-// and up to half a minute if it cancels.
+// When ctx is done, copies under way continue, unless [WithCancelOnFailure] is
+// given, and every result names its job. CopyToTenants may then take up to a
+// minute longer to find the job of a create under way, and up to half a minute
+// to cancel.
 func (s *JobsService) CopyToTenants(ctx context.Context, imageID string, tenantIDs []string, opts ...CopyOption) ([]CopyResult, error) {
 	c := copies{JobsService: s}
 	for _, opt := range opts {

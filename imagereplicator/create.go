@@ -45,15 +45,15 @@ func (r *CreateJobRequest) check() error {
 // Create requests a copy and returns the id of its job, which [JobsService.Wait]
 // follows.
 //
-// The service cannot tell a repeated request from a new one, so Create lists the
-// jobs first. If the response is lost, it lists them again, for up to half a
-// minute: exactly one new job with this image and tenant is the one that was
-// created; if there is none, the copy is requested again, twice at most. The
-// error matches [ErrAmbiguous] if there are several, if ctx is done meanwhile,
-// or if the user may not list jobs.
+// The service cannot tell a repeated request from a new one, so Create lists
+// the jobs first. If the response is lost, it lists them again, for up to half
+// a minute. If exactly one new job has this image and tenant, its id is
+// returned; if none has, the copy is requested again, at most twice. The error
+// matches [ErrAmbiguous] if several have, if ctx is done meanwhile, or if the
+// user is not allowed to list jobs.
 //
-// Other errors: [ErrBadRequest], [ErrUnauthorized] (also for a destination
-// tenant, after one attempt with a new token), [ErrNotFound], [ErrConflict].
+// Other errors match [ErrBadRequest], [ErrUnauthorized] (also for a destination
+// tenant, after one attempt with a new token), [ErrNotFound] or [ErrConflict].
 //
 // Source: [Copy image].
 //
@@ -92,7 +92,7 @@ type creation struct {
 
 	req   *CreateJobRequest
 	known map[string]bool // jobs from before, nil if unknown
-	// insist is to look for the job on after the context is done.
+	// insist is to keep searching for the job after the context is done.
 	insist bool
 }
 

@@ -90,7 +90,7 @@ func TestLostCreatesEnd(t *testing.T) {
 		server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Drop: imagereplicatortest.DropBefore, Times: -1})
 		_, err := client.Jobs.Create(t.Context(), toDestination())
 		require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
-		require.ErrorContains(t, err, "look for it with Jobs.List")
+		require.ErrorContains(t, err, "search Jobs.List for its source image")
 		require.Equal(t, 3, server.Count(imagereplicatortest.OpCreate))
 		require.Empty(t, created(server))
 	})

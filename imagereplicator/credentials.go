@@ -9,23 +9,23 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/redact"
 )
 
-// Token is a Keystone token. Create it with [NewToken]. Nothing that formats or
-// encodes it shows its value.
+// Token is a Keystone token. Create it with [NewToken]. It never shows its
+// value, however it is formatted or encoded.
 type Token struct {
 	value  redact.Secret
 	expiry time.Time
 }
 
-// NewToken returns a token that is sent as X-Auth-Token, without the blanks and
-// line ends around it. A zero expiry is an unknown one; NTT's tokens expire
-// after one hour.
+// NewToken returns a token that is sent as X-Auth-Token. Surrounding white
+// space is removed. A zero expiry means unknown; NTT's tokens expire after one
+// hour.
 func NewToken(value string, expiry time.Time) Token {
 	return Token{redact.NewSecret(value), expiry}
 }
 
-// TokenSource returns a new token each time it is called. The client caches the
-// token. It requests the next one shortly before the expiry, and once when the
-// service responds with status 401; calls that need it wait for the same request.
+// A TokenSource returns a new token on each call. The client caches the token.
+// It asks for the next one shortly before the expiry, and once after a 401;
+// concurrent calls share one request.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
@@ -42,8 +42,8 @@ func StaticToken(value string) TokenSource {
 	return TokenSourceFunc(func(context.Context) (Token, error) { return token, nil })
 }
 
-// Provider is an authenticated OpenStack client of another library: the
-// ProviderClient or a ServiceClient of gophercloud (v1 and v2) or eclcloud.
+// Provider is the authenticated OpenStack client of another library, such as
+// the ProviderClient or a ServiceClient of gophercloud (v1 and v2) or eclcloud.
 type Provider interface {
 	// Token returns the current token, empty before the first login.
 	Token() string
@@ -52,8 +52,8 @@ type Provider interface {
 // ProviderTokens returns a [TokenSource] that yields the tokens of a program's
 // existing OpenStack client. When the service rejects a token, that client logs
 // in again with its Reauthenticate method. If it cannot, because it was created
-// without AllowReauth, the rejected call fails. Use one ProviderTokens for each
-// [Client].
+// without AllowReauth, the rejected call fails. Call ProviderTokens once for
+// each [Client].
 func ProviderTokens(provider Provider) TokenSource {
 	var mu sync.Mutex
 	var given string

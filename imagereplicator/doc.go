@@ -4,29 +4,30 @@
 //
 // [JobsService.CopyToTenants] copies an image to any number of tenants;
 // [Client.Jobs] also creates, lists and cancels single jobs and waits for them. A
-// [Client] calls the region that images are copied from; where they go follows
-// from the destination tenant.
+// [Client] calls the region that images are copied from. The destination tenant
+// determines the region that they are copied to.
 //
 // # Authentication
 //
 // Every call carries a Keystone token of the source tenant. Package
 // [github.com/imagejobs/imagejobs-go/imagereplicator/keystone] logs in and finds
-// the endpoint. The token is refreshed before it expires and is sent to the
-// endpoint's origin alone.
+// the endpoint. The token is refreshed before it expires and sent only to the
+// endpoint's origin.
 //
 // # Retries
 //
 //   - Get, List and Cancel are retried after transient failures, see
 //     [IsTransient] and [WithRetry].
-//   - Create is repeated only if no job of a lost request appears in List. If
-//     several do, it fails with [ErrAmbiguous].
+//   - If the response to Create is lost, List is searched for its job before the
+//     request is repeated. If that is inconclusive, Create fails with
+//     [ErrAmbiguous].
 //
 // # Waiting
 //
-//   - [JobsService.Wait] and [JobsService.WaitAll] run until the jobs or ctx end.
-//   - Transient failures are ridden out for five minutes by default, an unknown
-//     job for half a minute.
-//   - A job that ended canceled or in error is a [*StateError].
+//   - [JobsService.Wait] and [JobsService.WaitAll] run until the jobs have ended
+//     or ctx is done.
+//   - They ride out transient failures for five minutes by default.
+//   - If a job ended canceled or in error, the error is a [*StateError].
 //
 // # Errors
 //

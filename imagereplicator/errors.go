@@ -9,14 +9,14 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Sentinels that errors.Is finds in the errors of this package.
+// Sentinel errors, for use with [errors.Is].
 var (
 	// ErrBadRequest matches status 400: parameters that fail the service's
 	// validation.
 	ErrBadRequest = transport.ErrBadRequest
 	// ErrUnauthorized matches status 401: a token that is missing, expired or
-	// wrong, after a new one was requested. On [JobsService.Create] it can also
-	// mean that the service refuses the destination tenant.
+	// wrong even after a new one was requested. On [JobsService.Create] it can
+	// also mean that the service refuses the destination tenant.
 	ErrUnauthorized = transport.ErrUnauthorized
 	// ErrForbidden matches status 403: the gateway in front of the service refuses
 	// what a user's IAM role does not allow.
@@ -34,9 +34,9 @@ var (
 	ErrTooManyRequests = transport.ErrTooManyRequests
 	// ErrServer matches any 5xx response.
 	ErrServer = transport.ErrServer
-	// ErrAmbiguous matches a [JobsService.Create] whose outcome is unknown, even
-	// after listing the jobs again: the job may exist. Check [JobsService.List]
-	// before creating another.
+	// ErrAmbiguous matches a [JobsService.Create] whose outcome is unknown even
+	// after a search in List: the job may exist. Check [JobsService.List] before
+	// creating another.
 	ErrAmbiguous = transport.ErrAmbiguous
 	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
 	// it to have its own failures ridden out.
@@ -47,20 +47,20 @@ var (
 	ErrInvalidArgument = transport.ErrInvalidArgument
 )
 
-// IsTransient reports whether err is a failure after which the same call may
-// well succeed some time later: a lost connection, a timeout, a status such as
-// 429 or 503, a malformed response. Errors of the caller's own [TokenSource] or
-// [http.RoundTripper] are transient if they wrap [ErrTransient] or have a method
-// Temporary that returns true. An error that matches [ErrAmbiguous] is not: find
-// out first what happened.
+// IsTransient reports whether the call that returned err may succeed if it is
+// repeated later: after a lost connection, a timeout, a status such as 429 or
+// 503, or a malformed response. Errors of the caller's own [TokenSource] or
+// [http.RoundTripper] are transient if they wrap [ErrTransient] or have a
+// method Temporary that returns true. An error that matches [ErrAmbiguous] is
+// not transient: find out first what happened.
 func IsTransient(err error) bool { return transport.IsTransient(err) }
 
 // ArgumentError reports a wrong argument or option, found before any request
 // was sent. It matches [ErrInvalidArgument].
 type ArgumentError struct {
-	// Field is the Go name of what is wrong, as in "CreateJobRequest.ImageID".
+	// Field is the Go name of what is wrong, such as "CreateJobRequest.ImageID".
 	Field string
-	// Problem says what is wrong with it, as in "must not be empty".
+	// Problem says what is wrong with it, such as "must not be empty".
 	Problem string
 }
 
@@ -74,35 +74,36 @@ func invalid(field, format string, args ...any) error {
 	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}
 }
 
-// Error reports a failed call: an error response, or none. Compare it with the
-// sentinels of this package, or get it with errors.As to read its fields. No
-// field holds a secret; a text that repeats one is not shown.
+// Error reports a failed call: an error response, or no response. Compare it
+// with the sentinels of this package, or use [errors.As] to read its fields. No
+// field holds a secret: a text that contains one is hidden as a whole.
 type Error struct {
-	// Op is the failed operation, as in "imagereplicator.Jobs.Get".
+	// Op is the failed operation, such as "imagereplicator.Jobs.Get".
 	Op string
 	// Method and URL are those of the request.
 	Method string
 	URL    string
 	// StatusCode is the status of the response, 0 if there was none.
 	StatusCode int
-	// Code and Message are those of the response; either may be empty.
+	// Code and Message are the service's own; either may be empty.
 	Code    string
 	Message string
-	// RequestID is the request's id at the service or a gateway, if it sent one.
+	// RequestID is the id that the service or a gateway gave the request, empty if
+	// none.
 	RequestID string
-	// Attempts is how many requests were sent for this call.
+	// Attempts is the number of requests that were sent for this call.
 	Attempts int
-	// RetryAfter is how long the service asks to wait, 0 if it does not.
+	// RetryAfter is the wait that the service asked for, 0 if none.
 	RetryAfter time.Duration
 	// Ambiguous reports whether the service may have carried out the call; see
 	// [ErrAmbiguous].
 	Ambiguous bool
-	// Hint is what to do next, for people.
+	// Hint suggests what to do next, in words for people.
 	Hint string
 	// Body is the start of the response's body, up to 8 KiB.
 	Body string
-	// Err is the cause, where there is one beside the status: a failed
-	// connection, an ended context, a malformed response.
+	// Err is the underlying error, such as a failed connection, a done context or
+	// a malformed response. It is nil if the status says it all.
 	Err error
 }
 
@@ -129,7 +130,7 @@ func hint(e *transport.Error) string {
 	case pkg + "." + opCreate:
 		switch {
 		case e.Ambiguous:
-			return "the job may exist: look for it with Jobs.List, by source image and destination tenant, before creating another"
+			return "the job may exist: search Jobs.List for its source image and destination tenant before creating another"
 		case e.StatusCode == http.StatusUnauthorized:
 			return "check the token and the destination tenant: either may be refused this way"
 		case e.StatusCode == http.StatusNotFound:

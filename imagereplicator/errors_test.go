@@ -65,7 +65,7 @@ func TestCreateErrors(t *testing.T) {
 		{"error_404_webob.json", 404, "check that the image and the destination tenant exist"},
 		{"error_409_webob.json", 409, "the image storage of the destination region is down"},
 		{"error_400_nova.json", 400, ""},
-		{"error_500_message.json", 500, "look for it with Jobs.List"},
+		{"error_500_message.json", 500, "search Jobs.List for its source image"},
 	} {
 		synctest.Test(t, func(t *testing.T) { // for the look-ups
 			client, mock := mocked(t)

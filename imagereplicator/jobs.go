@@ -29,7 +29,7 @@ const (
 type Status string
 
 // States of a job, as the service's pages spell them. The pages do not define
-// them; the comments are the plain reading.
+// them; the comments follow their names.
 const (
 	// StatusReplicateRequested is a copy that was accepted and has not started.
 	StatusReplicateRequested Status = "replicate_requested"
@@ -94,15 +94,15 @@ type Job struct {
 	ID string `json:"job_id"`
 	// Status is the state of the job.
 	Status Status `json:"status"`
-	// CopyProgress is how much was copied. The unit is not documented; percent is
-	// the plain reading.
+	// CopyProgress is how much was copied. The unit is not documented; it is
+	// probably percent.
 	CopyProgress int64 `json:"copy_progress"`
 
 	// SourceImageID is a UUID with dashes.
 	SourceImageID string `json:"source_image_id"`
 	// SourceImageName may be empty.
 	SourceImageName string `json:"source_image_name"`
-	// SourceRegionID is a short name, as in "jp1".
+	// SourceRegionID is a short name, such as "jp1".
 	SourceRegionID string `json:"source_region_id"`
 	// SourceTenantID has 32 hexadecimal digits.
 	SourceTenantID string `json:"source_tenant_id"`
@@ -110,14 +110,14 @@ type Job struct {
 	// DestinationImageID is empty until the service knows it. The image is
 	// complete only with [StatusReplicated].
 	DestinationImageID string `json:"destination_image_id,omitempty"`
-	// DestinationRegionID is a short name, as in "jp2".
+	// DestinationRegionID is a short name, such as "jp2".
 	DestinationRegionID string `json:"destination_region_id"`
 	// DestinationTenantID has 32 hexadecimal digits.
 	DestinationTenantID string `json:"destination_tenant_id"`
 }
 
-// Get returns the job. Errors: [ErrNotFound] for an id that the service does
-// not know.
+// Get returns the job. If the service does not know the id, the error matches
+// [ErrNotFound].
 //
 // Source: [Get image copy job details].
 //
@@ -184,10 +184,11 @@ func (s *JobsService) list(ctx context.Context) ([]*Job, time.Duration, error) {
 }
 
 // Cancel requests the cancellation of a job. It returns once the service has
-// accepted the request; the job may go on for minutes, see [JobsService.Wait].
-// The copy may be complete before it is canceled.
+// accepted the request. The job may run on for minutes, see [JobsService.Wait],
+// and may even complete.
 //
-// Errors: [ErrConflict] if the job is not cancelable, [ErrNotFound].
+// If the job is not cancelable, the error matches [ErrConflict]. If the service
+// does not know the id, it matches [ErrNotFound].
 //
 // Source: [Cancel during copy image].
 //

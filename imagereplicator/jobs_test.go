@@ -260,7 +260,7 @@ func TestMalformedResponses(t *testing.T) {
 					require.Equal(t, operation != "Create", imagereplicator.IsTransient(err))
 					if operation == "Create" {
 						require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
-						require.ErrorContains(t, err, "look for it with Jobs.List")
+						require.ErrorContains(t, err, "search Jobs.List for its source image")
 					}
 				})
 			})

@@ -10,7 +10,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Option configures a [Client]; [New] validates it.
+// An Option configures a [Client]. [New] validates it.
 type Option func(*config)
 
 type config struct {
@@ -19,19 +19,20 @@ type config struct {
 	outageLimit time.Duration
 }
 
-// WithBaseURL replaces the endpoint given to [New], as where a gateway stands in
-// front of it: an absolute https URL without user info, query and fragment.
-// Plain http is accepted for loopback addresses; for others see
+// WithBaseURL replaces the endpoint given to [New], for example by that of a
+// gateway in front of it: an absolute https URL without user info, query and
+// fragment. Plain http is accepted for loopback addresses; for others see
 // [WithInsecureHTTP].
 func WithBaseURL(url string) Option {
 	return func(c *config) { c.BaseURL, c.BaseURLName = url, "WithBaseURL" }
 }
 
 // WithHTTPClient sends requests through client's Transport and uses its cookie
-// jar. The client is copied, never changed. Redirects are not followed, whatever
-// its CheckRedirect says. Its Timeout bounds an attempt if it is shorter than
-// that of [WithAttemptTimeout]. nil, like a nil Transport, uses a default pooled
-// transport.
+// jar. The client is copied, never changed. Redirects are not followed,
+// whatever its CheckRedirect says. Its Timeout bounds an attempt if it is
+// shorter than that of [WithAttemptTimeout]. nil uses a default pooled
+// transport, as does a nil Transport unless the program has replaced
+// http.DefaultTransport.
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.HTTPClient = client }
 }
@@ -75,15 +76,15 @@ func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 }
 
 // WithAttemptTimeout bounds one attempt of a call, from the request for a
-// connection to the end of the response. The default is 30 s; zero keeps it.
+// connection to the end of the response. Zero means the default, 30 s.
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(c *config) { c.AttemptTimeout = d }
 }
 
 // WithOutageLimit bounds how long waiting rides out transient failures, from the
 // first after a success. Meanwhile it polls at growing intervals of up to 15 s,
-// or as the service asks with Retry-After. The default is 5 minutes; zero keeps
-// it.
+// or as the service asks with Retry-After. Zero means the
+// default, 5 minutes.
 func WithOutageLimit(d time.Duration) Option {
 	return func(c *config) { c.outageLimit = d }
 }
@@ -94,15 +95,15 @@ func WithInsecureHTTP() Option {
 	return func(c *config) { c.InsecureHTTP = true }
 }
 
-// WaitOption configures how Wait, Watch, WaitAll and WatchAll poll.
+// A WaitOption configures how Wait, Watch, WaitAll and WatchAll poll.
 type WaitOption func(*waitConfig)
 
 type waitConfig struct{ poll.Options }
 
-// WithPollInterval sets the time between the first two polls, 1 s by default,
-// and the maximum that it grows to, 15 s by default. Zero keeps a default. Each
+// WithPollInterval sets the interval between polls: initial at first, 1 s by
+// default, growing to max, 15 s by default. Zero means the default. Each
 // interval is shortened at random by up to half, so that many waiters do not
-// poll in step. A longer Retry-After of the service takes precedence.
+// poll in step. A longer Retry-After takes precedence.
 func WithPollInterval(initial, max time.Duration) WaitOption { //nolint:predeclared // nothing else says it as well
 	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }

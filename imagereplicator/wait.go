@@ -10,14 +10,14 @@ import (
 )
 
 // Wait polls the job until it has ended and returns its last state. A nil error
-// means replicated. A job that ended canceled or in error is a [*StateError];
-// after [JobsService.Cancel] that is the end to expect, unless the copy was
-// complete first.
+// means replicated. If the job ended canceled or in error, the error is a
+// [*StateError]; expect that after [JobsService.Cancel], unless the copy
+// completed first.
 //
 // Wait runs until ctx is done. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and a job that the service does not know for
-// half a minute, so that it can follow Create. An error has the last status
-// known, and comes with the last state seen, nil if there was none.
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new job may not be visible yet. An error names the last status known, and is
+// returned with the last state seen, nil if there was none.
 func (s *JobsService) Wait(ctx context.Context, jobID string, opts ...WaitOption) (*Job, error) {
 	job, err := s.job(jobID, opts)
 	if err != nil {
@@ -27,9 +27,9 @@ func (s *JobsService) Wait(ctx context.Context, jobID string, opts ...WaitOption
 }
 
 // Watch polls the job and yields its state, then again whenever it has changed,
-// and ends with the job. A job that ended canceled or in error yields its last
-// state and then a [*StateError]. Any error ends the sequence; it comes with the
-// last state seen, nil if there was none. Failures are ridden out as by
+// and ends with the job. If that ended canceled or in error, Watch yields its
+// last state and then a [*StateError]. Any error ends the sequence and comes
+// with the last state seen, nil if there was none. Failures are ridden out as by
 // [JobsService.Wait].
 func (s *JobsService) Watch(ctx context.Context, jobID string, opts ...WaitOption) iter.Seq2[*Job, error] {
 	return func(yield func(*Job, error) bool) {
@@ -43,14 +43,14 @@ func (s *JobsService) Watch(ctx context.Context, jobID string, opts ...WaitOptio
 }
 
 // WaitAll polls the jobs until all have ended and returns their last states, in
-// the order of the ids, nil for a job that was never seen. It costs one List a
-// poll, whatever the number of jobs, and a [JobsService.Get] for each job that
-// List does not show, at most ten a second.
+// the order of the ids, nil for a job that was never seen. Each poll is one
+// List, whatever the number of jobs, and a [JobsService.Get] for each job that
+// List does not show, at most ten per second.
 //
-// The error joins those of all jobs: a [*StateError] for each that ended canceled
-// or in error, and one that matches [ErrNotFound] for each that the service does
-// not know for half a minute. Failures of List are ridden out as by
-// [JobsService.Wait].
+// The error joins the errors of all jobs: a [*StateError] for each that ended
+// canceled or in error, and one that matches [ErrNotFound] for each that the
+// service has not known for half a minute. Failures of List are ridden out as
+// by [JobsService.Wait].
 func (s *JobsService) WaitAll(ctx context.Context, jobIDs []string, opts ...WaitOption) ([]*Job, error) {
 	jobs, err := s.jobs(opWaitAll, jobIDs, opts)
 	if err != nil {
@@ -60,9 +60,9 @@ func (s *JobsService) WaitAll(ctx context.Context, jobIDs []string, opts ...Wait
 }
 
 // WatchAll polls the jobs as [JobsService.WaitAll] does and yields the state of
-// each, then again whenever it has changed, and ends with the last job. An error
-// of one job comes with its last state, nil if it was never seen, and does not
-// end the sequence. Any other error does, and is the last element.
+// each, then again whenever it has changed, and ends with the last job. An
+// error of one job comes with its last state, nil if it was never seen, and
+// does not end the sequence. Any other error ends the sequence.
 func (s *JobsService) WatchAll(ctx context.Context, jobIDs []string, opts ...WaitOption) iter.Seq2[*Job, error] {
 	return func(yield func(*Job, error) bool) {
 		jobs, err := s.jobs(opWatchAll, jobIDs, opts)

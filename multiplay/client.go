@@ -18,12 +18,12 @@ const pkg = "multiplay"
 const (
 	// DefaultBaseURL is the host of Clanforge, for [AccessKey].
 	DefaultBaseURL = "https://api.multiplay.co.uk"
-	// SuccessorBaseURL is the host on which Clanforge's image API lives on, with
-	// the same paths, for [BearerToken].
+	// SuccessorBaseURL is the host of Clanforge's successor, which has the same
+	// paths, for [BearerToken].
 	SuccessorBaseURL = "https://api.multiplay.dev"
 )
 
-// decoder reads the service's JSON. Of some fields no page says what they hold.
+// decoder reads the service's JSON. What some fields hold is not documented.
 var decoder = decode.New(decode.Enum(stateNamed), decode.TextOfAnything())
 
 // Client calls the Multiplay Clanforge game image API. Create it with [New]. It
@@ -37,7 +37,7 @@ type Client struct {
 	ImageVersions *ImageVersionsService
 	// ImageInstalls lists and queues the machines' installs of versions.
 	ImageInstalls *ImageInstallsService
-	// Images lists what there is, what is locked and how far a rollout is.
+	// Images lists games, images, machines and locks, and follows rollouts.
 	Images *ImagesService
 }
 
@@ -121,7 +121,8 @@ const (
 //     MULTIPLAY_SECRET_KEY are the arguments of [AccessKey].
 //   - MULTIPLAY_TOKEN, in place of the keys, is a token for [BearerToken];
 //     MULTIPLAY_ACCOUNT_SERVICE_ID is then optional, see [WithAccountServiceID].
-//   - MULTIPLAY_ENDPOINT is the base URL, that of the credentials if unset.
+//   - MULTIPLAY_ENDPOINT is the base URL; unset means the default of the
+//     credentials.
 //
 // Options take precedence. A missing variable is an [*ArgumentError], as are
 // keys beside a token.
@@ -138,7 +139,7 @@ func FromEnv(opts ...Option) (*Client, error) {
 	var credentials Credentials
 	switch {
 	case token != "" && (access != "" || secret != ""):
-		return nil, invalid("FromEnv: "+envToken, "must not be set beside %s or %s", envAccess, envSecret)
+		return nil, invalid("FromEnv: "+envToken, "must not be set with %s or %s", envAccess, envSecret)
 	case token != "":
 		credentials = BearerToken(StaticToken(token))
 		opts = append([]Option{WithAccountServiceID(asid)}, opts...)
@@ -211,9 +212,9 @@ func (c *caller) readCall(operation string, path []string, query any) *transport
 	return c.newCall(operation, transport.Safe, path, query)
 }
 
-// changeCall returns a call that changes something. It is a GET all the same, as
-// all calls of this service, so nothing about it but its class says that it must
-// not be sent twice.
+// changeCall returns a call that changes something. It is a GET all the same,
+// as all calls of this service, so only its class shows that it must not be
+// sent twice.
 func (c *caller) changeCall(operation string, path []string, query any) *transport.Call {
 	return c.newCall(operation, transport.Once, path, query)
 }
@@ -248,7 +249,7 @@ func checkID(field string, id int64) error {
 // checkProject refuses a rollout without the account service in its path.
 func (c *caller) checkProject(operation string) error {
 	if c.project == 0 {
-		return invalid("WithAccountServiceID", "is required by %s beside a BearerToken", operation)
+		return invalid("WithAccountServiceID", "is required by %s with a BearerToken", operation)
 	}
 	return nil
 }

@@ -10,11 +10,11 @@ import (
 )
 
 // Secret is a credential in a [Source]. Create it with [NewSecret]; the zero
-// Secret is none. Nothing that formats or encodes it, or a value that it stands
-// in, shows what it holds: it reads REDACTED.
+// value is no credential. It prints and encodes as REDACTED, alone or inside
+// another value.
 type Secret struct{ hidden }
 
-// hidden has the methods that formatters and encoders look for.
+// hidden has the methods that formatters and encoders call.
 type hidden = redact.Secret
 
 // NewSecret returns a Secret that holds value as it is, not percent-encoded.
@@ -23,18 +23,18 @@ func NewSecret(value string) Secret { return Secret{redact.NewSecret(value)} }
 // Equal reports whether s and other hold the same value.
 func (s Secret) Equal(other Secret) bool { return s.hidden.Equal(other.hidden) }
 
-// Credentials choose the form of the service, and prove who calls it. Create
-// them with [AccessKey] or [BearerToken]; the zero value is none.
+// Credentials authenticate a [Client], to Clanforge or to its successor. Create
+// them with [AccessKey] or [BearerToken]; the zero value is invalid.
 type Credentials struct {
 	// apply is a func, so that nothing shows what is in it.
 	apply func(*config) error
 }
 
 // AccessKey returns the credentials of Clanforge: an account service (the ASID,
-// which goes out as accountserviceid) and a pair of keys that has access to it,
-// from the page "Auth Keys" of the Clanforge panel. They go out as Basic
-// authentication, without the blanks and line ends around them, to
-// [DefaultBaseURL] unless [WithBaseURL] says otherwise.
+// sent as accountserviceid) and a pair of keys that has access to it, from the
+// page "Auth Keys" of the Clanforge panel. They are sent as Basic
+// authentication, to [DefaultBaseURL] unless [WithBaseURL] sets another.
+// Surrounding white space is removed.
 //
 // Source: [Authentication].
 //
@@ -59,9 +59,8 @@ func AccessKey(accountServiceID int64, accessKey, secretKey string) Credentials 
 }
 
 // BearerToken returns the credentials of Clanforge's successor: a token, which
-// implies the account service. It goes to [SuccessorBaseURL] unless
-// [WithBaseURL] says otherwise. Rollouts have the account service in their path
-// and need [WithAccountServiceID].
+// implies the account service. It is sent to [SuccessorBaseURL] unless
+// [WithBaseURL] sets another. Rollouts need [WithAccountServiceID] as well.
 func BearerToken(source TokenSource) Credentials {
 	return Credentials{func(c *config) error {
 		if source == nil {
@@ -72,22 +71,22 @@ func BearerToken(source TokenSource) Credentials {
 	}}
 }
 
-// Token is a bearer token. Create it with [NewToken]. Nothing that formats or
-// encodes it shows its value.
+// Token is a bearer token. Create it with [NewToken]. It never shows its value,
+// however it is formatted or encoded.
 type Token struct {
 	value  redact.Secret
 	expiry time.Time
 }
 
-// NewToken returns a token that is sent as a bearer token, without the blanks
-// and line ends around it. A zero expiry is an unknown one.
+// NewToken returns a token that is sent as "Authorization: Bearer value".
+// Surrounding white space is removed. A zero expiry means unknown.
 func NewToken(value string, expiry time.Time) Token {
 	return Token{redact.NewSecret(value), expiry}
 }
 
-// TokenSource returns a new token each time it is called. The client caches the
-// token. It requests the next one shortly before the expiry, and once when the
-// service responds with status 401; calls that need it wait for the same request.
+// A TokenSource returns a new token on each call. The client caches the token.
+// It asks for the next one shortly before the expiry, and once after a 401;
+// concurrent calls share one request.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }

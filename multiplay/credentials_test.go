@@ -99,11 +99,11 @@ func TestBearerCalls(t *testing.T) {
 func TestRolloutsNeedTheAccountService(t *testing.T) {
 	client, mock := bearerClient(t, multiplay.StaticToken(secretKey))
 	_, err := client.Images.RolloutStatus(t.Context(), 1, nil)
-	require.EqualError(t, err, "multiplay: WithAccountServiceID: is required by Images.RolloutStatus beside a BearerToken")
+	require.EqualError(t, err, "multiplay: WithAccountServiceID: is required by Images.RolloutStatus with a BearerToken")
 	_, err = client.Images.WaitRollout(t.Context(), 1, 1)
 	require.ErrorIs(t, err, multiplay.ErrInvalidArgument)
 	_, err = client.Release(t.Context(), &multiplay.ReleaseRequest{ImageID: 1, MachineID: 2, Description: "x"})
-	require.EqualError(t, err, "multiplay: WithAccountServiceID: is required by Release beside a BearerToken")
+	require.EqualError(t, err, "multiplay: WithAccountServiceID: is required by Release with a BearerToken")
 	require.Zero(t, mock.GetTotalCallCount())
 }
 
@@ -163,7 +163,7 @@ func TestFromEnv(t *testing.T) {
 		{map[string]string{access: "a", secret: "b"}, "FromEnv: MULTIPLAY_ACCOUNT_SERVICE_ID: must be set", nil},
 		{map[string]string{asid: "x", access: "a", secret: "b"}, "FromEnv: MULTIPLAY_ACCOUNT_SERVICE_ID: must be a positive number", nil},
 		{map[string]string{asid: "0", token: "tok"}, "FromEnv: MULTIPLAY_ACCOUNT_SERVICE_ID: must be a positive number", nil},
-		{map[string]string{token: "tok", access: "a"}, "FromEnv: MULTIPLAY_TOKEN: must not be set beside MULTIPLAY_ACCESS_KEY or MULTIPLAY_SECRET_KEY", nil},
+		{map[string]string{token: "tok", access: "a"}, "FromEnv: MULTIPLAY_TOKEN: must not be set with MULTIPLAY_ACCESS_KEY or MULTIPLAY_SECRET_KEY", nil},
 		{map[string]string{token: "tok", endpoint: "x"}, "FromEnv: MULTIPLAY_ENDPOINT: must be absolute, like https://host", nil},
 	} {
 		t.Run(test.want, func(t *testing.T) {

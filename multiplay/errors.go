@@ -11,15 +11,15 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Sentinels that errors.Is finds in the errors of this package.
+// Sentinel errors, for use with [errors.Is].
 var (
 	// ErrBadRequest matches status 400.
 	ErrBadRequest = transport.ErrBadRequest
 	// ErrUnauthorized matches status 401: wrong keys, or a token that is expired
-	// or wrong, after a new one was requested.
+	// or wrong even after a new one was requested.
 	ErrUnauthorized = transport.ErrUnauthorized
-	// ErrForbidden matches status 403, and the message "Forbidden" in a 200:
-	// wrong keys, or no access to the account service or the thing asked for.
+	// ErrForbidden matches status 403, and the message "Forbidden" in a 200: wrong
+	// keys, or no access to the account service or to what was requested.
 	ErrForbidden = transport.ErrForbidden
 	// ErrNotFound matches status 404.
 	ErrNotFound = transport.ErrNotFound
@@ -30,8 +30,8 @@ var (
 	// ErrServer matches any 5xx response.
 	ErrServer = transport.ErrServer
 	// ErrAmbiguous matches a call that changes something and whose outcome is
-	// unknown: it may have been carried out. [Error.Hint] says where to look
-	// before repeating it.
+	// unknown: it may have taken effect. [Error.Hint] names what to check before
+	// repeating it.
 	ErrAmbiguous = transport.ErrAmbiguous
 	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
 	// it to have its own failures ridden out.
@@ -42,20 +42,20 @@ var (
 	ErrInvalidArgument = transport.ErrInvalidArgument
 )
 
-// IsTransient reports whether err is a failure after which the same call may
-// well succeed some time later: a lost connection, a timeout, a status such as
-// 429 or 503, a malformed response. Errors of the caller's own [TokenSource] or
-// [http.RoundTripper] are transient if they wrap [ErrTransient] or have a method
-// Temporary that returns true. An error that matches [ErrAmbiguous] is not: find
-// out first what happened.
+// IsTransient reports whether the call that returned err may succeed if it is
+// repeated later: after a lost connection, a timeout, a status such as 429 or
+// 503, or a malformed response. Errors of the caller's own [TokenSource] or
+// [http.RoundTripper] are transient if they wrap [ErrTransient] or have a
+// method Temporary that returns true. An error that matches [ErrAmbiguous] is
+// not transient: find out first what happened.
 func IsTransient(err error) bool { return transport.IsTransient(err) }
 
 // ArgumentError reports a wrong argument or option, found before any request
 // was sent. It matches [ErrInvalidArgument].
 type ArgumentError struct {
-	// Field is the Go name of what is wrong, as in "ReleaseRequest.ImageID".
+	// Field is the Go name of what is wrong, such as "ReleaseRequest.ImageID".
 	Field string
-	// Problem says what is wrong with it, as in "must be positive".
+	// Problem says what is wrong with it, such as "must be positive".
 	Problem string
 }
 
@@ -69,41 +69,43 @@ func invalid(field, format string, args ...any) error {
 	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}
 }
 
-// Error reports a failed call: an error response, or none. Compare it with the
-// sentinels of this package, or get it with errors.As to read its fields. No
-// field holds a secret; a text that repeats one is not shown.
+// Error reports a failed call: an error response, or no response. Compare it
+// with the sentinels of this package, or use [errors.As] to read its fields. No
+// field holds a secret: a text that contains one is hidden as a whole.
 //
-// The service refuses with a status of its own or with a 200 whose body says
-// so; both are an Error.
+// The service refuses a call with an error status, or with a 200 whose body
+// says so. Both are an Error.
 type Error struct {
-	// Op is the failed operation, as in "multiplay.ImageUpdates.Status".
+	// Op is the failed operation, such as "multiplay.ImageUpdates.Status".
 	Op string
-	// Method and URL are those of the request; of the query only harmless values.
+	// Method and URL are those of the request. The query shows only values that
+	// are known to be harmless.
 	Method string
 	URL    string
-	// StatusCode is the status of the response, 0 if there was none. It is 200
-	// where the refusal stands in the body.
+	// StatusCode is the status of the response, 0 if there was none. It is 200 if
+	// the service refused in the body.
 	StatusCode int
 	// Code and Message are error_code and error_message of the response; either
 	// may be empty. Of the codes only 1 is known, for a locked image. A body that
 	// is not JSON has a message as well.
 	Code    string
 	Message string
-	// RequestID is the request's id at the service or a gateway, if it sent one.
+	// RequestID is the id that the service or a gateway gave the request, empty if
+	// none.
 	RequestID string
-	// Attempts is how many requests were sent for this call.
+	// Attempts is the number of requests that were sent for this call.
 	Attempts int
-	// RetryAfter is how long the service asks to wait, 0 if it does not.
+	// RetryAfter is the wait that the service asked for, 0 if none.
 	RetryAfter time.Duration
 	// Ambiguous reports whether the service may have carried out the call; see
 	// [ErrAmbiguous].
 	Ambiguous bool
-	// Hint is what to do next, for people.
+	// Hint suggests what to do next, in words for people.
 	Hint string
 	// Body is the start of the response's body, up to 8 KiB.
 	Body string
-	// Err is the cause, where there is one beside the status: a failed
-	// connection, an ended context, a malformed response.
+	// Err is the underlying error, such as a failed connection, a done context or
+	// a malformed response. It is nil if the status says it all.
 	Err error
 }
 
@@ -128,7 +130,7 @@ func (e *Error) Is(target error) bool {
 type ImageLockedError struct {
 	// DiffID is the diff that locks the image.
 	DiffID int64
-	// Err is the call that was refused.
+	// Err reports the call that was refused.
 	Err *Error
 }
 
@@ -210,14 +212,14 @@ func hint(e *transport.Error) string {
 		return ""
 	}
 	return map[string]string{
-		opUpdateCreate:  "there may be an update: Images.Options shows it while it holds the image",
+		opUpdateCreate:  "the update may exist: Images.Options shows it while it locks the image",
 		opUpdateRetry:   "ImageUpdates.Status shows whether the update runs",
-		opDiffCreate:    "there may be a diff: Images.Options shows it, since it locks the image",
+		opDiffCreate:    "the diff may exist: Images.Options shows it while it locks the image",
 		opDiffRetry:     "ImageDiffs.Status shows whether the diff runs",
 		opDiffReject:    "Images.Options shows whether the diff still locks the image",
-		opVersionCreate: "there may be a version: Images.Options shows whether the diff still locks the image, ImageInstalls.List shows the version's installs",
+		opVersionCreate: "the version may exist: Images.Options shows whether the diff still locks the image, ImageInstalls.List shows the version's installs",
 		opInstallQueue:  "ImageInstalls.List shows whether the install is queued",
-		opSetActive:     "it may be repeated: a second time changes nothing more",
+		opSetActive:     "repeating it is harmless",
 	}[strings.TrimPrefix(e.Op, pkg+".")]
 }
 

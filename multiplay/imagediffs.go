@@ -25,24 +25,24 @@ type ImageDiffStatus struct {
 	DiffID int64 `json:"diffid"`
 	Job
 
-	// Added has the files that are new, by path, if Info was asked for. It is
-	// complete once the diff is. What the page says about a file beside its path
-	// is not public: it is kept as JSON.
+	// Added holds the new files by path, if Info was requested, and is complete
+	// once the diff has completed. The rest of an entry is not documented and is
+	// kept as JSON.
 	Added map[string]json.RawMessage `json:"added,omitempty"`
-	// Modified has the files that changed, like Added.
+	// Modified holds the files that changed, like Added.
 	Modified map[string]json.RawMessage `json:"modified,omitempty"`
-	// Removed has the files that are gone, like Added.
+	// Removed holds the files that are gone, like Added.
 	Removed map[string]json.RawMessage `json:"removed,omitempty"`
-	// Game is a JSON object whose fields are not public; nil without Info.
+	// Game is a JSON object whose fields are not documented; nil without Info.
 	Game json.RawMessage `json:"game,omitempty"`
-	// Machine is a JSON object whose fields are not public; nil without Info.
+	// Machine is a JSON object whose fields are not documented; nil without Info.
 	Machine json.RawMessage `json:"machine,omitempty"`
-	// Image is a JSON object whose fields are not public; nil without Info.
+	// Image is a JSON object whose fields are not documented; nil without Info.
 	Image json.RawMessage `json:"image,omitempty"`
 }
 
-// Empty reports whether no file differs. Ask it of a completed diff's status
-// with Info.
+// Empty reports whether no file differs. It needs the status of a completed
+// diff, requested with Info.
 func (s *ImageDiffStatus) Empty() bool {
 	return len(s.Added) == 0 && len(s.Modified) == 0 && len(s.Removed) == 0
 }
@@ -81,10 +81,11 @@ type createImageDiffQuery struct {
 	DiffID    int64 `url:"diffid,omitempty"`
 }
 
-// Create starts an image diff, which locks the image until a version is made
-// of it or it is rejected. It is carried out at most once: if the error matches
-// [ErrAmbiguous], there may be a diff, which [ImagesService.Options] shows.
-// Create returns an [*ImageLockedError] while another diff locks the image.
+// Create starts an image diff, which locks the image until a version is made of
+// it or it is rejected. It takes effect at most once. If the error matches
+// [ErrAmbiguous], the diff may exist; [ImagesService.Options] shows it while it
+// locks the image. Create returns an [*ImageLockedError] while another diff
+// locks the image.
 //
 // Source: [Image diff create].
 //
@@ -112,7 +113,7 @@ func (s *ImageDiffsService) Create(ctx context.Context, req *CreateImageDiffRequ
 
 // ImageDiffStatusOptions chooses what [ImageDiffsService.Status] returns.
 type ImageDiffStatusOptions struct {
-	// Info asks for the game, machine and image, and the files that differ.
+	// Info requests the game, machine and image, and the files that differ.
 	Info bool
 }
 
@@ -122,7 +123,7 @@ type imageDiffStatusQuery struct {
 	Info bool `url:"diff_info,int,omitempty"`
 }
 
-// Status returns the image diff and its job. nil options ask for the job alone.
+// Status returns the image diff and its job. nil options return the job only.
 //
 // Source: [Image diff status].
 //
@@ -139,8 +140,8 @@ func (s *ImageDiffsService) status(ctx context.Context, diffID int64, info bool)
 }
 
 // Retry runs an image diff again that has completed or failed, under the same
-// id. It is carried out at most once; if the error matches [ErrAmbiguous],
-// Status shows whether the job runs.
+// id. It takes effect at most once. If the error matches [ErrAmbiguous], Status
+// shows whether the job runs.
 //
 // Source: [Image diff retry].
 //
@@ -158,7 +159,7 @@ func (s *ImageDiffsService) send(ctx context.Context, diffID int64, call *transp
 	}
 	status, resp, err := transport.Do(ctx, s.client.Client, call, func(r *transport.Response) (*ImageDiffStatus, error) {
 		return receiveJob(s.client, r, call.Repeat == transport.Safe, func(d *ImageDiffStatus) string {
-			// To say nothing about files is not the same as to say that none differ.
+			// A response without files does not mean that none differ.
 			if info && d.State == JobCompleted && d.Empty() && !has(r, "added", "modified", "removed", "game", "machine", "image") {
 				return "it has no added, modified and removed"
 			}
@@ -188,7 +189,7 @@ type rejectImageDiffQuery struct {
 type ImageDiffRejection struct {
 	// DiffID is the rejected diff.
 	DiffID int64 `json:"diffid"`
-	// UninstallJobID is the job that puts the machine back, with Reinstall; 0
+	// UninstallJobID is the job that restores the machine, with Reinstall; 0
 	// otherwise.
 	UninstallJobID int64 `json:"uninstalljobid,omitempty"`
 	// Job is that job; empty otherwise.
@@ -196,8 +197,8 @@ type ImageDiffRejection struct {
 }
 
 // Reject discards an image diff that has completed or failed and so unlocks its
-// image. nil options leave the files on the build machine. It is carried out at
-// most once; if the error matches [ErrAmbiguous], [ImagesService.Options] shows
+// image. nil options leave the files on the build machine. It takes effect at
+// most once. If the error matches [ErrAmbiguous], [ImagesService.Options] shows
 // whether the diff still locks the image.
 //
 // Source: [Image diff reject].
@@ -224,23 +225,24 @@ func (s *ImageDiffsService) Reject(ctx context.Context, diffID int64, opts *Reje
 }
 
 // Wait polls the image diff until it has ended and returns its last status,
-// which never has the files: ask [ImageDiffsService.Status] for them. A nil
-// error means completed. A diff that failed or was squashed is a [*StateError].
+// without the files, which [ImageDiffsService.Status] returns. A nil error
+// means completed. If the diff failed or was squashed, the error is a
+// [*StateError].
 //
-// Wait runs until ctx ends. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and a diff that the service does not know for
-// half a minute. When it gives up, the error has the last state known, and the
-// status, if any was seen, is returned with it.
+// Wait runs until ctx is done. It rides out transient failures for the outage
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new diff may not be visible yet. An error names the last state known, and is
+// returned with the last status seen, nil if there was none.
 func (s *ImageDiffsService) Wait(ctx context.Context, diffID int64, opts ...WaitOption) (*ImageDiffStatus, error) {
 	job, err := s.follow(diffID, opts)
 	return wait(ctx, job, err)
 }
 
 // Watch polls the image diff and yields its status, then again whenever it has
-// changed, and ends with the job. A diff that failed or was squashed yields its
-// last status and then a [*StateError]. Any error ends the sequence; it comes
-// with the last status seen, nil if there was none. Failures are ridden out as
-// by [ImageDiffsService.Wait].
+// changed, and ends with the job. If that failed or was squashed, Watch yields
+// its last status and then a [*StateError]. Any error ends the sequence and
+// comes with the last status seen, nil if there was none. Failures are ridden
+// out as by [ImageDiffsService.Wait].
 func (s *ImageDiffsService) Watch(ctx context.Context, diffID int64, opts ...WaitOption) iter.Seq2[*ImageDiffStatus, error] {
 	job, err := s.follow(diffID, opts)
 	return watch(ctx, job, err)

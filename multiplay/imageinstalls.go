@@ -14,14 +14,14 @@ import (
 type ImageInstallsService struct{ client *caller }
 
 // ImageInstall is one job that installs an image version, on a machine or a
-// mirror. The types of the fields that are not the job's are not documented:
-// their text is kept, whatever it is.
+// mirror. The types of the fields beside the job's are not documented, so they
+// are kept as text.
 //
 // Source: [Image install status].
 //
 // [Image install status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-install-status
 type ImageInstall struct {
-	// JobID names the install; see [ImageInstallsService.Queue].
+	// JobID identifies the install; see [ImageInstallsService.Queue].
 	JobID int64 `json:"jobid"`
 	Job
 
@@ -29,13 +29,13 @@ type ImageInstall struct {
 	TargetImageVersionID int64 `json:"target_imageversionid"`
 	// Machine is where to install it.
 	Machine string `json:"machine,omitempty"`
-	// Location is where the machine stands.
+	// Location is the machine's location.
 	Location string `json:"location,omitempty"`
 	// ImagePath is the image's path.
 	ImagePath string `json:"imagepath,omitempty"`
-	// Mirror is the mirror to install on, for a job of one.
+	// Mirror is the mirror to install on, for a mirror's job.
 	Mirror string `json:"mirror,omitempty"`
-	// Mirroring reports whether it is the job of a mirror.
+	// Mirroring reports whether it is a mirror's job.
 	Mirroring bool `json:"mirroring"`
 	// Restart reports whether servers are stopped and started again.
 	Restart bool `json:"restart"`
@@ -44,7 +44,7 @@ type ImageInstall struct {
 }
 
 // List returns all incomplete installs of the account service, of every image.
-// None left means that every rollout has ended.
+// An empty list means that every rollout has ended.
 //
 // Source: [Image install status].
 //
@@ -80,9 +80,9 @@ func (s *ImageInstallsService) List(ctx context.Context) ([]ImageInstall, error)
 //
 // [Image install queue]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-install-queue
 type QueueImageInstallRequest struct {
-	// JobID is the install's, from [ImageInstallsService.List]. Required.
+	// JobID is the install's job id, from [ImageInstallsService.List]. Required.
 	JobID int64
-	// Mirroring says that it is the job of a mirror, and not of a machine.
+	// Mirroring is whether it is a mirror's job, not a machine's.
 	Mirroring bool
 }
 
@@ -99,7 +99,7 @@ type queueImageInstallQuery struct {
 	Mirroring bool `url:"mirroring"` // words here, not 0 and 1
 }
 
-// QueuedImageInstall is the job that took the place of the install.
+// QueuedImageInstall is the job that replaced the install.
 //
 // Source: [Image install queue].
 //
@@ -111,13 +111,14 @@ type QueuedImageInstall struct {
 	MachineJobID int64 `json:"machinejobid,omitempty"`
 	Job
 
-	// InstallsSquashed has the installs that a machine's job took the place of.
-	// Its form is not public: it is kept as JSON, nil if not given.
+	// InstallsSquashed has the installs that a machine's job replaced. Its form is
+	// not documented: it is kept as JSON, nil if not given.
 	InstallsSquashed json.RawMessage `json:"installs_squashed,omitempty"`
 }
 
-// Queue queues an install now. It is carried out at most once; if the error
-// matches [ErrAmbiguous], [ImageInstallsService.List] shows the install's state.
+// Queue queues an install now. It takes effect at most once. If the error
+// matches [ErrAmbiguous], [ImageInstallsService.List] shows the install's
+// state.
 //
 // Source: [Image install queue].
 //

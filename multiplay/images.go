@@ -9,8 +9,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// ImagesService lists what images there are and what locks them, and follows
-// rollouts. Get it from [Client.Images].
+// ImagesService lists images and what locks them, and follows rollouts. Get it
+// from [Client.Images].
 type ImagesService struct {
 	client   *caller
 	installs *ImageInstallsService
@@ -22,12 +22,11 @@ type ImagesService struct {
 //
 // [Image options]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-options
 type ImageOptionsRequest struct {
-	// GameID stands together with ImageID or not at all.
+	// GameID and ImageID are given together or not at all.
 	GameID int64
-	// ImageID is the image whose locks to return. It stands together with GameID
-	// or not at all.
+	// ImageID is the image whose locks to return.
 	ImageID int64
-	// GameVersionIdentifier needs both of them. Optional.
+	// GameVersionIdentifier requires both of them. Optional.
 	GameVersionIdentifier string
 }
 
@@ -41,7 +40,7 @@ func (r *ImageOptionsRequest) check() error {
 	case r.ImageID < 0:
 		return invalid(name+".ImageID", "must not be negative")
 	case (r.GameID == 0) != (r.ImageID == 0):
-		return invalid(name+".GameID", "must stand together with ImageID")
+		return invalid(name+".GameID", "must be set together with ImageID")
 	case r.GameVersionIdentifier != "" && r.ImageID == 0:
 		return invalid(name+".GameVersionIdentifier", "needs GameID and ImageID")
 	}
@@ -56,7 +55,7 @@ type imageOptionsQuery struct {
 	GameVersionIdentifier string `url:"gameversion_identifier,omitempty"`
 }
 
-// ImageOptions is what an update can be made of, and what is in its way.
+// ImageOptions lists what an update can use, and what locks the image.
 //
 // Source: [Image options].
 //
@@ -71,7 +70,7 @@ type ImageOptions struct {
 	UpdateURL SourceURL `json:"-"`
 	// Games has the games of the account service.
 	Games []GameOption `json:"games,omitempty"`
-	// Images has their images.
+	// Images has the games' images.
 	Images []ImageOption `json:"images,omitempty"`
 	// Machines has the build machines.
 	Machines []MachineOption `json:"machines,omitempty"`
@@ -79,17 +78,17 @@ type ImageOptions struct {
 
 // GameOption is a game of the account service.
 type GameOption struct {
-	// GameID is for [ImageOptionsRequest] and [ReleaseRequest].
+	// GameID identifies the game; see [ImageOptionsRequest] and [ReleaseRequest].
 	GameID int64 `json:"gameid"`
-	// Name is for people.
+	// Name is the game's name.
 	Name string `json:"name"`
 }
 
 // ImageOption is an image of a game.
 type ImageOption struct {
-	// ImageID is what most calls are about.
+	// ImageID identifies the image.
 	ImageID int64 `json:"imageid"`
-	// Name is for people.
+	// Name is the image's name.
 	Name string `json:"name"`
 	// GameVersionID is a string here and a number in [Image].
 	GameVersionID string `json:"gameversionid"`
@@ -97,14 +96,14 @@ type ImageOption struct {
 
 // MachineOption is a build machine.
 type MachineOption struct {
-	// MachineID is for updates and diffs.
+	// MachineID identifies the machine in updates and diffs.
 	MachineID int64 `json:"machineid"`
-	// Name is for people.
+	// Name is the machine's name.
 	Name string `json:"name"`
 }
 
-// Options returns which games, images and machines there are and, for one
-// image, which update or diff locks it. A nil request asks without narrowing.
+// Options lists games, images and machines and, for one image, the update or
+// diff that locks it. A nil request lists everything.
 //
 // Source: [Image options].
 //
@@ -148,7 +147,7 @@ func (s *ImagesService) Options(ctx context.Context, req *ImageOptionsRequest) (
 //
 // [Image update]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update
 type Image struct {
-	// ImageID names the image.
+	// ImageID identifies the image.
 	ImageID int64 `json:"imageid"`
 	// Active reports whether the image is in use; see [ImagesService.SetActive].
 	Active bool `json:"active"`
@@ -174,8 +173,8 @@ type setActiveQuery struct {
 	Active bool `url:"active,int"`
 }
 
-// SetActive activates or deactivates an image. It is carried out at most once;
-// to repeat it after an [ErrAmbiguous] does no harm.
+// SetActive activates or deactivates an image. It takes effect at most once;
+// repeating it after an error that matches [ErrAmbiguous] is harmless.
 //
 // Source: [Image update].
 //
@@ -208,7 +207,7 @@ func (s *ImagesService) SetActive(ctx context.Context, imageID int64, active boo
 	return &got.Image, nil
 }
 
-// MachineCounts has the machines by how far they are with an image's latest
+// MachineCounts counts an image's machines by how far they are with its latest
 // version.
 type MachineCounts struct {
 	// Pending machines are running and await the version.
@@ -220,7 +219,7 @@ type MachineCounts struct {
 	Completed int64 `json:"completed_machines"`
 }
 
-// RolloutStatus is how far an image's rollout is.
+// RolloutStatus describes how far an image's rollout is.
 //
 // Source: [Image status].
 //
@@ -242,14 +241,14 @@ type FleetRollout struct {
 
 // RegionRollout is one region's part of a fleet's rollout.
 type RegionRollout struct {
-	// Name is the region's.
+	// Name is the region's name.
 	Name string `json:"name"`
 	MachineCounts
 }
 
 // RolloutStatusOptions chooses what [ImagesService.RolloutStatus] returns.
 type RolloutStatusOptions struct {
-	// Detail asks for the counts by fleet and region.
+	// Detail requests the counts by fleet and region.
 	Detail bool
 }
 
@@ -257,8 +256,9 @@ type rolloutStatusQuery struct {
 	Detail bool `url:"detail,omitempty"` // words here, not 0 and 1
 }
 
-// RolloutStatus returns how many machines have, await or failed to install the
-// image's latest version. nil options ask for the sums alone.
+// RolloutStatus returns how many machines have installed the image's latest
+// version, await it, or failed to install it. nil options return the totals
+// only.
 //
 // Source: [Image status].
 //
@@ -292,7 +292,7 @@ func (s *ImagesService) rolloutStatus(ctx context.Context, imageID int64, opts *
 	return status, resp.RetryAfter(), err
 }
 
-// countProblem returns why a response does not say how many machines there are.
+// countProblem returns why a response does not count the machines.
 func countProblem(r *transport.Response, name string, count int64) string {
 	if count < 0 || count == 0 && !isZero(member(r, name)) {
 		return "it has no " + name

@@ -40,8 +40,8 @@ type CreateImageUpdateRequest struct {
 	MachineID int64
 	// Description is free text for people. Required.
 	Description string
-	// Source is where the files are. nil uses the image's default source, where
-	// it has one.
+	// Source is where the files are. nil uses the image's default source, if it
+	// has one.
 	Source Source
 }
 
@@ -67,9 +67,9 @@ type createImageUpdateQuery struct {
 	URL         string `url:"url,omitempty"`
 }
 
-// Create starts an image update. It is carried out at most once: if the error
-// matches [ErrAmbiguous], there may be an update, which [ImagesService.Options]
-// shows while it holds the image. Create returns an [*ImageLockedError] while a
+// Create starts an image update. It takes effect at most once. If the error
+// matches [ErrAmbiguous], the update may exist; [ImagesService.Options] shows
+// it while it locks the image. Create returns an [*ImageLockedError] while a
 // diff locks the image.
 //
 // Source: [Image update create].
@@ -114,9 +114,9 @@ func (s *ImageUpdatesService) status(ctx context.Context, updateID int64) (*Imag
 	return s.send(ctx, updateID, s.client.readCall(opUpdateStatus, actionPath("imageupdate", updateID, "status"), s.client.accountQuery))
 }
 
-// Retry runs a failed image update again, under the same id. It is carried out
-// at most once; if the error matches [ErrAmbiguous], Status shows whether the
-// job runs. The page does not say in which states an update may be retried.
+// Retry runs a failed image update again, under the same id. It takes effect at
+// most once. If the error matches [ErrAmbiguous], Status shows whether the job
+// runs. The page does not say in which states an update may be retried.
 //
 // Source: [Image update retry].
 //
@@ -140,23 +140,23 @@ func (s *ImageUpdatesService) send(ctx context.Context, updateID int64, call *tr
 	return status, resp.RetryAfter(), err
 }
 
-// Wait polls the image update until it has ended and returns its last status.
-// A nil error means completed. An update that failed or was squashed is a
-// [*StateError].
+// Wait polls the image update until it has ended and returns its last status. A
+// nil error means completed. If the update failed or was squashed, the error is
+// a [*StateError].
 //
-// Wait runs until ctx ends. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and an update that the service does not know
-// for half a minute. When it gives up, the error has the last state known, and
-// the status, if any was seen, is returned with it.
+// Wait runs until ctx is done. It rides out transient failures for the outage
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new update may not be visible yet. An error names the last state known, and
+// is returned with the last status seen, nil if there was none.
 func (s *ImageUpdatesService) Wait(ctx context.Context, updateID int64, opts ...WaitOption) (*ImageUpdateStatus, error) {
 	job, err := s.follow(updateID, opts)
 	return wait(ctx, job, err)
 }
 
 // Watch polls the image update and yields its status, then again whenever it
-// has changed, and ends with the job. An update that failed or was squashed
-// yields its last status and then a [*StateError]. Any error ends the sequence;
-// it comes with the last status seen, nil if there was none. Failures are
+// has changed, and ends with the job. If that failed or was squashed, Watch
+// yields its last status and then a [*StateError]. Any error ends the sequence
+// and comes with the last status seen, nil if there was none. Failures are
 // ridden out as by [ImageUpdatesService.Wait].
 func (s *ImageUpdatesService) Watch(ctx context.Context, updateID int64, opts ...WaitOption) iter.Seq2[*ImageUpdateStatus, error] {
 	job, err := s.follow(updateID, opts)

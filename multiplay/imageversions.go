@@ -44,18 +44,18 @@ type CreateImageVersionRequest struct {
 	// Full makes a full image instead of one of the differences. An empty diff
 	// needs it, and fails with it if the version before was full as well.
 	Full bool
-	// Force goes on while servers are allocated, which fails otherwise.
+	// Force continues while servers are allocated, which fails otherwise.
 	Force bool
 	// GameBuild becomes the name of the game version. Optional.
 	GameBuild string
 	// Install chooses when the machines install the version; InstallNow if empty.
 	Install InstallMode
-	// InstallAt is that time, in seconds, for InstallScheduled, which it implies.
+	// InstallAt is when to install, to the second. It implies [InstallScheduled].
 	InstallAt time.Time
-	// DisableTimeout disables machines: once DisablePercentage of them have
-	// installed the version, those that have not after this time, in whole
-	// minutes, are taken out of use. Zero, with DisablePercentage, leaves the
-	// service's default, in which an install fails after 4 hours.
+	// DisableTimeout, in whole minutes, disables slow machines: once
+	// DisablePercentage of the machines have installed the version, those that
+	// still have not after this time are disabled. If both are zero, the service's
+	// default applies: an install fails after 4 hours.
 	DisableTimeout time.Duration
 	// DisablePercentage is 0.01 to 100; see DisableTimeout.
 	DisablePercentage float64
@@ -63,9 +63,9 @@ type CreateImageVersionRequest struct {
 
 // InstallMode chooses when machines install a version.
 //
-// The pages contradict each other about it. On one the service waits without
-// install_at, and takes NOW() for at once; on another it takes times alone.
-// Clients that left install_at out have seen installs start.
+// The pages contradict each other. On one, installs wait if install_at is
+// missing, and start at once if it is NOW(). On another, install_at can only be
+// a time. Clients that left it out have seen installs start.
 //
 // Source: [Image version create].
 //
@@ -74,13 +74,13 @@ type InstallMode string
 
 // Ways to install a version.
 const (
-	// InstallNow installs at once. It is the default. NOW() goes out, or the
-	// present time beside a [BearerToken].
+	// InstallNow installs at once. It is the default. It sends NOW(), or the
+	// current time with a [BearerToken].
 	InstallNow InstallMode = "now"
-	// InstallScheduled installs at a given time.
+	// InstallScheduled installs at the time InstallAt.
 	InstallScheduled InstallMode = "scheduled"
-	// InstallManual leaves it to [ImageInstallsService.Queue] to start each
-	// install. install_at is left out.
+	// InstallManual waits until each install is queued with
+	// [ImageInstallsService.Queue]. It sends no install_at.
 	InstallManual InstallMode = "manual"
 )
 
@@ -95,7 +95,7 @@ func (r *CreateImageVersionRequest) check() error {
 // checkInstall checks when and how to install; name is the request that errors
 // name.
 func (r *CreateImageVersionRequest) checkInstall(name string) error {
-	// Two decimals go out, none of which may be left.
+	// Two decimals are sent, and rounding to them may leave 0.
 	percentage := math.Round(r.DisablePercentage * 100)
 	switch {
 	case !slices.Contains([]InstallMode{"", InstallNow, InstallScheduled, InstallManual}, r.Install):
@@ -103,7 +103,7 @@ func (r *CreateImageVersionRequest) checkInstall(name string) error {
 	case r.Install == InstallScheduled && r.InstallAt.IsZero():
 		return invalid(name+".InstallAt", "must be set for InstallScheduled")
 	case r.Install != InstallScheduled && r.Install != "" && !r.InstallAt.IsZero():
-		return invalid(name+".InstallAt", "must not be set beside Install %q", r.Install)
+		return invalid(name+".InstallAt", "must not be set with Install %q", r.Install)
 	case !r.InstallAt.IsZero() && r.InstallAt.Unix() <= 0:
 		return invalid(name+".InstallAt", "must be after 1970")
 	case r.DisableTimeout < 0 || r.DisableTimeout%time.Minute != 0:
@@ -156,10 +156,10 @@ func (r *CreateImageVersionRequest) query(a account) *createImageVersionQuery {
 	return q
 }
 
-// Create accepts a diff: it makes a version of it, whose completion begins the
-// rollout. It is carried out at most once: if the error matches [ErrAmbiguous],
-// there may be a version; [ImagesService.Options] shows whether the diff still
-// locks the image.
+// Create accepts a diff: it makes a version of it. The rollout begins when that
+// completes. Create takes effect at most once. If the error matches
+// [ErrAmbiguous], the version may exist; [ImagesService.Options] shows whether
+// the diff still locks the image.
 //
 // Source: [Image version create].
 //
@@ -202,24 +202,24 @@ func (s *ImageVersionsService) status(ctx context.Context, imageVersionID int64)
 }
 
 // Wait polls the job that makes the image version until it has ended and
-// returns its last status. A nil error means completed; [ImagesService.WaitRollout]
-// then waits for the machines. A job that failed or was squashed is a
-// [*StateError].
+// returns its last status. A nil error means completed;
+// [ImagesService.WaitRollout] then waits for the machines. If the job failed or
+// was squashed, the error is a [*StateError].
 //
-// Wait runs until ctx ends. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and a version that the service does not know
-// for half a minute. When it gives up, the error has the last state known, and
-// the status, if any was seen, is returned with it.
+// Wait runs until ctx is done. It rides out transient failures for the outage
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new version may not be visible yet. An error names the last state known, and
+// is returned with the last status seen, nil if there was none.
 func (s *ImageVersionsService) Wait(ctx context.Context, imageVersionID int64, opts ...WaitOption) (*ImageVersionStatus, error) {
 	job, err := s.follow(imageVersionID, opts)
 	return wait(ctx, job, err)
 }
 
 // Watch polls the job that makes the image version and yields its status, then
-// again whenever it has changed, and ends with the job. A job that failed or was
-// squashed yields its last status and then a [*StateError]. Any error ends the
-// sequence; it comes with the last status seen, nil if there was none. Failures
-// are ridden out as by [ImageVersionsService.Wait].
+// again whenever it has changed, and ends with the job. If that failed or was
+// squashed, Watch yields its last status and then a [*StateError]. Any error
+// ends the sequence and comes with the last status seen, nil if there was none.
+// Failures are ridden out as by [ImageVersionsService.Wait].
 func (s *ImageVersionsService) Watch(ctx context.Context, imageVersionID int64, opts ...WaitOption) iter.Seq2[*ImageVersionStatus, error] {
 	job, err := s.follow(imageVersionID, opts)
 	return watch(ctx, job, err)

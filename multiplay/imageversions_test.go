@@ -56,8 +56,8 @@ func TestImageVersionRequestIsChecked(t *testing.T) {
 	for want, req := range map[string]*multiplay.CreateImageVersionRequest{
 		"DiffID: must be positive":                              {},
 		`Install: must be now, scheduled or manual, not "soon"`: {DiffID: 1, Install: "soon"},
-		`InstallAt: must not be set beside Install "now"`:       {DiffID: 1, Install: multiplay.InstallNow, InstallAt: unix(1700000000)},
-		`InstallAt: must not be set beside Install "manual"`:    {DiffID: 1, Install: multiplay.InstallManual, InstallAt: unix(1700000000)},
+		`InstallAt: must not be set with Install "now"`:         {DiffID: 1, Install: multiplay.InstallNow, InstallAt: unix(1700000000)},
+		`InstallAt: must not be set with Install "manual"`:      {DiffID: 1, Install: multiplay.InstallManual, InstallAt: unix(1700000000)},
 		"InstallAt: must be set for InstallScheduled":           {DiffID: 1, Install: multiplay.InstallScheduled},
 		"InstallAt: must be after 1970":                         {DiffID: 1, InstallAt: unix(-1)},
 		"DisableTimeout: must be whole minutes, not 1m30s":      {DiffID: 1, DisableTimeout: 90 * time.Second, DisablePercentage: 5},

@@ -14,8 +14,8 @@ import (
 // [Image job states]: https://docs.unity.com/en-us/clanforge/api/topics/image-job-states
 type JobState string
 
-// States of a job. The usual way is from JobCreated down to JobCompleted or
-// JobFailed; a retry goes back up.
+// States of a job. A job usually passes from JobCreated down to JobCompleted or
+// JobFailed; a retry moves it back up.
 const (
 	// JobCreated is a new job.
 	JobCreated JobState = "Created"
@@ -30,8 +30,8 @@ const (
 	JobCompleted JobState = "Completed"
 	// JobFailed is a job that failed.
 	JobFailed JobState = "Failed"
-	// JobSquashed is a job that a newer one took the place of: neither a success
-	// nor a failure.
+	// JobSquashed is a job that a newer one replaced: neither a success nor a
+	// failure.
 	JobSquashed JobState = "Squashed"
 )
 
@@ -67,20 +67,20 @@ func stateNamed(name string) JobState {
 // [Image update status]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update-status
 // [Image job fields]: https://docs.unity.com/en-us/clanforge/api/topics/image-job-fields
 type Job struct {
-	// State follows from StateID, or from the service's name for it where it
-	// leaves the id out.
+	// State follows from StateID, or from the service's name for the state if it
+	// sends no id.
 	State JobState `json:"jobstatename"`
 	// StateID is the service's number for the state, 0 if it sent none.
 	StateID int64 `json:"jobstateid,omitempty"`
-	// Progress is a percentage, 0 to 100. Programs have seen it stay 0 to the
-	// end: show it, but do not build on it.
+	// Progress is a percentage, 0 to 100. Programs have seen it stay 0 to the end:
+	// show it, but do not rely on it.
 	Progress int64 `json:"jobprogress"`
 	// Error is why the job failed; empty if the service gives no reason.
 	// Credentials in it are not shown.
 	Error string `json:"joberror,omitempty"`
-	// Failures is a flag on one page and the number of failed runs on another,
-	// so a job that completed after a retry may have some. Only State says
-	// whether a job failed.
+	// Failures is a flag on one page and the number of failed runs on another, so
+	// a job that completed after a retry may have some. Only State shows whether a
+	// job failed.
 	Failures int64 `json:"jobfailed"`
 	// Created is when the job was created.
 	Created time.Time `json:"jobcreated,omitzero"`

@@ -11,7 +11,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Option configures a [Client]; [New] validates it.
+// An Option configures a [Client]. [New] validates it.
 type Option func(*config)
 
 type config struct {
@@ -22,7 +22,7 @@ type config struct {
 	outageLimit time.Duration
 }
 
-// WithBaseURL sets where the service is: an absolute https URL without user
+// WithBaseURL sets the service's base URL: an absolute https URL without user
 // info, query and fragment. Plain http is accepted for loopback addresses; for
 // others see [WithInsecureHTTP]. The default is [DefaultBaseURL] for
 // [AccessKey] and [SuccessorBaseURL] for [BearerToken].
@@ -30,19 +30,20 @@ func WithBaseURL(url string) Option {
 	return func(c *config) { c.BaseURL, c.BaseURLName = url, "WithBaseURL" }
 }
 
-// WithAccountServiceID sets the account service of rollouts beside a
-// [BearerToken]: [Client.Release], [ImagesService.RolloutStatus],
-// [ImagesService.WaitRollout] and [ImagesService.WatchRollout] need it, since
-// the service has it in their path. [AccessKey] implies it. Zero is none.
+// WithAccountServiceID sets the account service of rollouts, for use with a
+// [BearerToken]. [Client.Release], [ImagesService.RolloutStatus],
+// [ImagesService.WaitRollout] and [ImagesService.WatchRollout] need it, as the
+// path of their calls contains it. [AccessKey] implies it. Zero means none.
 func WithAccountServiceID(id int64) Option {
 	return func(c *config) { c.project = id }
 }
 
 // WithHTTPClient sends requests through client's Transport and uses its cookie
-// jar. The client is copied, never changed. Redirects are not followed, whatever
-// its CheckRedirect says. Its Timeout bounds an attempt if it is shorter than
-// that of [WithAttemptTimeout]. nil, like a nil Transport, uses a default pooled
-// transport.
+// jar. The client is copied, never changed. Redirects are not followed,
+// whatever its CheckRedirect says. Its Timeout bounds an attempt if it is
+// shorter than that of [WithAttemptTimeout]. nil uses a default pooled
+// transport, as does a nil Transport unless the program has replaced
+// http.DefaultTransport.
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.HTTPClient = client }
 }
@@ -87,15 +88,15 @@ func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 }
 
 // WithAttemptTimeout bounds one attempt of a call, from the request for a
-// connection to the end of the response. The default is 30 s; zero keeps it.
+// connection to the end of the response. Zero means the default, 30 s.
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(c *config) { c.AttemptTimeout = d }
 }
 
 // WithOutageLimit bounds how long Wait, Watch and [Client.Release] ride out
 // transient failures, from the first after a success. Meanwhile they ask at
-// growing intervals of up to 15 s, or as the service asks with Retry-After. The
-// default is 5 minutes; zero keeps it.
+// growing intervals of up to 15 s, or as the service asks with Retry-After. Zero
+// means the default, 5 minutes.
 func WithOutageLimit(d time.Duration) Option {
 	return func(c *config) { c.outageLimit = d }
 }
@@ -106,7 +107,7 @@ func WithInsecureHTTP() Option {
 	return func(c *config) { c.InsecureHTTP = true }
 }
 
-// WaitOption configures how Wait, Watch and [Client.Release] poll.
+// A WaitOption configures how Wait, Watch and [Client.Release] poll.
 type WaitOption func(*waitConfig)
 
 type waitConfig struct {
@@ -115,18 +116,18 @@ type waitConfig struct {
 	startLimit time.Duration
 }
 
-// WithPollInterval sets the time between the first two polls, 1 s by default,
-// and the maximum that it grows to, 15 s by default. Zero keeps a default. Each
+// WithPollInterval sets the interval between polls: initial at first, 1 s by
+// default, growing to max, 15 s by default. Zero means the default. Each
 // interval is shortened at random by up to half, so that many waiters do not
-// poll in step. A longer Retry-After of the service takes precedence.
+// poll in step. A longer Retry-After takes precedence.
 func WithPollInterval(initial, max time.Duration) WaitOption { //nolint:predeclared // nothing else says it as well
 	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }
 
 // WithStartLimit bounds how long [ImagesService.WaitRollout],
 // [ImagesService.WatchRollout] and [Client.Release] wait for the first install
-// of a rollout to start, from when it could: see [RolloutNotStartedError]. The
-// default is 15 minutes; zero keeps it.
+// of a rollout to start, from when it could: see [RolloutNotStartedError]. Zero
+// means the default, 15 minutes.
 func WithStartLimit(d time.Duration) WaitOption {
 	return func(c *waitConfig) { c.startLimit = d }
 }

@@ -23,8 +23,8 @@ const (
 	StepRollout ReleaseStep = "rollout"
 )
 
-// ReleaseIDs names the jobs of a release so far, 0 for those not created yet. It
-// is all it takes to resume one: keep it, as JSON for example.
+// ReleaseIDs are the ids of a release's jobs, 0 for those not created yet. They
+// are all that is needed to resume it: store them, for example as JSON.
 type ReleaseIDs struct {
 	// UpdateID is the image update.
 	UpdateID int64 `json:"update_id,omitempty"`
@@ -42,8 +42,8 @@ type ReleaseRequest struct {
 
 	// ImageID is the game image. Required.
 	ImageID int64
-	// GameID is the image's game. Optional: with it, Release finds an update or a
-	// version again whose creation got no response.
+	// GameID is the image's game. Optional: with it, Release can find an update or
+	// a version whose create call got no response.
 	GameID int64
 	// MachineID is the build machine. Required until there is a diff.
 	MachineID int64
@@ -56,37 +56,38 @@ type ReleaseRequest struct {
 	// Restart stops the servers, installs and starts them again. Without it
 	// the version takes effect when a server exits or changes its profile.
 	Restart bool
-	// Force goes on while servers are allocated, which fails otherwise.
+	// Force continues while servers are allocated, which fails otherwise.
 	Force bool
 	// GameBuild becomes the name of the game version. Optional.
 	GameBuild string
 	// Install chooses when the machines install the version; InstallNow if empty.
 	// With InstallManual, Release itself queues each install. With InstallNow, it
-	// queues those that still wait after five minutes: whatever the service makes
-	// of install_at, the machines get the version.
+	// queues those that still wait after five minutes, so that the machines get
+	// the version whatever the service makes of install_at.
 	Install InstallMode
-	// InstallAt is that time, in seconds, for InstallScheduled, which it implies.
+	// InstallAt is when to install, to the second. It implies [InstallScheduled].
 	InstallAt time.Time
 	// DisableTimeout disables machines that do not install in time; see
 	// [CreateImageVersionRequest].
 	DisableTimeout time.Duration
-	// DisablePercentage is when that begins; see [CreateImageVersionRequest].
+	// DisablePercentage is when DisableTimeout begins; see
+	// [CreateImageVersionRequest].
 	DisablePercentage float64
-	// Full makes a full version in any case. An empty diff, of which no other
-	// can be made, gets one without it.
+	// Full makes a full version. Without it, only an empty diff gets one, as the
+	// service allows no other.
 	Full bool
 
-	// RejectLocking permits to reject an outstanding diff that locks the image,
-	// whoever made it, once before the update and once before the diff. Without
-	// it a lock ends the release with an [*ImageLockedError].
+	// RejectLocking lets Release reject an outstanding diff that locks the image,
+	// whoever made it: once before the update and once before the diff. Without
+	// it, a lock ends the release with an [*ImageLockedError].
 	RejectLocking bool
 	// Retries is how often a failed update and a failed diff are run again,
 	// each. The service cannot run a failed version again.
 	Retries int
 
 	// OnEvent is called from Release's own goroutine for each new job and each
-	// change of one. Keep the event's ReleaseIDs to be able to resume after a
-	// crash. nil for no calls.
+	// change of a job. Store the event's ReleaseIDs to resume after a crash. May
+	// be nil.
 	OnEvent func(ReleaseEvent) `json:"-"`
 }
 
@@ -94,7 +95,7 @@ type ReleaseRequest struct {
 type ReleaseEvent struct {
 	// Step is where the release is.
 	Step ReleaseStep `json:"step"`
-	// ReleaseIDs names the jobs so far.
+	// ReleaseIDs are the jobs so far.
 	ReleaseIDs
 
 	// Job is the state of the step's job; nil for the events below.
@@ -109,24 +110,24 @@ type ReleaseEvent struct {
 
 // ReleaseResult is a finished release.
 type ReleaseResult struct {
-	// ReleaseIDs names the jobs.
+	// ReleaseIDs are the jobs of the release.
 	ReleaseIDs
 
-	// Full reports whether a full version was asked for, by the request or
+	// Full reports whether a full version was requested: by the ReleaseRequest, or
 	// because the diff was empty. It is unknown, and false, if the release was
 	// resumed at its version.
 	Full bool `json:"full"`
-	// Rollout has the machines that the version was installed on.
+	// Rollout counts the machines that the version was installed on.
 	Rollout *RolloutStatus `json:"rollout"`
 }
 
-// ReleaseError reports a release that stopped. Call Release again with Resume
-// set to its ReleaseIDs to go on; if it matches [ErrAmbiguous], find out first
-// what became of the last call: the text says where to look.
+// ReleaseError reports a release that stopped. To resume, call Release again
+// with Resume set to its ReleaseIDs. If it matches [ErrAmbiguous], first find
+// out what became of the last call; the text says where to look.
 type ReleaseError struct {
 	// Step is where the release stopped.
 	Step ReleaseStep
-	// ReleaseIDs names the jobs that were created.
+	// ReleaseIDs are the jobs that were created.
 	ReleaseIDs
 
 	// Err is the reason, any error of this package.
@@ -154,14 +155,14 @@ func (e *ReleaseError) Error() string {
 // Unwrap returns e.Err.
 func (e *ReleaseError) Unwrap() error { return e.Err }
 
-// Release updates an image, makes a diff and a version of it, and waits for
-// the rollout: the documented workflow from the files to the game servers. A
-// wrong request is an [*ArgumentError]; whatever stops the release later is a
+// Release updates an image, makes a diff and a version of it, and waits for the
+// rollout: the documented workflow from the files to the game servers. A wrong
+// request is an [*ArgumentError]. Anything that stops the release later is a
 // [*ReleaseError], from which it can be resumed.
 //
-// Each job is created at most once. Release runs until ctx ends and rides out
-// transient failures in every step, see [WithOutageLimit]. If the response to
-// the creation of a job is lost, Release looks for the job:
+// Each job is created at most once. Release runs until ctx is done and rides
+// out transient failures in every step, see [WithOutageLimit]. If the response
+// to a create call is lost, Release searches for the job:
 //
 //   - An update is the new one that [ImagesService.Options] shows for the image.
 //     That needs GameID.
@@ -169,7 +170,7 @@ func (e *ReleaseError) Unwrap() error { return e.Err }
 //   - A version is the new one that [ImageInstallsService.List] shows while the
 //     diff no longer locks the image. That needs GameID.
 //
-// What was there before is never taken for the release's own. If nothing is
+// A job that existed before is never mistaken for the release's own. If none is
 // found, the error matches [ErrAmbiguous] and says where to look.
 //
 // Source: [Update your game via the Clanforge API].

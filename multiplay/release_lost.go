@@ -13,12 +13,12 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// locks returns what holds the image.
+// locks returns what locks the image.
 func (r *release) locks(ctx context.Context) (*ImageOptions, error) {
 	return r.client.Images.Options(ctx, &ImageOptionsRequest{GameID: r.req.GameID, ImageID: r.req.ImageID})
 }
 
-// locksBefore returns what holds the image before a job is created, nil if
+// locksBefore returns what locks the image before a job is created, nil if
 // there is no way to know.
 func (r *release) locksBefore(ctx context.Context) (before *ImageOptions, err error) {
 	if r.req.GameID == 0 {
@@ -34,7 +34,7 @@ func (r *release) locksBefore(ctx context.Context) (before *ImageOptions, err er
 // findUpdate returns the update whose creation got no response.
 func (r *release) findUpdate(ctx context.Context, before *ImageOptions, lost error) (int64, error) {
 	if before == nil {
-		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release looks for it", lost)
+		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release searches for it", lost)
 	}
 	id, err := r.repeat(ctx, outage.Lag, false, func(ctx context.Context) (int64, error) {
 		now, err := r.locks(ctx)
@@ -142,7 +142,7 @@ func (r *release) installedBefore(ctx context.Context) (before map[int64]bool, e
 // one that is being installed, once the diff no longer locks the image.
 func (r *release) findVersion(ctx context.Context, before map[int64]bool, lost error) (int64, error) {
 	if before == nil {
-		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release looks for it", lost)
+		return 0, fmt.Errorf("%w; with ReleaseRequest.GameID, Release searches for it", lost)
 	}
 	accepted, err := r.repeat(ctx, r.client.outageLimit(), false, func(ctx context.Context) (int64, error) {
 		locks, err := r.locks(ctx)
@@ -186,7 +186,7 @@ func (r *release) newVersion(ctx context.Context, before, now map[int64]bool) (i
 		return found[0], nil
 	default:
 		slices.Sort(found)
-		return 0, fmt.Errorf("the versions %v are all new: only a person can say which it is", found)
+		return 0, fmt.Errorf("the versions %v are all new; find out which one it is", found)
 	}
 }
 
@@ -194,9 +194,9 @@ func (r *release) newVersion(ctx context.Context, before, now map[int64]bool) (i
 func notFound(id int64, err, lost error, text string) error {
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w; looking for it: %w", lost, err)
+		return fmt.Errorf("%w; searching for it: %w", lost, err)
 	case id == 0:
-		return fmt.Errorf("%w; looked for it: %s", lost, text)
+		return fmt.Errorf("%w; searched for it: %s", lost, text)
 	default:
 		return nil
 	}
@@ -204,7 +204,7 @@ func notFound(id int64, err, lost error, text string) error {
 
 // repeat calls get until it returns an id, but no longer than limit after it
 // first worked, and rides out outages. A limit of 0 is for a get that always
-// returns an id. exists says that get is about something that exists.
+// returns an id. exists means that what get asks for exists.
 func (r *release) repeat(
 	ctx context.Context, limit time.Duration, exists bool, get func(context.Context) (int64, error),
 ) (int64, error) {

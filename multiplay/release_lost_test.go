@@ -69,7 +69,7 @@ func TestReleaseFindsLostDiffsWithoutTheGame(t *testing.T) {
 				_, err := v.client.Release(t.Context(), v.request())
 				require.ErrorIs(t, err, multiplay.ErrAmbiguous, name)
 				require.Equal(t, step, requireAs[*multiplay.ReleaseError](t, err).Step)
-				require.ErrorContains(t, err, "; with ReleaseRequest.GameID, Release looks for it")
+				require.ErrorContains(t, err, "; with ReleaseRequest.GameID, Release searches for it")
 				require.Equal(t, 1, v.Count(operation))
 			})
 		}
@@ -184,7 +184,7 @@ func TestReleaseAdoptsNoneOfSeveralVersions(t *testing.T) {
 		}
 		_, err := v.client.Release(t.Context(), req)
 		require.ErrorIs(t, err, multiplay.ErrAmbiguous)
-		require.ErrorContains(t, err, "are all new: only a person can say which it is")
+		require.ErrorContains(t, err, "are all new; find out which one it is")
 		require.Zero(t, requireAs[*multiplay.ReleaseError](t, err).ImageVersionID)
 	})
 }

@@ -182,9 +182,9 @@ func (r *release) rollout(ctx context.Context) error {
 	return nil
 }
 
-// create creates the job of a step and puts its id where it belongs. Where a
-// diff locks the image and the caller allowed it, it rejects that diff and goes
-// on. find looks for a job whose creation got no response.
+// create creates the job of a step and puts its id where it belongs. If a diff
+// locks the image and the caller allowed it, it rejects that diff and
+// continues. find searches for a job whose create call got no response.
 func (r *release) create(
 	ctx context.Context, step ReleaseStep, id *int64,
 	send func(context.Context) (int64, *Job, error), find func(lost error) (int64, error),

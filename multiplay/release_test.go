@@ -445,21 +445,21 @@ func TestReleaseRequestAsJSON(t *testing.T) {
 func TestReleaseRequestIsChecked(t *testing.T) {
 	client, mock := mockClient(t)
 	for want, req := range map[string]*multiplay.ReleaseRequest{
-		"ReleaseRequest: must not be nil":                                nil,
-		"ReleaseRequest.ImageID: must be positive":                       {},
-		"ReleaseRequest.MachineID: must be positive":                     {ImageID: 1},
-		"ReleaseRequest.Description: must not be empty":                  {ImageID: 1, MachineID: 1},
-		"ReleaseRequest.Retries: must not be negative":                   {ImageID: 1, Retries: -1},
-		"ReleaseRequest.Resume.UpdateID: must not be negative":           {Resume: multiplay.ReleaseIDs{UpdateID: -1}},
-		"ReleaseRequest.Resume.DiffID: must not be negative":             {Resume: multiplay.ReleaseIDs{DiffID: -1}},
-		"ReleaseRequest.Resume.ImageVersionID: must not be negative":     {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
-		"ReleaseRequest.GameID: must not be negative":                    {ImageID: 1, GameID: -1},
-		`ReleaseRequest.InstallAt: must not be set beside Install "now"`: {ImageID: 1, MachineID: 1, Description: "x", Install: multiplay.InstallNow, InstallAt: unix(1)},
-		"ReleaseRequest.InstallAt: must be after 1970":                   {ImageID: 1, Resume: multiplay.ReleaseIDs{DiffID: 1}, InstallAt: unix(-1)},
-		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s":   {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
-		"ReleaseRequest.DisablePercentage: must be 0.01 to 100":          {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},
-		"ReleaseRequest.DisablePercentage: needs DisableTimeout":         {ImageID: 1, MachineID: 1, Description: "x", DisablePercentage: 5},
-		"S3Source.Bucket: must not be empty":                             {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: multiplay.NewSecret("a"), SecretKey: multiplay.NewSecret("b")}},
+		"ReleaseRequest: must not be nil":                              nil,
+		"ReleaseRequest.ImageID: must be positive":                     {},
+		"ReleaseRequest.MachineID: must be positive":                   {ImageID: 1},
+		"ReleaseRequest.Description: must not be empty":                {ImageID: 1, MachineID: 1},
+		"ReleaseRequest.Retries: must not be negative":                 {ImageID: 1, Retries: -1},
+		"ReleaseRequest.Resume.UpdateID: must not be negative":         {Resume: multiplay.ReleaseIDs{UpdateID: -1}},
+		"ReleaseRequest.Resume.DiffID: must not be negative":           {Resume: multiplay.ReleaseIDs{DiffID: -1}},
+		"ReleaseRequest.Resume.ImageVersionID: must not be negative":   {Resume: multiplay.ReleaseIDs{ImageVersionID: -1}},
+		"ReleaseRequest.GameID: must not be negative":                  {ImageID: 1, GameID: -1},
+		`ReleaseRequest.InstallAt: must not be set with Install "now"`: {ImageID: 1, MachineID: 1, Description: "x", Install: multiplay.InstallNow, InstallAt: unix(1)},
+		"ReleaseRequest.InstallAt: must be after 1970":                 {ImageID: 1, Resume: multiplay.ReleaseIDs{DiffID: 1}, InstallAt: unix(-1)},
+		"ReleaseRequest.DisableTimeout: must be whole minutes, not 1s": {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Second},
+		"ReleaseRequest.DisablePercentage: must be 0.01 to 100":        {ImageID: 1, MachineID: 1, Description: "x", DisableTimeout: time.Minute, DisablePercentage: 101},
+		"ReleaseRequest.DisablePercentage: needs DisableTimeout":       {ImageID: 1, MachineID: 1, Description: "x", DisablePercentage: 5},
+		"S3Source.Bucket: must not be empty":                           {ImageID: 1, MachineID: 1, Description: "x", Source: multiplay.S3Source{AccessKey: multiplay.NewSecret("a"), SecretKey: multiplay.NewSecret("b")}},
 	} {
 		_, err := client.Release(t.Context(), req)
 		require.EqualError(t, err, "multiplay: "+want)

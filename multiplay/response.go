@@ -21,8 +21,8 @@ type response[T any] struct {
 	Created time.Time `json:"jobcreate"`
 }
 
-// receive returns the T in a response. problem returns why it is none of the
-// operation, "" if it is one.
+// receive returns the T in a response. problem returns why it is not a response
+// of the operation, "" if it is.
 func receive[T any](r *transport.Response, problem func(*T) string) (*T, error) {
 	var got response[T]
 	err := got.decode(r)
@@ -109,7 +109,7 @@ func jobProblem(field string, id *int64, asked int64, state JobState) string {
 }
 
 // has reports whether the response has a member of one of those names, which
-// the zero value of a field does not say.
+// the zero value of a field does not show.
 func has(r *transport.Response, names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return member(r, name) != nil })
 }

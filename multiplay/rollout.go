@@ -24,7 +24,7 @@ func (e *RolloutError) Error() string {
 	return fmt.Sprintf("multiplay: rollout of image %d ended with %d failed and %d completed machines", e.ImageID, e.Failed, e.Completed)
 }
 
-// RolloutNotStartedError reports a rollout of which no install has started in
+// RolloutNotStartedError reports a rollout in which no install started within
 // the start limit; see [WithStartLimit]. Its installs may wait to be queued by
 // hand: do that with [ImageInstallsService.Queue], or release with another
 // [InstallMode].
@@ -33,10 +33,10 @@ type RolloutNotStartedError struct {
 	ImageID int64
 	// ImageVersionID is the version to install.
 	ImageVersionID int64
-	// Waiting has the installs that wait, as [ImageInstallsService.List] lists
+	// Waiting has the installs that wait, as [ImageInstallsService.List] returns
 	// them.
 	Waiting []ImageInstall
-	// Limit is how long the first install was waited for.
+	// Limit is the start limit.
 	Limit time.Duration
 }
 
@@ -50,23 +50,23 @@ func (e *RolloutNotStartedError) Error() string {
 }
 
 // WaitRollout polls until no machine awaits the image's latest version and no
-// install of that version is under way, and returns the last counts. Machines
-// that failed are a [*RolloutError]. The rollout begins when the version's job
-// completes: wait for that first. One that never starts is a
-// [*RolloutNotStartedError].
+// install of that version is under way, and returns the last counts. If
+// machines failed, the error is a [*RolloutError]. The rollout begins when the
+// version's job completes: wait for that first. If it never starts, the error
+// is a [*RolloutNotStartedError].
 //
-// WaitRollout runs until ctx ends. It rides out transient failures for the
-// outage limit, see [WithOutageLimit]. When it gives up, the error has the last
-// counts known, and these, if any were seen, are returned with it.
+// WaitRollout runs until ctx is done. It rides out transient failures for the
+// outage limit, see [WithOutageLimit]. An error names the last counts known,
+// and is returned with them, nil if there were none.
 func (s *ImagesService) WaitRollout(ctx context.Context, imageID, imageVersionID int64, opts ...WaitOption) (*RolloutStatus, error) {
 	job, err := s.follow(imageID, imageVersionID, opts)
 	return wait(ctx, job, err)
 }
 
 // WatchRollout polls like [ImagesService.WaitRollout] and yields the counts,
-// then again whenever they have changed. A rollout with failed machines yields
-// its last counts and then a [*RolloutError]. Any error ends the sequence; it
-// comes with the last counts seen, nil if there were none.
+// then again whenever they have changed. If machines failed, it yields the last
+// counts and then a [*RolloutError]. Any error ends the sequence and comes with
+// the last counts seen, nil if there were none.
 func (s *ImagesService) WatchRollout(ctx context.Context, imageID, imageVersionID int64, opts ...WaitOption) iter.Seq2[*RolloutStatus, error] {
 	job, err := s.follow(imageID, imageVersionID, opts)
 	return watch(ctx, job, err)
@@ -183,9 +183,10 @@ func (r *rollout) look(installs []ImageInstall, now *RolloutStatus) (waiting []I
 	return waiting
 }
 
-// queue queues the installs that have waited for long enough, each once. If that
-// got no response, or was refused, the install may have started all the same: a
-// list that still has it waiting half a minute later says that it has not.
+// queue queues the installs that have waited for long enough, each once. If
+// that got no response, or was refused, the install may have started all the
+// same: a list that still has it waiting half a minute later shows that it has
+// not.
 func (r *rollout) queue(ctx context.Context, waiting []ImageInstall) error {
 	now := time.Now()
 	for _, i := range waiting {

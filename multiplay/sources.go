@@ -13,7 +13,8 @@ import (
 )
 
 // Source is where an image update fetches its files from: an [S3Source],
-// [SteamSource], [GoogleStorageSource] or [SourceURL].
+// [SteamSource], [GoogleStorageSource] or [SourceURL]. The service takes it,
+// with its credentials, in the query of a call.
 //
 // Source: [Image update create URL parameters].
 //
@@ -41,8 +42,8 @@ func checkSource(s Source) error {
 
 // S3Source is a folder of an Amazon S3 bucket.
 type S3Source struct {
-	// AccessKey is that of an IAM user. Required. Temporary credentials with a
-	// session token do not work.
+	// AccessKey is the access key of an IAM user. Required. Temporary credentials
+	// with a session token do not work.
 	AccessKey Secret
 	// SecretKey belongs to AccessKey. Required.
 	SecretKey Secret
@@ -50,12 +51,12 @@ type S3Source struct {
 	Bucket string
 	// Folder is the path in the bucket, empty for all of it.
 	Folder string
-	// Region is the bucket's; empty leaves the service's default, eu-west-1.
+	// Region is the bucket's region; empty means the service's default, eu-west-1.
 	Region string
-	// Handlers is how many transfers run at once; 0 leaves the service's
-	// default, 10.
+	// Handlers is how many transfers run at once; 0 means the service's default,
+	// 10.
 	Handlers int
-	// RequestTimeout bounds one request to S3, in whole seconds; 0 leaves the
+	// RequestTimeout bounds one request to S3, in whole seconds; 0 means the
 	// service's default, 2 minutes.
 	RequestTimeout time.Duration
 }
@@ -81,23 +82,23 @@ func (s S3Source) url() string {
 
 func (s S3Source) secrets() []string { return []string{s.AccessKey.Reveal(), s.SecretKey.Reveal()} }
 
-// SteamSource is an app of Steam.
+// SteamSource is a Steam app.
 type SteamSource struct {
 	// User is a Steam user, "anonymous" by default.
 	User string
-	// Password is that of the user. Required unless that is anonymous.
+	// Password is the user's password. Required unless User is anonymous.
 	Password Secret
 	// AppID is required.
 	AppID int64
-	// PlatformType is windows, linux or macos; empty leaves the service's default.
+	// PlatformType is windows, linux or macos; empty means the service's default.
 	PlatformType string
-	// PlatformBitness is 32 or 64; 0 leaves the service's default.
+	// PlatformBitness is 32 or 64; 0 means the service's default.
 	PlatformBitness int
 	// GuardCode is a code of Steam Guard. Optional.
 	GuardCode Secret
 	// Beta is the name of a branch. Optional.
 	Beta string
-	// BetaPassword is that of the branch. Optional.
+	// BetaPassword is the branch's password. Optional.
 	BetaPassword Secret
 	// AppMod is the mod of an app that has several. Optional.
 	AppMod string
@@ -150,11 +151,11 @@ type GoogleStorageSource struct {
 	Folder string
 	// CredentialsJSON is the content of a service account's key file. Required.
 	CredentialsJSON Secret
-	// Handlers is how many transfers run at once; 0 leaves the service's
-	// default, 10.
+	// Handlers is how many transfers run at once; 0 means the service's default,
+	// 10.
 	Handlers int
-	// RequestTimeout bounds one request to the storage, in whole seconds; 0
-	// leaves the service's default.
+	// RequestTimeout bounds one request to the storage, in whole seconds; 0 means
+	// the service's default.
 	RequestTimeout time.Duration
 }
 

@@ -12,11 +12,13 @@ import (
 )
 
 // SourceURL is a source that is given as its URL. Create it with
-// [ParseSourceURL]; the zero value is none. Like a [Secret], it reads REDACTED.
+// [ParseSourceURL]; the zero value is no source. Like a [Secret], it prints as
+// REDACTED.
 type SourceURL struct{ hidden }
 
-// ParseSourceURL takes a URL with the credentials in it percent-encoded already,
-// and keeps it as it is. The schemes are those of the documents:
+// ParseSourceURL returns a source with the given URL, which is sent as it is:
+// credentials in it must be percent-encoded. The schemes are those of the
+// documents:
 //
 //	s3://<access key>:<secret key>@<bucket>/<folder>/?<parameters>
 //	steam://<user>:<password>@install/<appid>/?<parameters>
@@ -24,7 +26,7 @@ type SourceURL struct{ hidden }
 //	cos://…
 //
 // What follows cos:// is not documented and not checked. Without a password the
-// Steam user has to be anonymous. A wrong URL is an [*ArgumentError], which does
+// Steam user must be anonymous. A wrong URL is an [*ArgumentError] that does
 // not repeat it.
 func ParseSourceURL(raw string) (SourceURL, error) {
 	const name = "ParseSourceURL"

@@ -13,14 +13,14 @@ import (
 
 // Acknowledgement is the service's short response to a change.
 type Acknowledgement struct {
-	// Message is for people, as in "OK".
+	// Message is a text for people, such as "OK".
 	Message string `json:"message"`
 	// EntityID is the upload request's id.
 	EntityID int64 `json:"entityId"`
 }
 
-// refusal is how a 2xx response says that it is none. No page of this API has
-// such a response; gateways in front of it do.
+// refusal is how a 2xx response reports a failure. No page of this API has such
+// a response; gateways in front of it do.
 type refusal struct {
 	Error        decode.Flag `json:"error"`
 	ErrorMessage decode.Text `json:"errorMessage"`
@@ -32,7 +32,7 @@ func (f *refusal) err() error {
 	if f.ErrorMessage == "" && (f.Error == decode.Unset || f.Error == decode.False) && f.Success != decode.False {
 		return nil
 	}
-	message := cmp.Or(string(f.ErrorMessage), f.Error.Text(), "the response says that it failed")
+	message := cmp.Or(string(f.ErrorMessage), f.Error.Text(), "the response reports a failure")
 	return &transport.RefusalError{Code: string(f.ErrorCode), Message: message}
 }
 

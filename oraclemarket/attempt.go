@@ -18,15 +18,16 @@ type Attempt struct {
 	Number int
 	// StatusCode is the status of the response, 0 if there was none.
 	StatusCode int
-	// Duration is the time from asking for credentials and a connection to the
-	// end of the response.
+	// Duration is the time from the request for credentials and a connection to
+	// the end of the response.
 	Duration time.Duration
 	// BytesSent and BytesReceived count the bodies.
 	BytesSent     int64
 	BytesReceived int64
-	// RequestID is the request's id at the service or a gateway, if it sent one.
+	// RequestID is the id that the service or a gateway gave the request, empty if
+	// none.
 	RequestID string
-	// Err is the cause of a failure, where there is one beside the status.
+	// Err is the underlying error of a failure, nil if the status says it all.
 	Err error
 	// Retry reports whether the call is sent again, after RetryIn.
 	Retry   bool

@@ -56,13 +56,21 @@ func checkFileName(request, fileName string) error {
 }
 
 func checkFile(request string, file io.ReaderAt, size int64, md5 string) error {
-	switch {
-	case file == nil:
+	if file == nil {
 		return invalid(request+".File", "must not be nil")
-	case size <= 0:
-		return invalid(request+".Size", "must be positive, not %d", size)
-	case md5 != "" && !isMD5(md5):
+	}
+	if err := checkSize(request, size); err != nil {
+		return err
+	}
+	if md5 != "" && !isMD5(md5) {
 		return invalid(request+".MD5", "must be 32 hex digits")
+	}
+	return nil
+}
+
+func checkSize(request string, size int64) error {
+	if size <= 0 {
+		return invalid(request+".Size", "must be positive, not %d", size)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ type checkpoint struct {
 
 	Size        int64  `json:"size"`
 	Fingerprint string `json:"fingerprint"`        // of the first and the last MiB
-	Identity    string `json:"identity,omitempty"` // by which the file system vouches for the acknowledged chunks
+	Identity    string `json:"identity,omitempty"` // shows that the file of the acknowledged chunks has not changed
 	ChunkSize   int64  `json:"chunkSize"`
 	FirstChunk  int    `json:"firstChunk"`
 	NoChecksum  bool   `json:"noChecksum,omitempty"` // the digest is of SHA-256, not MD5
@@ -57,7 +57,7 @@ type checkpoint struct {
 	// Digest is over the acknowledged chunks. A resume proves with it that they
 	// are of the file that it has.
 	Digest chunkDigest `json:"digest"`
-	// Unproven says that chunks were sent before the acknowledged ones were
+	// Unproven means that chunks were sent before the acknowledged ones were
 	// proven: the service may have others, of another file.
 	Unproven bool `json:"unproven,omitempty"`
 }
@@ -179,7 +179,7 @@ func (s *chunkSet) addRanges(ranges [][2]int, first int) error {
 		for n := r[0]; n <= r[1]; n++ {
 			s.add(n - first)
 		}
-		next = r[1] + 2 // neighbours would be one range
+		next = r[1] + 2 // neighbors would be one range
 	}
 	return nil
 }

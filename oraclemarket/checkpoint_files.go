@@ -20,11 +20,11 @@ import (
 // A store that also implements [CheckpointLocker] keeps two uploads from using
 // one checkpoint at once.
 type CheckpointStore interface {
-	// Load returns what Save stored. Without a checkpoint for the key the error
-	// matches fs.ErrNotExist.
+	// Load returns what Save stored. If the key has no checkpoint, the error
+	// matches [fs.ErrNotExist].
 	Load(ctx context.Context, key string) ([]byte, error)
-	// Save stores state in place of what was there, whole or not at all, and
-	// returns when it would survive a crash.
+	// Save replaces the checkpoint atomically. It returns once state would survive
+	// a crash.
 	Save(ctx context.Context, key string, state []byte) error
 	// Delete removes the checkpoint. Deleting a missing checkpoint is not an
 	// error.
@@ -48,9 +48,9 @@ type FileCheckpointStore struct {
 }
 
 // FileCheckpoints returns a store that keeps checkpoints as files in dir, which
-// is created if missing. They are written atomically, with mode 0600, and synced
-// to disk; where the file system cannot sync, a crash of the machine may lose
-// the newest state, and the client's log says so once.
+// is created if missing. They are written atomically, with mode 0600, and
+// synced to disk. On a file system that cannot sync, a crash of the machine may
+// lose the newest state; the client logs that once.
 //
 // A checkpoint is locked while an upload uses it. On systems without file locks,
 // such as plan9 and js, and on file systems without them, Lock fails with an

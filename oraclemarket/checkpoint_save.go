@@ -9,8 +9,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// storeGrace is how long a call of a checkpoint store may go on once its context
-// has ended: what was acknowledged is to be kept, but not at any price.
+// storeGrace is how long a call of a checkpoint store may continue once its
+// context has ended: what was acknowledged is to be kept, but not at any price.
 const storeGrace = 5 * time.Second
 
 // save stores the state of the upload, and returns when it is stored.
@@ -43,6 +43,24 @@ func (u *upload) saveNow(ctx context.Context) error {
 		})
 	}
 	return err
+}
+
+// locked calls f while it holds the checkpoint's lock, if the store has locks.
+func (u *upload) locked(ctx context.Context, f func() error) (err error) {
+	locker, ok := u.req.Checkpoints.(CheckpointLocker)
+	if !ok {
+		return f()
+	}
+	unlock, err := locker.Lock(ctx, u.key)
+	if err != nil {
+		return u.checkpointError("lock", err)
+	}
+	defer func() {
+		if unlockErr := unlock(); unlockErr != nil && err == nil {
+			err = u.checkpointError("unlock", unlockErr)
+		}
+	}()
+	return f()
 }
 
 // callStore calls a method of the caller's store. It ends with f, or some time

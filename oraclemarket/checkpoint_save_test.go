@@ -35,11 +35,12 @@ func (s *slowStore) Save(ctx context.Context, key string, state []byte) error {
 // then, not once a chunk.
 func TestSlowStore(t *testing.T) {
 	t.Parallel()
+	const chunks = 320
 	upload := func(takes time.Duration) (took time.Duration, saves int64) {
 		synctest.Test(t, func(t *testing.T) {
 			r := inMemory(t, nil, nil)
 			r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: -1, Delay: time.Second})
-			data := randomBytes(320*testChunk - 1)
+			data := randomBytes(chunks*testChunk - 1)
 			store := &slowStore{takes: takes}
 			req := imageOf(data, store)
 			req.Concurrency = 16
@@ -55,7 +56,8 @@ func TestSlowStore(t *testing.T) {
 	slow, joined := upload(100 * time.Millisecond)
 	t.Logf("%s with %d saves, %s with %d saves of 100 ms", fast, all, slow, joined)
 	require.Less(t, slow, fast+fast/4)
-	require.Less(t, joined, all)
+	// Without the delay, saves are joined where chunks happen to come at once.
+	require.Less(t, joined, int64(chunks*2/3))
 }
 
 // hangingStore never returns from one of its methods until it is released.

@@ -197,7 +197,7 @@ func TestChunkSetRanges(t *testing.T) {
 		"out of order":      {{5, 6}, {1, 2}},
 		"overlapping":       {{1, 4}, {4, 6}},
 		"twice":             {{1, 1}, {1, 1}},
-		"neighbours":        {{1, 2}, {3, 4}},
+		"neighbors":         {{1, 2}, {3, 4}},
 		"negative":          {{-5, -1}},
 		"large":             {{1, math.MaxInt/2 + 1}},
 		"far past the last": {{math.MaxInt/2 + 1, math.MaxInt/2 + 2}},
@@ -212,7 +212,7 @@ func TestCheckpointSize(t *testing.T) {
 	t.Parallel()
 	const size, chunks = 1 << 40, 1 << 14
 	c := sampleCheckpoint()
-	c.Size, c.ChunkSize = size, DefaultChunkSize
+	c.Size, c.ChunkSize = size, maxDefaultChunk
 	most := func(parallel int) int {
 		random := rand.New(rand.NewPCG(1, 2))
 		set := newChunkSet(chunks)
@@ -370,7 +370,7 @@ func BenchmarkSave(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			u := &upload{saves: newJoinedSaves(), state: sampleCheckpoint(), req: &ImageUpload{Checkpoints: set(b)}, key: "key"}
-			u.state.Size, u.state.ChunkSize = 1<<40, DefaultChunkSize
+			u.state.Size, u.state.ChunkSize = 1<<40, maxDefaultChunk
 			u.done = newChunkSet(u.chunks())
 			for i := range len(u.done.have) / 2 {
 				u.done.add(i)

@@ -1,11 +1,13 @@
 package oraclemarket_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
@@ -23,8 +25,13 @@ type childTask struct {
 	ChunkSize             int64
 	Concurrency           int
 	NoChecksum            bool
-	// Wait, if set, is the longest back-off.
-	Wait time.Duration
+	// Wait, if set, is the longest back-off, and Limit that of an attempt.
+	Wait, Limit time.Duration
+	// Lag, if set, replaces lag.
+	Lag time.Duration
+	// KillAtSync, if set, is the sync of a checkpoint at which the process ends
+	// as by kill -9: the first of a save is that of a file with no name yet.
+	KillAtSync int
 }
 
 func (c *childTask) request() *oraclemarket.ImageUpload {
@@ -47,9 +54,9 @@ func child() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	opts := []oraclemarket.Option{oraclemarket.WithBaseURL(task.URL), oraclemarket.WithLag(lag)}
+	opts := []oraclemarket.Option{oraclemarket.WithBaseURL(task.URL), oraclemarket.WithLag(cmp.Or(task.Lag, lag))}
 	if task.Wait > 0 {
-		opts = append(opts, oraclemarket.WithRetry(5, 0, task.Wait), oraclemarket.WithAttemptTimeout(2*time.Second), oraclemarket.WithStallTimeout(2*time.Second))
+		opts = append(opts, oraclemarket.WithRetry(5, 0, task.Wait), oraclemarket.WithAttemptTimeout(task.Limit), oraclemarket.WithStallTimeout(task.Limit))
 	}
 	c, err := oraclemarket.New(task.User, oraclemarket.ClientCredentials(task.ID, task.Secret), opts...)
 	if err != nil {
@@ -57,6 +64,9 @@ func child() int {
 		return 2
 	}
 	req := task.request()
+	if store, ok := req.Checkpoints.(*oraclemarket.FileCheckpointStore); ok && task.KillAtSync > 0 {
+		oraclemarket.OnSync(store, killSelfAt(task.KillAtSync))
+	}
 	req.Progress = func(p oraclemarket.UploadProgress) { fmt.Fprintln(os.Stdout, "chunks", p.Chunks) }
 	if _, err := c.MachineImages.UploadFile(context.Background(), task.Path, req); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -69,4 +79,23 @@ func child() int {
 		}
 	}
 	return 0
+}
+
+// killSelfAt returns a function whose nth call ends this process as kill -9
+// does.
+func killSelfAt(n int) func() {
+	var calls atomic.Int64
+	return func() {
+		if calls.Add(1) < int64(n) {
+			return
+		}
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Kill()
+		}
+		if err != nil {
+			panic(err)
+		}
+		select {} // it is on its way
+	}
 }

@@ -18,17 +18,17 @@ type InitiateUploadRequest struct {
 	Application     string
 	Version         string
 	OperatingSystem string
-	// OverwriteStorageFile says whether to replace a stored file of the same
-	// path. nil leaves that to the service, whose default is not documented.
+	// OverwriteStorageFile is whether to replace a stored file of the same path.
+	// nil uses the service's default, which is not documented.
 	OverwriteStorageFile *bool
 	// FileName is the image's file name. Required.
 	FileName string
-	// NumberOfChunks is how many chunks the file has, at least 1. The service
-	// compares it with those received when the merge is requested.
+	// NumberOfChunks is how many chunks the file has, at least 1. The merge fails
+	// if the service has received another number of chunks.
 	NumberOfChunks int
-	// File is the first chunk, if it is to go with this request, and Size its
-	// length in bytes. The source's prose has it so, its sample does not. MD5 is
-	// the chunk's MD5 in hex, 32 digits, or empty for no comparison.
+	// File is the first chunk, to send it with this request, and Size its length
+	// in bytes. The documentation's text asks for it, its sample does not. MD5 is
+	// the chunk's MD5 in hex, 32 digits; empty means no comparison.
 	File io.ReaderAt
 	Size int64
 	MD5  string
@@ -58,13 +58,13 @@ type Chunk struct {
 	Number int
 	// FileName is the image's file name. Required.
 	FileName string
-	// File is read from 0 to Size, possibly more than once. An
-	// [io.NewSectionReader] makes one of a larger file.
+	// File is read from offset 0 to Size, possibly more than once. Use
+	// [io.NewSectionReader] for a part of a larger file.
 	File io.ReaderAt
 	// Size is the chunk's length in bytes, above 0.
 	Size int64
-	// MD5 is the chunk's MD5 in hex, 32 digits. The service compares what it
-	// received with it. Empty for no comparison.
+	// MD5 is the chunk's MD5 in hex, 32 digits. The service compares it with what
+	// it received. Empty means no comparison.
 	MD5 string
 }
 
@@ -83,19 +83,20 @@ func (c *Chunk) check(first int) error {
 
 // ChunkAcknowledgement is the response to a chunk.
 type ChunkAcknowledgement struct {
+	// UploadRequestID is the id of the upload request.
 	UploadRequestID int64 `json:"uploadRequestId"`
 	// Checksum is the MD5 in hex of what the service received.
 	Checksum string `json:"checksum"`
-	// UploadedChunks and PendingChunks count the chunks of the upload.
+	// UploadedChunks and PendingChunks count the upload's chunks.
 	UploadedChunks int `json:"uploadedChunks"`
 	PendingChunks  int `json:"pendingChunks"`
 }
 
-// Initiate begins an upload in chunks. The EntityID of the response is the
-// upload request's id for UploadChunk and Merge. [MachineImagesService.Upload]
-// does all of that.
+// Initiate begins an upload in chunks. The response's EntityID is the upload
+// request's id, for UploadChunk and Merge. [MachineImagesService.Upload] makes
+// all of these calls.
 //
-// A request that may have been carried out is not sent again: the error matches
+// A request that may have taken effect is not sent again: the error matches
 // [ErrAmbiguous], and [MachineImagesService.List] shows whether the service has
 // the upload request.
 //
@@ -134,8 +135,8 @@ func (s *MachineImagesService) Initiate(ctx context.Context, req *InitiateUpload
 }
 
 // UploadChunk uploads one chunk. Chunks may be sent in any order and in
-// parallel. As far as is known, a chunk that is sent again replaces the one
-// before, so UploadChunk is retried after transient failures.
+// parallel. As far as is known, a chunk that is sent again replaces the earlier
+// one, so UploadChunk is retried after transient failures.
 //
 // Source: [Upload Chunkfile].
 //
@@ -187,9 +188,9 @@ func (s *MachineImagesService) uploadChunk(ctx context.Context, uploadRequestID 
 	return ack, resp.RetryAfter(), err
 }
 
-// Merge requests that the service joins the chunks. The service goes on after
-// its response; follow it with [MachineImagesService.Wait]. Merge may be
-// repeated, and is retried after transient failures.
+// Merge asks the service to join the chunks. The service responds before it has
+// done so; follow it with [MachineImagesService.Wait]. Merge may be repeated,
+// and is retried after transient failures.
 //
 // Source: [Merge Machine Image Chunk].
 //

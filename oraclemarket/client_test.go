@@ -72,7 +72,7 @@ func TestUserAgentAndBaseURL(t *testing.T) {
 }
 
 func TestStateErrorText(t *testing.T) {
-	err := stateError(7, &MachineImageUploadRequest{StatusName: StatusRejected, DataCenterImageUploadRequests: []DataCenterImageUploadRequest{
+	err := stateError(&MachineImageUploadRequest{UploadRequestID: 7, StatusName: StatusRejected, DataCenterImageUploadRequests: []DataCenterImageUploadRequest{
 		{DataCenterName: "TEAK", StatusName: StatusCompleted, UploadProgress: "100%"},
 		{DataCenterName: "Cherry", StatusName: StatusFailed, UploadProgress: "40%"},
 	}})

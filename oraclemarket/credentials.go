@@ -12,23 +12,22 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Token is an access token. Create it with [NewToken]. Nothing that formats or
-// encodes it shows its value.
+// Token is an access token. Create it with [NewToken]. It never shows its
+// value, however it is formatted or encoded.
 type Token struct {
 	value  redact.Secret
 	expiry time.Time
 }
 
-// NewToken returns a token that goes out as "Authorization: Bearer value",
-// without line ends or blanks around it. A zero expiry means that it is not
-// known when the token ends.
+// NewToken returns a token that is sent as "Authorization: Bearer value".
+// Surrounding white space is removed. A zero expiry means unknown.
 func NewToken(value string, expiry time.Time) Token {
 	return Token{redact.NewSecret(value), expiry}
 }
 
-// TokenSource returns a new token each time it is called. The client caches the
-// token. It requests the next one shortly before the expiry, one at a time
-// however many calls wait, and once when the service responds with status 401.
+// A TokenSource returns a new token on each call. The client caches the token.
+// It asks for the next one shortly before the expiry, and once after a 401;
+// concurrent calls share one request.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
@@ -69,13 +68,13 @@ func (r tokenRequest) bind(c transport.Config) (TokenSource, error) { return r(c
 
 // Token implements [TokenSource].
 func (r tokenRequest) Token(context.Context) (Token, error) {
-	return Token{}, invalid("ClientCredentials", "give it to New, which knows where the service is")
+	return Token{}, invalid("ClientCredentials", "must be passed to New, which knows the base URL")
 }
 
 // ClientCredentials returns a [TokenSource] that exchanges a client id and
 // secret key for tokens at the API host itself: GET
-// /appstore/publisher/v1/authenticate. A token lives 7 days in the documented
-// sample. Id and key come from the Marketplace administrator.
+// /appstore/publisher/v1/authenticate. In the documented sample a token lives
+// for 7 days. The Marketplace administrator issues the id and key.
 //
 // Source: [Cookbook for Publishing OCI Resource Manager Listings].
 //
@@ -95,11 +94,11 @@ func ClientCredentials(id, secret string) TokenSource {
 	})
 }
 
-// OAMClientCredentials returns a [TokenSource] that exchanges the same pair for
-// tokens at the older endpoint of Oracle Access Manager, as in
+// OAMClientCredentials returns a [TokenSource] that exchanges a client id and
+// secret key for tokens at the older endpoint, Oracle Access Manager, such as
 // https://login.us2.oraclecloud.com/oam/oauth2/tokens. The identity domain is
-// that of the Marketplace tenant, usoracle30650 in the documentation. The pair
-// is sent to the origin of tokenURL alone.
+// that of the Marketplace tenant, usoracle30650 in the documentation. Id and
+// key are sent only to the origin of tokenURL.
 //
 // Source: [Quick Start].
 //

@@ -33,7 +33,7 @@ func (d *chunkDigest) MarshalText() ([]byte, error) {
 func (d *chunkDigest) UnmarshalText(text []byte) error {
 	raw, err := hex.DecodeString(string(text))
 	if err != nil || len(raw) != 8*len(d) {
-		return fmt.Errorf("%d bytes are no digest", len(text))
+		return fmt.Errorf("%d bytes are not a digest", len(text))
 	}
 	for i := range d {
 		d[i] = binary.LittleEndian.Uint64(raw[8*i:])

@@ -2,46 +2,47 @@
 // and follows them. It is a client of the [Publisher REST API], v1.
 //
 // [Client.MachineImages] uploads images and manages their upload requests;
-// [Client.StorageImages] lists and copies the files in the data centers. All
-// methods return promptly when their context is done.
+// [Client.StorageImages] lists and copies the stored files.
 //
 // # Authentication
 //
 // Every call carries an access token and the partner user's e-mail address.
 // [ClientCredentials] requests tokens from the API host, [OAMClientCredentials]
 // from Oracle Access Manager; [FromEnv] reads credentials from the environment.
-// Tokens are refreshed before they end and sent to the base URL's origin alone.
+// Tokens are refreshed before they expire and sent only to the base URL's
+// origin.
 //
 // # Retries
 //
-//   - Get, Head, List, UploadChunk, Merge and Delete are retried after transient
-//     failures, see [IsTransient] and [WithRetry].
 //   - Create, Initiate and Copy are resent only if the request certainly never
 //     took effect; otherwise they fail with [ErrAmbiguous].
+//   - Other calls are retried after transient failures, see [IsTransient] and
+//     [WithRetry].
 //
 // # Uploads
 //
 //   - [MachineImagesService.Upload] and UploadFile send chunks in parallel, have
-//     them merged and wait for the result. Memory stays flat.
-//   - An upload that makes no progress for a minute fails with [ErrStalled].
-//
-// # Resuming
-//
-//   - With a [CheckpointStore], the same call resumes after a crash: see
-//     [FileCheckpoints].
-//   - A lost first response is searched for in List before there is another
-//     upload request.
+//     them merged and wait for the result. The image is a file, or a Reader that
+//     is read once.
+//   - With [FileCheckpoints] or another [CheckpointStore], the same call resumes
+//     after a crash.
+//   - If the response to Initiate is lost, List is searched for its upload
+//     request before another is made.
+//   - [MachineImagesService.DiscardUpload] deletes what an unfinished upload left.
 //
 // # Waiting
 //
-//   - [MachineImagesService.Wait] and [MachineImagesService.Watch] run until the
-//     request or ctx ends, and ride out transient failures for five minutes.
-//   - A request that ended badly is a [*StateError].
+//   - [MachineImagesService.Wait] and Watch run until the request has ended or
+//     ctx is done, and ride out transient failures for five minutes.
+//   - [MachineImagesService.WaitAll] and WatchAll follow any number of requests
+//     with one list per poll, [MachineImagesService.WaitDeleted] a delete.
+//   - If a request ended badly, the error is a [*StateError].
 //
 // # Errors
 //
 //   - A wrong argument is an [*ArgumentError], found before any request.
-//   - A failed call is an [*Error]; sentinels such as [ErrNotFound] match it.
+//   - A failed call is an [*Error]. Compare it with sentinels such as
+//     [ErrNotFound].
 //   - No error, log record or printed value holds a secret.
 //
 // # Testing

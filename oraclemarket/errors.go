@@ -9,12 +9,12 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
-// Sentinels that errors.Is finds in the errors of this package.
+// Sentinel errors, for use with [errors.Is].
 var (
 	// ErrBadRequest matches status 400, Invalid Parameter Value.
 	ErrBadRequest = transport.ErrBadRequest
-	// ErrUnauthorized matches status 401: credentials that are missing, expired
-	// or wrong, after a new token was requested.
+	// ErrUnauthorized matches status 401: credentials that are missing, expired or
+	// wrong even after a new token was requested.
 	ErrUnauthorized = transport.ErrUnauthorized
 	// ErrForbidden matches status 403.
 	ErrForbidden = transport.ErrForbidden
@@ -27,9 +27,9 @@ var (
 	// ErrServer matches any 5xx response.
 	ErrServer = transport.ErrServer
 	// ErrAmbiguous matches a [MachineImagesService.Create],
-	// [MachineImagesService.Initiate] or [StorageImagesService.Copy] whose
-	// outcome is unknown, and an Upload that does not know which upload request
-	// is its own. Check [MachineImagesService.List] before repeating it.
+	// [MachineImagesService.Initiate] or [StorageImagesService.Copy] whose outcome
+	// is unknown, and an Upload that cannot identify its own upload request. Check
+	// [MachineImagesService.List] before repeating it.
 	ErrAmbiguous = transport.ErrAmbiguous
 	// ErrTransient matches what [IsTransient] reports. A [TokenSource] may wrap
 	// it to have its own failures ridden out.
@@ -43,20 +43,20 @@ var (
 	ErrInvalidArgument = transport.ErrInvalidArgument
 )
 
-// IsTransient reports whether err is a failure after which the same call may
-// well succeed some time later: a lost connection, a timeout, a status such as
-// 429 or 503, a response that makes no sense. Errors of the caller's own
-// [TokenSource] or http.RoundTripper are transient if they wrap [ErrTransient]
-// or have a method Temporary that returns true. An [ErrAmbiguous] is not: find
-// out first what happened.
+// IsTransient reports whether the call that returned err may succeed if it is
+// repeated later: after a lost connection, a timeout, a status such as 429 or
+// 503, or a malformed response. Errors of the caller's own [TokenSource] or
+// http.RoundTripper are transient if they wrap [ErrTransient] or have a method
+// Temporary that returns true. An error that matches [ErrAmbiguous] is not
+// transient: find out first what happened.
 func IsTransient(err error) bool { return transport.IsTransient(err) }
 
 // ArgumentError reports a wrong argument or option, found before any request
 // was sent. It matches [ErrInvalidArgument].
 type ArgumentError struct {
-	// Field is the Go name of what is wrong, as in "ImageUpload.FileName".
+	// Field is the Go name of what is wrong, such as "ImageUpload.FileName".
 	Field string
-	// Problem says what is wrong with it, as in "must not be empty".
+	// Problem says what is wrong with it, such as "must not be empty".
 	Problem string
 }
 
@@ -70,37 +70,38 @@ func invalid(field, format string, args ...any) error {
 	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}
 }
 
-// Error reports a failed call: an error response, or none. Compare it with the
-// sentinels of this package, or get it with errors.As to read its fields. No
-// field holds a secret; a text that repeats one is not shown.
+// Error reports a failed call: an error response, or no response. Compare it
+// with the sentinels of this package, or use [errors.As] to read its fields. No
+// field holds a secret: a text that contains one is hidden as a whole.
 type Error struct {
-	// Op is the failed operation, as in "oraclemarket.MachineImages.Get".
+	// Op is the failed operation, such as "oraclemarket.MachineImages.Get".
 	Op string
 	// Method and URL are those of the request.
 	Method string
 	URL    string
 	// StatusCode is the status of the response, 0 if there was none.
 	StatusCode int
-	// Code and Message are the service's own, either may be empty. The form of
-	// its error responses is not documented, so JSON, XML, HTML and text are
+	// Code and Message are the service's own; either may be empty. The form of its
+	// error responses is not documented, so JSON, XML, HTML and text are
 	// understood.
 	Code    string
 	Message string
-	// RequestID is the request's id at the service or a gateway, if it sent one.
+	// RequestID is the id that the service or a gateway gave the request, empty if
+	// none.
 	RequestID string
 	// Attempts is the number of requests that were sent for this call.
 	Attempts int
-	// RetryAfter is how long the service asks to wait, 0 if it does not.
+	// RetryAfter is the wait that the service asked for, 0 if none.
 	RetryAfter time.Duration
 	// Ambiguous reports whether the service may have carried out the call; see
 	// [ErrAmbiguous].
 	Ambiguous bool
-	// Hint is what to do next, for people.
+	// Hint suggests what to do next, in words for people.
 	Hint string
 	// Body is the start of the response's body, up to 8 KiB.
 	Body string
-	// Err is the cause, where there is one beside the status: a failed
-	// connection, an ended context, a malformed response.
+	// Err is the underlying error, such as a failed connection, a done context or
+	// a malformed response. It is nil if the status says it all.
 	Err error
 }
 
@@ -123,10 +124,11 @@ func wrapError(e *transport.Error) error {
 // StateError reports an upload request that ended badly: Failed, Rejected,
 // Deleted or Deletion Failed.
 type StateError struct {
+	// UploadRequestID is the id of the upload request.
 	UploadRequestID int64
-	Status          Status
-	// Reason lists the data centers that report something else than Completed,
-	// if any do.
+	// Status is the state that it ended in.
+	Status Status
+	// Reason lists the data centers whose status is not Completed, empty if none.
 	Reason string
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
@@ -61,28 +62,73 @@ func ExampleMachineImagesService_Upload() {
 	client := server.Client()
 
 	file := bytes.NewReader(make([]byte, 10<<20))
+	var last oraclemarket.UploadProgress
 	image, err := client.MachineImages.Upload(context.Background(), &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "6.9", OperatingSystem: "Linux",
 		FileName: "wordpress.tar.gz", File: file, Size: file.Size(),
-		ChunkSize: 4 << 20, Concurrency: 1,
-		Progress: func(p oraclemarket.UploadProgress) {
-			fmt.Printf("%d of %d chunks\n", p.Chunks, p.TotalChunks)
-		},
+		ChunkSize: 4 << 20,
+		Progress:  func(p oraclemarket.UploadProgress) { last = p }, // for a bar
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s: %d bytes in %d chunks\n", image.StatusName, last.Bytes, last.Chunks)
+	// Output:
+	// Completed: 10485760 bytes in 3 chunks
+}
+
+// An interrupted upload is resumed by the same call, also in another process.
+// Standard input or a pipe is uploaded as it comes, if its size is known.
+func ExampleMachineImagesService_Upload_reader() {
+	server := oraclemarkettest.NewServer()
+	defer server.Close()
+	client := server.Client()
+
+	stdin := strings.NewReader(strings.Repeat("image", 1000))
+	image, err := client.MachineImages.Upload(context.Background(), &oraclemarket.ImageUpload{
+		Application: "wordpress", Version: "6.9", OperatingSystem: "Linux",
+		FileName: "wordpress.tar.gz", Reader: stdin, Size: 5000,
+		NoWait: true, // another program waits for it
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Println(image.FileName, image.StatusName)
-	// Output:
-	// 0 of 3 chunks
-	// 1 of 3 chunks
-	// 2 of 3 chunks
-	// 3 of 3 chunks
-	// wordpress.tar.gz Completed
+	// Output: wordpress.tar.gz Pending
 }
 
-// An interrupted upload is resumed by the same call, also in another process.
+// Several images are uploaded, then awaited together.
+func ExampleMachineImagesService_WaitAll() {
+	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
+	defer server.Close()
+	client := server.Client()
+
+	var ids []int64
+	for _, version := range []string{"6.8", "6.9"} {
+		image, err := client.MachineImages.Upload(context.Background(), &oraclemarket.ImageUpload{
+			Application: "wordpress", Version: version, OperatingSystem: "Linux",
+			FileName: "wordpress.tar.gz", File: strings.NewReader("image"), Size: 5, NoWait: true,
+		})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		ids = append(ids, image.UploadRequestID)
+	}
+	images, err := client.MachineImages.WaitAll(context.Background(), ids)
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, image := range images {
+		fmt.Println(image.Version, image.StatusName)
+	}
+	// Output:
+	// 6.8 Completed
+	// 6.9 Completed
+}
+
 func ExampleMachineImagesService_UploadFile() {
 	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
 	defer server.Close()

@@ -7,5 +7,6 @@ import (
 	"time"
 )
 
-// identity returns nothing: no file system here is known to vouch for a file.
+// identity returns nothing: no file system here is known to show that a file
+// has not changed.
 func identity(os.FileInfo, time.Time) string { return "" }

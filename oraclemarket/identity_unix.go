@@ -15,10 +15,10 @@ import (
 // systems have coarse clocks, and a change right after it may not show.
 const racy = 2 * time.Second
 
-// identity returns a hash by which the file system itself vouches that a file
-// has not changed: host, device, inode, size and the times of its last changes,
-// of which the one of the inode cannot be set. It is empty where that is not
-// certain.
+// identity returns a hash that shows, by what the file system records, that a
+// file has not changed: host, device, inode, size and the times of its last
+// changes, of which the one of the inode cannot be set. It is empty where that
+// is not certain.
 func identity(info os.FileInfo, now time.Time) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	host, err := os.Hostname()

@@ -20,6 +20,7 @@ import (
 //
 // [Detailed Status of Machine Image Upload Request]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-machineimages-uploadrequestid-get.html
 type MachineImageUploadRequest struct {
+	// UploadRequestID is the id of the upload request.
 	UploadRequestID int64 `json:"uploadRequestId"`
 	// Application, Version and OperatingSystem name the image. The samples use
 	// Version for the level of the operating system, as in "OL67".
@@ -40,14 +41,15 @@ type MachineImageUploadRequest struct {
 	UploadedChunks int `json:"uploadedChunks"`
 	PendingChunks  int `json:"pendingChunks"`
 	// CreatedBy is a display name here and a UUID in the response to Head.
-	CreatedBy   string    `json:"createdBy,omitempty"`
+	CreatedBy string `json:"createdBy,omitempty"`
+	// CreatedDate is when the upload request was created.
 	CreatedDate time.Time `json:"createdDate,omitzero"`
-	// LastModifiedBy and LastModifiedDate are those of the newest change.
+	// LastModifiedBy and LastModifiedDate describe the latest change.
 	LastModifiedBy   string    `json:"lastModifiedBy,omitempty"`
 	LastModifiedDate time.Time `json:"lastModifiedDate,omitzero"`
 	// OverwriteStorageFile reports whether a stored file is to be replaced.
 	OverwriteStorageFile bool `json:"overwriteStorageFile"`
-	// DataCenterImageUploadRequests has the part of each data center.
+	// DataCenterImageUploadRequests has each data center's part.
 	DataCenterImageUploadRequests []DataCenterImageUploadRequest `json:"dataCenterImageUploadRequests,omitempty"`
 }
 
@@ -58,8 +60,10 @@ type DataCenterImageUploadRequest struct {
 	// StatusName is the state of this part.
 	StatusName Status `json:"statusName"`
 	// UploadProgress is how much of the image has arrived.
-	UploadProgress  Percent   `json:"uploadProgress"`
-	Region          string    `json:"region,omitempty"`
+	UploadProgress Percent `json:"uploadProgress"`
+	// Region is the data center's region.
+	Region string `json:"region,omitempty"`
+	// LastUpdatedDate is when this part last changed.
 	LastUpdatedDate time.Time `json:"lastUpdatedDate,omitzero"`
 	// CopyUpload, OverwriteUpload and ReplicaDataCenter are not explained by the
 	// documentation.
@@ -76,9 +80,10 @@ type UploadSummary struct {
 	// FilePath is the counterpart of ImageFilePath, in a shorter form.
 	FilePath string `json:"filePath,omitempty"`
 	// CreatedBy is a UUID here and a display name in the response to Get.
-	CreatedBy   string    `json:"createdBy,omitempty"`
+	CreatedBy string `json:"createdBy,omitempty"`
+	// CreatedDate is when the upload request was created.
 	CreatedDate time.Time `json:"createdDate,omitzero"`
-	// LastModifiedBy and LastModifiedDate are those of the newest change.
+	// LastModifiedBy and LastModifiedDate describe the latest change.
 	LastModifiedBy   string    `json:"lastModifiedBy,omitempty"`
 	LastModifiedDate time.Time `json:"lastModifiedDate,omitzero"`
 }
@@ -89,17 +94,17 @@ type CreateMachineImageRequest struct {
 	Application     string
 	Version         string
 	OperatingSystem string
-	// OverwriteStorageFile says whether to replace a stored file of the same
-	// path. nil leaves that to the service, whose default is not documented.
+	// OverwriteStorageFile is whether to replace a stored file of the same path.
+	// nil uses the service's default, which is not documented.
 	OverwriteStorageFile *bool
-	// FileName is the image's file name, as in "machineImage.tar.gz". Required.
+	// FileName is the image's file name, such as "machineImage.tar.gz". Required.
 	FileName string
-	// File is read from 0 to Size, possibly more than once.
+	// File is read from offset 0 to Size, possibly more than once.
 	File io.ReaderAt
 	// Size is the file's length in bytes, above 0.
 	Size int64
-	// MD5 is the file's MD5 in hex, 32 digits. The service compares what it
-	// received with it. Empty for no comparison.
+	// MD5 is the file's MD5 in hex, 32 digits. The service compares it with what
+	// it received. Empty means no comparison.
 	MD5 string
 }
 
@@ -114,11 +119,11 @@ func (r *CreateMachineImageRequest) check() error {
 	return checkFile(name, r.File, r.Size, r.MD5)
 }
 
-// Create uploads a whole image in one request. The EntityID of the response is
-// the upload request's id for Get, Wait and Delete. For large files see
+// Create uploads a whole image in one request. The response's EntityID is the
+// upload request's id, for Get, Wait and Delete. For large files see
 // [MachineImagesService.Upload], which resumes.
 //
-// A request that may have been carried out is not sent again: the error matches
+// A request that may have taken effect is not sent again: the error matches
 // [ErrAmbiguous], and [MachineImagesService.List] shows whether the service has
 // the upload request.
 //
@@ -145,8 +150,8 @@ func (s *MachineImagesService) Create(ctx context.Context, req *CreateMachineIma
 	return created, err
 }
 
-// Get returns the upload request. Errors: [ErrNotFound] for an id that the
-// service does not know.
+// Get returns the upload request. If the service does not know the id, the
+// error matches [ErrNotFound].
 //
 // Source: [Detailed Status of Machine Image Upload Request].
 //
@@ -250,8 +255,9 @@ func (s *MachineImagesService) All(ctx context.Context, opts *ListMachineImagesO
 	})
 }
 
-// Delete deletes the image from the data centers named, of which there must be
-// at least one. See [MachineImagesService.DeleteEverywhere] for all of them.
+// Delete deletes the image from the named data centers; at least one is
+// required. [MachineImagesService.DeleteEverywhere] deletes it from all of
+// them. Whether that concerns a newer image of the same path is not documented.
 //
 // Source: [Delete Machine Image].
 //
@@ -275,7 +281,9 @@ func (s *MachineImagesService) Delete(ctx context.Context, uploadRequestID int64
 	return s.delete(ctx, "MachineImages.Delete", uploadRequestID, body)
 }
 
-// DeleteEverywhere deletes the image from all data centers.
+// DeleteEverywhere deletes the image from all data centers, which
+// [MachineImagesService.WaitDeleted] awaits. Whether a newer image of the same
+// path goes with it is not documented.
 //
 // Source: [Delete Machine Image].
 //
@@ -296,7 +304,7 @@ func (s *MachineImagesService) delete(ctx context.Context, operation string, id 
 		Repeat:    transport.Repeatable,
 	}, func(r *transport.Response) (*Acknowledgement, error) {
 		if r.StatusCode == http.StatusNoContent {
-			return &Acknowledgement{EntityID: id}, nil // says no more, but says it of this request
+			return &Acknowledgement{EntityID: id}, nil // has no body, but is the response to this request
 		}
 		return decodeAcknowledgement(r, id)
 	})

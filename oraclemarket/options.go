@@ -10,7 +10,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Option configures a [Client]; [New] validates it.
+// An Option configures a [Client]. [New] validates it.
 type Option func(*config)
 
 type config struct {
@@ -29,11 +29,11 @@ func WithBaseURL(url string) Option {
 }
 
 // WithHTTPClient sends requests through client's Transport and uses its cookie
-// jar. The client is copied, never changed. Redirects are not followed whatever
-// its CheckRedirect, and its Timeout bounds an attempt where it is below that
-// of [WithAttemptTimeout]; it never bounds an upload. nil uses a default pooled
-// client; http.DefaultClient uses http.DefaultTransport with all that
-// instruments it.
+// jar. The client is copied, never changed. Redirects are not followed,
+// whatever its CheckRedirect says. Its Timeout bounds an attempt if it is
+// shorter than that of [WithAttemptTimeout], and never an upload. nil uses a
+// default pooled transport, as does a nil Transport unless the program has
+// replaced http.DefaultTransport.
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.HTTPClient = client }
 }
@@ -66,28 +66,29 @@ func WithObserver(observe func(context.Context, Attempt)) Option {
 	}
 }
 
-// WithRetry bounds the retries of a call: at most maxAttempts attempts, at
-// least 1, and a pause between two of them of minWait to maxWait, growing, with
-// jitter. The default is 5 attempts, 500 ms and 30 s. Polls, and the calls of an
-// upload, are repeated as [WithOutageLimit] has it.
+// WithRetry bounds a call to maxAttempts attempts, at least 1. The pauses
+// between them grow from minWait to maxWait, with jitter. The default is 5
+// attempts, 500 ms and 30 s. Retries also draw on a token-bucket budget of the
+// client that successes refill. Polls, and the calls of an upload, are repeated
+// as [WithOutageLimit] has it.
 func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 	return func(c *config) {
 		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}
 	}
 }
 
-// WithAttemptTimeout bounds one attempt of a call, from asking for a connection
-// to the end of the response. The default is 30 s; zero keeps it. An upload has
-// no such limit, see [WithStallTimeout].
+// WithAttemptTimeout bounds one attempt of a call, from the request for a
+// connection to the end of the response. Zero means the default, 30 s. An
+// upload has no such limit, see [WithStallTimeout].
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(c *config) { c.AttemptTimeout = d }
 }
 
-// WithStallTimeout bounds the time in which an upload makes no progress: no byte
-// is read from the source and, on Linux and macOS, none is acknowledged by the
-// peer. The default is 60 s; zero keeps it. After the last byte, the response
-// may take as long as sending all of them did, because a proxy may have to pass
-// them on. An upload that stalls fails with [ErrStalled].
+// WithStallTimeout bounds how long an upload may make no progress. Progress is
+// a byte read from the source or, on Linux and macOS, acknowledged by the peer.
+// Zero means the default, 60 s. After the last byte, the response may take as
+// long as sending did, because a proxy may still have to forward the bytes. An
+// upload that stalls fails with [ErrStalled].
 func WithStallTimeout(d time.Duration) Option {
 	return func(c *config) { c.StallTimeout = d }
 }
@@ -95,7 +96,8 @@ func WithStallTimeout(d time.Duration) Option {
 // WithOutageLimit bounds how long uploads, Wait and Watch ride out transient
 // failures, from the first after a success. Meanwhile polls come at growing
 // intervals of up to 15 s, and one chunk probes for all every 30 s at most, or as
-// the service asks with Retry-After. The default is 5 minutes; zero keeps it.
+// the service asks with Retry-After. Zero means the default, 5
+// minutes.
 func WithOutageLimit(d time.Duration) Option {
 	return func(c *config) { c.outageLimit = d }
 }
@@ -113,15 +115,16 @@ func WithFirstChunkNumber(n int) Option {
 	return func(c *config) { c.firstChunk = n }
 }
 
-// WaitOption configures how Wait and Watch poll.
+// A WaitOption configures how Wait, Watch and the methods named after them
+// poll.
 type WaitOption func(*waitConfig)
 
 type waitConfig struct{ poll.Options }
 
-// WithPollInterval sets the time between the first two polls, 1 s by default,
-// and the longest that it grows to, 15 s by default. Zero keeps a default. Up
-// to half of each interval is taken off at random, so that many waiters do not
-// poll in step. A Retry-After of the service takes precedence.
+// WithPollInterval sets the interval between polls: initial at first, 1 s by
+// default, growing to max, 15 s by default. Zero means the default. Each
+// interval is shortened at random by up to half, so that many waiters do not
+// poll in step. A longer Retry-After takes precedence.
 func WithPollInterval(initial, max time.Duration) WaitOption { //nolint:predeclared // nothing else says it as well
 	return func(c *waitConfig) { c.Initial, c.Max = initial, max }
 }

@@ -10,12 +10,11 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// Page is what the service says about a page of a list. Missing fields are
-// zero.
+// Page describes a page of a list. Missing fields are zero.
 type Page struct {
 	// HasMore reports whether records follow this page.
 	HasMore bool `json:"hasMore"`
-	// Count is the number of records on this page, TotalResults that of all.
+	// Count is the number of records on this page, TotalResults that on all pages.
 	Count        int `json:"count"`
 	TotalResults int `json:"totalResults"`
 	// Links are addresses of other pages.
@@ -24,10 +23,10 @@ type Page struct {
 	noPagingInfo bool // the page says nothing about what follows it
 }
 
-// Link is an address that the service sends with a page. The client never
-// follows one: All counts offsets.
+// Link is an address that the service sends with a page. The client follows
+// none: All uses offsets.
 type Link struct {
-	// Rel is what the link leads to, as in "SELF" or "NEXT".
+	// Rel is what the link leads to, such as "SELF" or "NEXT".
 	Rel string `json:"rel"`
 	// Href is the address.
 	Href string `json:"href"`
@@ -44,7 +43,7 @@ type MachineImagePage struct {
 // OrderBy is a field that a list can be sorted by.
 type OrderBy string
 
-// The documented fields to sort by.
+// The documented fields to sort by: name and date of the last update.
 const (
 	OrderByName           OrderBy = "NAME"
 	OrderByLastUpdateDate OrderBy = "LASTUPDATEDATE"
@@ -60,12 +59,12 @@ const (
 )
 
 // ListMachineImagesOptions filters and sorts a list. The zero value, like nil,
-// is the service's default.
+// means the service's defaults.
 type ListMachineImagesOptions struct {
-	// Keyword is searched for; in which fields is not documented.
+	// Keyword is the text to search for; in which fields is not documented.
 	Keyword string
-	// Limit is the largest number of records on a page, 1 to 100. 0 is the
-	// service's default of 30.
+	// Limit is the largest number of records on a page, 1 to 100. 0 means the
+	// service's default, 30.
 	Limit int
 	// Offset is how many records to skip.
 	Offset int
@@ -159,7 +158,7 @@ type pageFunc func(limit, offset int) (*MachineImagePage, error)
 // meanwhile shift the list, so that a page of one item may come twice.
 const maxSamePages = 3
 
-// allPages goes on until a page says that it is the last, or is empty. The
+// allPages continues until a page reports that it is the last, or is empty. The
 // pages are as large as the service allows, unless the caller set a size.
 func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequest, error] {
 	return func(yield func(*MachineImageUploadRequest, error) bool) {
@@ -201,8 +200,8 @@ func allPages(limit, offset int, get pageFunc) iter.Seq2[*MachineImageUploadRequ
 	}
 }
 
-// mayHaveMore reports whether records may follow a page that does not say so:
-// there are more in all, or nothing is known and the page is full.
+// mayHaveMore reports whether records may follow a page that does not report
+// it: there are more in all, or nothing is known and the page is full.
 func mayHaveMore(page Page, items, limit, offset int) bool {
 	if !page.noPagingInfo {
 		return false

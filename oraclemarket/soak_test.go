@@ -1,15 +1,15 @@
 package oraclemarket_test
 
 import (
-	"crypto/md5"
-	"encoding/hex"
 	"fmt"
-	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,137 +21,204 @@ import (
 // seedEnv repeats a soak by the seed that it printed.
 const seedEnv = "IMAGEJOBS_SEED"
 
-// soak is what one run did.
+// soak is one run, and what it did.
 type soak struct {
-	uploads, runs, kills, faults, swaps, refused, restarts int
-	bytes                                                  int64
+	seed              uint64
+	smallest, largest int64         // bytes of an image
+	listLag           time.Duration // up to this
+	lag               time.Duration // that the clients reckon with
+	limit             time.Duration // of an attempt
+	most, times       int           // faults a run, and requests that one is for
+	paced             bool          // chunks are refused for their rate, too
+
+	mu                                                       sync.Mutex
+	uploads, runs, resumes, faults, swaps, refused, restarts int
+	kills                                                    map[string]int
+	bytes, kept                                              int64
 }
 
 // Uploads of random size, in random chunks, by processes that are killed at
 // random moments, to a service that fails at random, whose lists lag, from a file
 // that is another build of the same size and time in a third of the resumes: each
 // image is merged whole, as one upload request, or not at all, and no chunk that
-// was acknowledged is sent again. The long form has 200 images of 32 to 256 MiB.
+// was acknowledged is sent again. The long form has 200 images of 8 to 64 MiB
+// and lists that lag for up to 3 s; let it do 16 at once, with -parallel 16.
 func TestUploadSoak(t *testing.T) {
 	t.Parallel()
-	uploads, smallest, largest := 6, int64(3<<20), int64(5<<20)
-	if os.Getenv(longEnv) == "1" {
-		uploads, smallest, largest = 200, 32<<20, 256<<20
+	s := &soak{
+		seed: uint64(time.Now().UnixNano()), kills: map[string]int{},
+		smallest: 3 << 20, largest: 5 << 20,
+		listLag: 300 * time.Millisecond, lag: 600 * time.Millisecond, limit: time.Second,
+		most: 2, times: 1,
 	}
-	seed := uint64(time.Now().UnixNano())
+	uploads := 6
+	if os.Getenv(longEnv) == "1" {
+		uploads, s.smallest, s.largest = 200, 8<<20, 64<<20
+		s.listLag, s.lag, s.limit = 3*time.Second, 5*time.Second, 2*time.Second
+		s.most, s.times, s.paced = 3, 3, true
+	}
 	if text := os.Getenv(seedEnv); text != "" {
 		var err error
-		seed, err = strconv.ParseUint(text, 10, 64)
+		s.seed, err = strconv.ParseUint(text, 10, 64)
 		require.NoError(t, err)
 	}
-	t.Logf("%s=%d", seedEnv, seed)
+	t.Logf("%s=%d", seedEnv, s.seed)
 	began := time.Now()
-	var total soak
-	for i := range uploads {
-		random := rand.New(rand.NewPCG(seed, uint64(i)))
-		t.Run(fmt.Sprintf("image %d", i), func(t *testing.T) {
-			total.upload(t, random, smallest+random.Int64N(largest-smallest))
-		})
+	t.Run("images", func(t *testing.T) {
+		for i := range uploads {
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				s.upload(t, i)
+			})
+		}
+	})
+	var kills []string
+	all := 0
+	for _, name := range slices.Sorted(maps.Keys(s.kills)) {
+		kills = append(kills, fmt.Sprintf("%d %s", s.kills[name], name))
+		all += s.kills[name]
 	}
-	t.Logf("%d uploads, %d MiB, %d processes, %d killed, %d faults, %d swaps, %d refused, %d restarts, %s",
-		total.uploads, total.bytes>>20, total.runs, total.kills, total.faults, total.swaps, total.refused, total.restarts,
-		time.Since(began).Round(time.Second))
+	t.Logf("%d uploads, %d MiB, %d processes, %d killed (%s)", s.uploads, s.bytes>>20, s.runs, all, strings.Join(kills, ", "))
+	t.Logf("%d faults; %d resumes, %d of them of another build: %d refused, %d started over; %d acknowledged chunks when killed, none sent again; %s",
+		s.faults, s.resumes, s.swaps, s.refused, s.restarts, s.kept, time.Since(began).Round(time.Second))
 }
 
-func (s *soak) upload(t *testing.T, random *rand.Rand, size int64) {
+// soaked is one upload of a soak.
+type soaked struct {
+	*soak
+	*uploadRig
+
+	random       *rand.Rand
+	task         *childTask
+	builds       *builds
+	chunks       int
+	requests     int         // upload requests that the service should have made, at most
+	acknowledged map[int]int // chunk to how often it had been received when it was
+}
+
+func (s *soak) upload(t *testing.T, i int) {
 	t.Helper()
+	random := rand.New(rand.NewPCG(s.seed, uint64(i)))
+	size := s.smallest + random.Int64N(s.largest-s.smallest)
 	path := filepath.Join(t.TempDir(), "wordpress.tar.gz")
-	builds := newBuilds(t, path, random, size)
-	r := overTCP(t, serverOptions{oraclemarkettest.WithListLag(time.Duration(random.Int64N(int64(lag))))}, nil)
+	r := overTCP(t, serverOptions{oraclemarkettest.WithListLag(time.Duration(random.Int64N(int64(s.listLag) + 1)))}, nil)
 	task := r.task(path, t.TempDir())
 	task.ChunkSize = size/(4+random.Int64N(30)) + 1
 	task.Concurrency = 1 + random.IntN(8)
-	task.Wait = 20 * time.Millisecond
-
-	acknowledged := map[int]int{} // chunk to how often it had been received when it was
-	for run := 0; ; run++ {
+	task.Wait, task.Limit, task.Lag = 20*time.Millisecond, s.limit, s.lag
+	u := &soaked{
+		soak: s, uploadRig: r, random: random, task: task, builds: newBuilds(t, path, random, size),
+		chunks: int((size-1)/task.ChunkSize) + 1, requests: 1, acknowledged: map[int]int{},
+	}
+	for run := 0; !u.run(t, run); run++ {
 		require.Less(t, run, 25, "it does not come to an end")
-		swapped := run > 0 && run < 7 && random.IntN(3) == 0
-		if swapped {
-			s.swaps++
-		}
-		builds.use(t, swapped)
-		if run < 6 {
-			for range random.IntN(4) {
-				r.Inject(randomFault(random))
-				s.faults++
-			}
-		} else {
-			r.ClearFaults()
-		}
-		s.runs++
-		p := startProcess(t, task)
-		if run < 4 && random.IntN(3) > 0 {
-			// Drawn here: the seed repeats it, and one goroutine draws.
-			moment := time.Duration(random.Int64N(int64(200 * time.Millisecond)))
-			time.AfterFunc(moment, func() { _ = p.cmd.Process.Kill() })
-		}
-		for range p.lines {
-		}
-		if p.cmd.Wait() == nil {
-			break
-		}
-		if p.stderr.Len() == 0 {
-			s.kills++
-		}
-		kept := keptIfAny(t, task.Checkpoints)
-		u := r.current(t)
-		if u != nil && u.Status == oraclemarkettest.Completed && kept == nil {
-			break // killed when all was done
-		}
-		if strings.Contains(p.stderr.String(), "the source changed since the upload began") {
-			s.refused++
-			require.Zero(t, r.Processed(oraclemarkettest.OpMerge), "nothing mixed is merged")
-			if !swapped {
-				// It had gone on with the other build, and was killed.
-				s.restarts++
-				s.startOver(t, r, task)
-				acknowledged = map[int]int{}
-				continue
-			}
-		}
-		if u != nil {
-			for number, times := range acknowledged {
-				require.Equal(t, times, u.Receipts[number], "chunk %d was sent again", number)
-			}
-			for _, number := range kept {
-				acknowledged[number] = u.Receipts[number]
-			}
-		}
 	}
-	u := r.current(t)
-	require.Equal(t, oraclemarkettest.Completed, u.Status)
-	got, err := u.MD5()
+	done := r.current(t)
+	require.Equal(t, oraclemarkettest.Completed, done.Status)
+	got, err := done.MD5()
 	require.NoError(t, err)
-	require.Contains(t, builds.sums, got, "the image is neither build, it is a mix")
-	for number, times := range acknowledged {
-		require.Equal(t, times, u.Receipts[number], "chunk %d was sent again", number)
-	}
+	require.Contains(t, u.builds.sums, got, "the image is neither build, it is a mix")
+	u.requireSentOnce(t, done)
+	require.Equal(t, u.requests, r.Processed(oraclemarkettest.OpInitiate), "upload requests")
 	require.Nil(t, keptIfAny(t, task.Checkpoints))
 	for _, req := range r.Requests() {
 		require.Empty(t, req.TransferEncoding)
 	}
-	s.uploads++
-	s.bytes += size
+	s.count(func() {
+		s.uploads++
+		s.bytes += size
+	})
 	r.Close()
 }
 
-// startOver does what the error says.
-func (s *soak) startOver(t *testing.T, r *uploadRig, task *childTask) {
+func (s *soak) count(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// requireSentOnce makes sure that no chunk came again once a checkpoint had it.
+func (u *soaked) requireSentOnce(t *testing.T, now *oraclemarkettest.Upload) {
 	t.Helper()
-	r.ClearFaults()
-	_, err := r.images.DeleteEverywhere(t.Context(), r.current(t).ID)
+	for number, times := range u.acknowledged {
+		require.Equal(t, times, now.Receipts[number], "chunk %d was sent again", number)
+	}
+}
+
+// run is one process. It reports whether the upload has ended.
+func (u *soaked) run(t *testing.T, run int) (ended bool) {
+	t.Helper()
+	swapped := run > 0 && run < 7 && u.random.IntN(3) == 0
+	u.builds.use(t, swapped)
+	u.ClearFaults()
+	kill := &soakKill{}
+	if run < 4 && u.random.IntN(4) > 0 {
+		kill = u.randomKill() // before the faults: it holds what it matches
+	}
+	if run < 6 {
+		for range u.random.IntN(u.most + 1) {
+			u.Inject(u.randomFault())
+		}
+	}
+	faults := u.FaultsLeft()
+	p, killed := u.start(t, kill)
+	kept := keptIfAny(t, u.task.Checkpoints)
+	u.count(func() {
+		u.runs++
+		u.faults += faults - u.FaultsLeft()
+		if run > 0 && run < 7 {
+			u.resumes++
+		}
+		if swapped {
+			u.swaps++
+		}
+		if killed {
+			u.kills[kill.name]++
+			u.kept += int64(len(kept))
+		}
+	})
+	now := u.current(t)
+	switch {
+	case p.cmd.ProcessState.Success():
+		return true
+	case now != nil && now.Status == oraclemarkettest.Completed && kept == nil:
+		return true // killed when all was done
+	case now == nil:
+		return false
+	}
+	u.requireSentOnce(t, now)
+	for _, number := range kept {
+		u.acknowledged[number] = now.Receipts[number]
+	}
+	text := p.stderr.String()
+	if !killed {
+		named := strings.Contains(text, fmt.Sprintf("upload request %d", now.ID)) || strings.Contains(text, "there may be an upload request")
+		require.True(t, named, "%s does not say what is left", text)
+	}
+	if strings.Contains(text, "the source changed since the upload began") {
+		require.Zero(t, u.Processed(oraclemarkettest.OpMerge), "nothing mixed is merged")
+		u.count(func() { u.refused++ })
+		if !swapped {
+			u.startOver(t, now.ID) // it had gone on with the other build, and was killed
+		}
+	}
+	return false
+}
+
+// startOver does what the error says.
+func (u *soaked) startOver(t *testing.T, id int64) {
+	t.Helper()
+	u.count(func() { u.restarts++ })
+	u.ClearFaults()
+	_, err := u.images.DeleteEverywhere(t.Context(), id)
 	require.NoError(t, err)
-	names, err := filepath.Glob(filepath.Join(task.Checkpoints, "*"))
+	names, err := filepath.Glob(filepath.Join(u.task.Checkpoints, "*"))
 	require.NoError(t, err)
 	for _, name := range names {
 		require.NoError(t, os.Remove(name))
 	}
+	u.acknowledged = map[int]int{}
+	u.requests++
 }
 
 // current is the one upload request that is not deleted, nil if there is none.
@@ -167,46 +234,6 @@ func (r *uploadRig) current(t *testing.T) *oraclemarkettest.Upload {
 	return found
 }
 
-// builds are two files of one size and time with the same first and last MiB.
-type builds struct {
-	path   string
-	middle [2][]byte
-	sums   []string
-	time   time.Time
-}
-
-func newBuilds(t *testing.T, path string, random *rand.Rand, size int64) *builds {
-	t.Helper()
-	b := &builds{path: path, time: time.Unix(1528777730, 0)}
-	whole := make([]byte, size)
-	source := rand.NewChaCha8([32]byte{byte(random.Uint32())})
-	_, _ = source.Read(whole)
-	for i := range b.middle {
-		b.middle[i] = make([]byte, size-2*mib)
-		_, _ = source.Read(b.middle[i])
-		copy(whole[mib:], b.middle[i])
-		sum := md5.Sum(whole)
-		b.sums = append(b.sums, hex.EncodeToString(sum[:]))
-	}
-	require.NoError(t, os.WriteFile(path, whole, 0o600))
-	return b
-}
-
-// use makes the file the first build or the other one.
-func (b *builds) use(t *testing.T, other bool) {
-	t.Helper()
-	f, err := os.OpenFile(b.path, os.O_WRONLY, 0)
-	require.NoError(t, err)
-	i := 0
-	if other {
-		i = 1
-	}
-	_, err = io.Copy(io.NewOffsetWriter(f, mib), strings.NewReader(string(b.middle[i])))
-	require.NoError(t, err)
-	require.NoError(t, f.Close())
-	require.NoError(t, os.Chtimes(b.path, b.time, b.time))
-}
-
 // keptIfAny are the acknowledged chunks, none where a process came to its end
 // before its first checkpoint or was killed after its last.
 func keptIfAny(t *testing.T, dir string) []int {
@@ -216,24 +243,29 @@ func keptIfAny(t *testing.T, dir string) []int {
 	if len(names) == 0 {
 		return nil
 	}
-	return keptChunks(t, dir)
+	return append([]int{}, keptChunks(t, dir)...)
 }
 
-// randomFault is a transient failure of one to three requests.
-func randomFault(random *rand.Rand) oraclemarkettest.Fault {
+// randomFault is a transient failure of one request or a few.
+func (u *soaked) randomFault() oraclemarkettest.Fault {
 	operations := []string{
 		oraclemarkettest.OpAuthenticate, oraclemarkettest.OpInitiate, oraclemarkettest.OpList, oraclemarkettest.OpUploadChunk,
 		oraclemarkettest.OpUploadChunk, oraclemarkettest.OpUploadChunk, oraclemarkettest.OpMerge, oraclemarkettest.OpGet,
 	}
 	faults := []oraclemarkettest.Fault{
-		{Status: 500}, {Status: 503, RetryAfter: "0"}, {Status: 429}, {Status: 502, Process: true},
+		{Status: 500}, {Status: 502, Process: true},
 		{Drop: oraclemarkettest.DropBefore}, {Drop: oraclemarkettest.DropDuring}, {Drop: oraclemarkettest.DropAfter},
 		{Truncate: true}, {CutJSON: true}, {Body: "<html>Please log in</html>"}, {Body: `{}`}, {Early: true},
 		{Delay: 50 * time.Millisecond}, {Stall: oraclemarkettest.StallResponse},
+		{Status: 503, RetryAfter: "0"}, {Status: 429},
 	}
-	f := faults[random.IntN(len(faults))]
-	f.Operation = operations[random.IntN(len(operations))]
-	f.Times = 1 + random.IntN(3)
-	f.Skip = random.IntN(4)
+	operation := operations[u.random.IntN(len(operations))]
+	if operation == oraclemarkettest.OpUploadChunk && !u.paced {
+		faults = faults[:len(faults)-2] // chunks would come at a second's interval from then on
+	}
+	f := faults[u.random.IntN(len(faults))]
+	f.Operation = operation
+	f.Times = 1 + u.random.IntN(u.times)
+	f.Skip = u.random.IntN(4)
 	return f
 }

@@ -10,7 +10,6 @@ import (
 	"hash"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -20,8 +19,10 @@ import (
 
 // source is the file of one upload.
 type source struct {
-	file io.ReaderAt
-	size int64
+	missing    error       // why there is no file, nil if there is one
+	file       io.ReaderAt // nil if there is none
+	sequential *sequential // the file, if it can be read but once
+	size       int64
 	// unchanged returns an error unless the file is still the one that was
 	// opened.
 	unchanged func() error
@@ -40,6 +41,10 @@ func newSource(req *ImageUpload) *source {
 		unchanged: func() error { return nil }, close: func() {},
 		slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
+	if req.Reader != nil {
+		s.sequential = &sequential{reader: req.Reader}
+		s.file = s.sequential
+	}
 	switch {
 	case req.DisableChecksum:
 		s.newMD5 = nil
@@ -51,7 +56,15 @@ func newSource(req *ImageUpload) *source {
 	return s
 }
 
-// openSource opens the file at path and fills in what req says of it.
+// missingSource returns the source of an upload that may no longer need its
+// file. err is why there is none.
+func missingSource(err error) *source {
+	s := newSource(&ImageUpload{DisableChecksum: true})
+	s.missing = err
+	return s
+}
+
+// openSource opens the file at path and fills in its fields of req.
 func openSource(path string, req *ImageUpload) (*source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -74,9 +87,6 @@ func openSource(path string, req *ImageUpload) (*source, error) {
 		return nil, fmt.Errorf("%s: open image: %w", pkg, err)
 	}
 	req.File, req.Size = f, size
-	if req.FileName == "" {
-		req.FileName = filepath.Base(path)
-	}
 	s := newSource(req)
 	s.identity = identity(info, time.Now())
 	s.close = func() { _ = f.Close() } // only read
@@ -104,8 +114,12 @@ func canSeek(mode os.FileMode) bool {
 const fingerprintSpan = 1 << 20
 
 // fingerprint is a hash of the file's first and last MiB: most other files are
-// found out by it before anything is sent.
+// found out by it before anything is sent. It is empty without a file
+// that can be read twice.
 func (s *source) fingerprint(ctx context.Context) (string, error) {
+	if s.file == nil || s.sequential != nil {
+		return "", nil
+	}
 	span := min(fingerprintSpan, s.size)
 	h := sha256.New()
 	for _, offset := range []int64{0, s.size - span} {

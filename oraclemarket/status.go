@@ -7,13 +7,13 @@ import (
 
 // Status is the state of an upload request, or of one data center's part of it.
 //
-// The only value seen in a response is "Completed"; the documentation lists the
-// others as filter values, in upper case and two of them misspelled. They are
-// decoded to these constants whatever their case and spelling. Any other value
-// is kept as the service sent it.
+// Only "Completed" appears in a documented response. The others are listed as
+// filter values, in upper case, two of them misspelled. All are decoded to
+// these constants, whatever their case and spelling. Any other value is kept as
+// the service sent it.
 type Status string
 
-// The documented states. What follows what is not documented. The likely way is
+// The documented states. Their order is not documented; it is likely to be
 // Initiated (before the merge), Pending, In Progress, Virus Scan In Progress,
 // and one of the terminal ones.
 const (
@@ -90,10 +90,10 @@ func (s Status) pastMerge() bool {
 	}
 }
 
-// Percent is a share as the service sends it: "100%".
+// Percent is a percentage as the service sends it, such as "100%".
 type Percent string
 
-// Int returns the number, 100 for "100%", and 0 for a text that is none.
+// Int returns the number, 100 for "100%", or 0 if p is not a percentage.
 func (p Percent) Int() int {
 	n, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(string(p)), "%")), 64)
 	if err != nil || !(n > -1e9 && n < 1e9) {

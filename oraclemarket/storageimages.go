@@ -10,7 +10,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
-// StorageImage is one image file and where it is.
+// StorageImage describes an image file and where it is stored.
 //
 // Source: [Get availability details of machine images].
 //
@@ -28,29 +28,31 @@ type StorageImage struct {
 	StorageDataCenterImageStatuses []StorageDataCenterImageStatus `json:"storageDataCenterImageStatuses,omitempty"`
 }
 
-// StorageDataCenterImageStatus is whether one data center has the image.
+// StorageDataCenterImageStatus reports whether a data center has the image.
 type StorageDataCenterImageStatus struct {
 	// DataCenterName is the name that [StorageImagesService.Copy] takes.
 	DataCenterName string `json:"dataCenterName"`
-	Region         string `json:"region,omitempty"`
+	// Region is the data center's region.
+	Region string `json:"region,omitempty"`
 	// IsAvailable reports whether the data center has the image.
 	IsAvailable bool `json:"isAvailable"`
-	// Size is the image's size in bytes, 0 when not given.
-	Size             int64     `json:"size,omitempty"`
+	// Size is the image's size in bytes, 0 if the service sent none.
+	Size int64 `json:"size,omitempty"`
+	// LastModifiedDate is when the image last changed in the data center.
 	LastModifiedDate time.Time `json:"lastModifiedDate,omitzero"`
 	// Replica is not explained by the documentation.
 	Replica bool `json:"replica"`
 }
 
-// ListStorageImagesOptions filters a list. The zero value, like nil, is the
-// service's default.
+// ListStorageImagesOptions filters a list. The zero value, like nil, means the
+// service's defaults.
 type ListStorageImagesOptions struct {
-	// DataCenter is the data center to list. Empty is the default one.
+	// DataCenter is the data center to list. Empty means the service's default.
 	DataCenter string `url:"datacenter,omitempty"`
 	// Keyword is compared with name, version and operating system.
 	Keyword string `url:"keyword,omitempty"`
-	// Limit is the largest number of records on a page, 1 to 100. 0 is the
-	// service's default of 30.
+	// Limit is the largest number of records on a page, 1 to 100. 0 means the
+	// service's default, 30.
 	Limit int `url:"limit,omitempty"`
 	// Offset is how many records to skip.
 	Offset int `url:"offset,omitempty"`
@@ -68,8 +70,8 @@ func (o *ListStorageImagesOptions) check() error {
 type CopyStorageImageRequest struct {
 	// SourceDataCenter has the image. Required.
 	SourceDataCenter string `json:"sourceDataCenter"`
-	// CopyToDataCenters receive the image, OverwriteDataCenters receive it in
-	// place of one that they have. At least one of them must be named.
+	// CopyToDataCenters receive the image. OverwriteDataCenters receive it even if
+	// they have it already. At least one data center is required.
 	CopyToDataCenters    []string `json:"copyToDataCenters,omitempty"`
 	OverwriteDataCenters []string `json:"overwriteDataCenters,omitempty"`
 }
@@ -130,8 +132,9 @@ func (s *StorageImagesService) All(ctx context.Context, opts *ListStorageImagesO
 	})
 }
 
-// Get returns which data centers have the image with that path, as in
-// "mi/sun/sun/sun/ruby-2.4.1.tar.gz". Errors: [ErrNotFound].
+// Get reports which data centers have the image with that path, such as
+// "mi/sun/sun/sun/ruby-2.4.1.tar.gz". If the service does not know the path,
+// the error matches [ErrNotFound].
 //
 // Source: [Get availability details of machine images].
 //
@@ -159,10 +162,11 @@ func (s *StorageImagesService) Get(ctx context.Context, machineImagePath string)
 	return image, err
 }
 
-// Copy requests a copy of the image to other data centers. The service goes on
-// after its response; [StorageImagesService.Get] returns where the image is.
+// Copy asks the service to copy the image to other data centers. The service
+// responds before it has done so; [StorageImagesService.Get] reports where the
+// image is.
 //
-// A request that may have been carried out is not sent again: the error matches
+// A request that may have taken effect is not sent again: the error matches
 // [ErrAmbiguous].
 //
 // Source: [Copy storage image to DataCenter].

@@ -1,26 +1,28 @@
 package oraclemarket
 
 import (
+	"cmp"
 	"context"
-	"crypto/md5" //nolint:gosec // the service's checksum, not a protection
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"sync"
-	"time"
 )
 
-// Defaults of [ImageUpload].
-const (
-	// DefaultChunkSize is 64 MiB.
-	DefaultChunkSize = 64 << 20
-	// DefaultConcurrency is 4 chunks at once.
-	DefaultConcurrency = 4
-)
+// DefaultConcurrency is the default of [ImageUpload], 4 chunks in flight.
+const DefaultConcurrency = 4
 
 const (
+	// The default chunk size is this share of the file, in whole MiB, within these
+	// bounds.
+	defaultChunks   = 16
+	minDefaultChunk = 16 << 20
+	maxDefaultChunk = 64 << 20
 	// maxChunks keeps the checkpoint and the memory of an upload small.
 	maxChunks = 1 << 20
 	// maxConcurrency is how many requests a client has in flight: more chunks
@@ -34,40 +36,59 @@ type ImageUpload struct {
 	Application     string
 	Version         string
 	OperatingSystem string
-	// OverwriteStorageFile says whether to replace a stored file of the same
-	// path. nil leaves that to the service, whose default is not documented.
+	// OverwriteStorageFile is whether to replace a stored file of the same path.
+	// nil uses the service's default, which is not documented.
 	OverwriteStorageFile *bool
-	// FileName is the image's file name. Required, but for UploadFile, which
-	// takes the last part of the path.
+	// FileName is the image's file name. Required. UploadFile defaults to the last
+	// element of the path.
 	FileName string
-	// File is read from 0 to Size, by several goroutines at once, and twice:
-	// for the checksum of a chunk and to send it. It is not read after Upload
-	// has returned: a ReadAt that blocks blocks Upload.
+	// File is read from offset 0 to Size by several goroutines at once, and each
+	// chunk twice: for its checksum and to send it. It is not read after Upload
+	// has returned, so a blocked ReadAt blocks Upload.
 	File io.ReaderAt
+	// Reader is read once, from its start up to Size, in place of File: standard
+	// input, a pipe, or an [io.SectionReader] of a file that is expensive to read
+	// twice. Each chunk that is read ahead or in flight is held in memory, at most
+	// Concurrency times ChunkSize in all, and once more where the service wants
+	// the first chunk before there is an upload request. A resumed upload reads
+	// from the start, too, and compares what was acknowledged. A Read that blocks
+	// blocks Upload.
+	Reader io.Reader
 	// Size is the file's length in bytes, above 0.
 	Size int64
 
-	// ChunkSize is the length of a chunk in bytes, the last one aside. An upload
-	// that is resumed keeps the size that it began with, unless this one is
-	// smaller and no chunk was acknowledged. 0 is [DefaultChunkSize], or 4 MiB
-	// where a proxy finds the first chunks too large: then the upload begins anew.
+	// ChunkSize is the length in bytes of every chunk but the last. A resumed
+	// upload keeps its size, unless ChunkSize is smaller and no chunk was
+	// acknowledged.
+	//
+	// 0 fits the file: a sixteenth of it, in whole MiB, but 16 to 64, or more if
+	// that makes over 1<<20 chunks. Smaller chunks cost more round trips; of larger ones an
+	// interruption loses more. If a proxy refuses the first chunks as too large,
+	// the upload begins anew with 4 MiB, unless it has a Reader.
 	ChunkSize int64
-	// Concurrency is the number of chunks in flight, 1 to 64. 0 is
-	// [DefaultConcurrency]. A chunk takes up to 256 KiB of memory, whatever its
-	// size.
+	// Concurrency is the number of chunks in flight, 1 to 64. 0 means
+	// [DefaultConcurrency]. A chunk of File takes up to 256 KiB of memory,
+	// whatever its size.
 	Concurrency int
-	// NewMD5 returns a faster MD5 than crypto/md5. nil for crypto/md5.
+	// BytesPerSecond limits the rate of all chunks together. 0 means no limit.
+	BytesPerSecond int64
+	// NewMD5 returns a hash that computes MD5, for example a faster one. nil means
+	// [md5.New].
 	NewMD5 func() hash.Hash
-	// DisableChecksum sends no X-MD5-Checksum and compares none. Then nothing
-	// notices bytes that change on their way.
+	// DisableChecksum neither sends nor compares MD5 checksums. Bytes that change
+	// in transit then go unnoticed.
 	DisableChecksum bool
 
-	// Checkpoints keeps the state of the upload, so that the same call resumes
-	// it after an interruption or a crash. nil for none. See [FileCheckpoints].
+	// Checkpoints keeps the state of the upload, so that the same call resumes it
+	// after an interruption or a crash. May be nil. See [FileCheckpoints].
 	Checkpoints CheckpointStore
-	// Progress is called once the upload request is known and after each
-	// acknowledged chunk, by one goroutine at a time. The upload waits for it.
+	// Progress is called once the upload request is known, after each acknowledged
+	// chunk, and more than twice a second while bytes move, by one goroutine at a
+	// time. The upload waits for it.
 	Progress func(UploadProgress)
+	// NoWait ends the upload once it is merged, with the first state that the
+	// service shows then. [MachineImagesService.Wait] follows it to its end.
+	NoWait bool
 	// StatusChanged is called with what [MachineImagesService.Watch] yields
 	// once the chunks are merged.
 	StatusChanged func(*MachineImageUploadRequest)
@@ -75,77 +96,24 @@ type ImageUpload struct {
 	WaitOptions []WaitOption
 }
 
-// Validate returns the [*ArgumentError] that [MachineImagesService.Upload]
-// would, so that a pipeline can fail before it builds the image.
-// [MachineImagesService.UploadFile] fills in FileName, File and Size itself.
-func (r *ImageUpload) Validate() error {
-	if err := r.checkSettings(); err != nil {
-		return err
-	}
-	if err := checkFileName("ImageUpload", r.FileName); err != nil {
-		return err
-	}
-	if err := checkFile("ImageUpload", r.File, r.Size, ""); err != nil {
-		return err
-	}
-	if r.ChunkSize > 0 && (r.Size-1)/r.ChunkSize >= maxChunks {
-		return invalid("ImageUpload.ChunkSize", "makes more than %d chunks of %d bytes", maxChunks, r.Size)
-	}
-	return nil
-}
-
-// checkSettings validates what does not concern the file.
-func (r *ImageUpload) checkSettings() error {
-	const name = "ImageUpload"
-	if r == nil {
-		return invalid(name, "must not be nil")
-	}
-	if err := checkImageName(name, r.Application, r.Version, r.OperatingSystem); err != nil {
-		return err
-	}
-	switch {
-	case r.ChunkSize < 0:
-		return invalid(name+".ChunkSize", "must be positive, or 0 for the default, not %d", r.ChunkSize)
-	case r.Concurrency < 0:
-		return invalid(name+".Concurrency", "must be positive, or 0 for the default, not %d", r.Concurrency)
-	case r.Concurrency > maxConcurrency:
-		return invalid(name+".Concurrency", "must be at most %d, not %d", maxConcurrency, r.Concurrency)
-	}
-	if err := r.checkHash(); err != nil {
-		return err
-	}
-	_, err := pollOptions(r.WaitOptions)
-	return err
-}
-
-func (r *ImageUpload) checkHash() error {
-	if r.DisableChecksum {
-		return nil
-	}
-	newMD5 := r.NewMD5
-	if newMD5 == nil {
-		newMD5 = md5.New
-	}
-	h := newMD5()
-	if h == nil || h.Size() != md5.Size {
-		return invalid("ImageUpload.NewMD5", "must return hashes of %d bytes", md5.Size)
-	}
-	defer closeHash(h)
-	if _, err := h.Write(nil); err != nil { // as with GODEBUG=fips140=only
-		return invalid("ImageUpload.DisableChecksum", "must be true: %v", err)
-	}
-	return nil
-}
-
-// UploadFile is Upload for the file at path, a regular file or a block device.
-// FileName is its name unless req has another; File and Size are ignored.
+// UploadFile calls [MachineImagesService.Upload] with the file at path, a
+// regular file or a block device. It sets File and Size, and FileName if req
+// has none, in a copy of req, and ignores Reader. Once the merge was requested,
+// the file need not exist.
 func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req *ImageUpload) (*MachineImageUploadRequest, error) {
 	return guard(func() (*MachineImageUploadRequest, error) {
-		if err := req.checkSettings(); err != nil {
+		if err := req.checkSettings(); err != nil { // that req is not nil
 			return nil, err
 		}
 		r := *req
+		r.FileName, r.Reader = cmp.Or(r.FileName, filepath.Base(path)), nil
+		if err := r.checkNamed(); err != nil {
+			return nil, err
+		}
 		source, err := openSource(path, &r)
+		if err != nil && r.Checkpoints != nil && errors.Is(err, fs.ErrNotExist) {
+			return s.upload(ctx, &r, missingSource(err))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -158,62 +126,70 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 }
 
 // Upload sends a machine image to the service in parallel chunks, has them
-// merged, and follows the upload request until it has ended. It returns the
-// request's last state; one that ended badly is a [*StateError]. Any other
-// failure after the first request is an [*UploadError], which names what is left
-// behind.
+// merged, and follows the upload request until it has ended, or with req.NoWait
+// until it is merged. It returns the request's last state; if it ended badly,
+// the error is a [*StateError]. Any other failure after the first request is an
+// [*UploadError], which names what is left behind.
 //
 // With req.Checkpoints, the same call resumes an upload that was interrupted:
-// only chunks that were not acknowledged are sent. The acknowledged ones are
-// read again meanwhile, unless the file system vouches for the file, and nothing
-// is merged before they proved to be of this file: another one fails with a
-// [*SourceChangedError]. A checkpoint in use fails with [ErrCheckpointLocked].
-// An upload that the service has forgotten for half a minute starts over. The
-// checkpoint is deleted when the request has ended.
+// only chunks that were not acknowledged are sent. Meanwhile the acknowledged
+// ones are read again, unless the file system shows that the file has not
+// changed. Nothing is merged until they prove to be of this file; if they are
+// not, Upload fails with a [*SourceChangedError]. If another upload uses the
+// checkpoint, the error matches [ErrCheckpointLocked]. If the service has not
+// known the upload request for half a minute, the upload starts over. The
+// checkpoint is deleted when Upload returns without an error or the request has
+// ended. [MachineImagesService.DiscardUpload] deletes it together with the
+// upload request, to start over.
 //
-// If the response to the first request of an upload is lost, even by a crash,
-// List is searched for half a minute for its upload request before there is
-// another. If several fit, the error matches [ErrAmbiguous] and names them. If
-// one fits that another process made of the same image in the same minutes, and
-// neither its dates nor its creator nor its chunks differ, it is taken over; if
-// that process sends chunks, the error matches [ErrAmbiguous].
+// Once the merge was requested, the same call resumes without the file: File
+// and Reader may both be nil then.
 //
-// A panic of File, Checkpoints, NewMD5 or a callback ends the upload with an
-// error, as does runtime.Goexit. No chunk is held in memory. When ctx ends,
-// Upload returns, and what was acknowledged is kept.
+// If the response to the first request of an upload is lost, even in a crash,
+// List is searched for its upload request for half a minute before another is
+// made. If several match, the error matches [ErrAmbiguous] and names them.
+// Upload may take over an upload request that another process made for the same
+// image at the same time, if nothing tells the two apart. If that process then
+// sends chunks, the error matches [ErrAmbiguous].
+//
+// If File, Reader, Checkpoints, NewMD5 or a callback panics or calls
+// [runtime.Goexit], Upload returns an error. No chunk of File is held in
+// memory. When ctx is done, Upload returns; what was acknowledged stays in the
+// checkpoint.
 func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*MachineImageUploadRequest, error) {
 	return guard(func() (*MachineImageUploadRequest, error) {
-		if err := req.Validate(); err != nil {
+		err := req.Validate()
+		if err != nil && (req.checkNamed() != nil || req.File != nil || req.Reader != nil || req.Checkpoints == nil) {
 			return nil, err
 		}
 		r := *req
+		if err != nil {
+			return s.upload(ctx, &r, missingSource(err))
+		}
 		return s.upload(ctx, &r, newSource(&r))
 	})
 }
 
-func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (_ *MachineImageUploadRequest, err error) {
+func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (*MachineImageUploadRequest, error) {
 	if req.Concurrency == 0 {
 		req.Concurrency = DefaultConcurrency
 	}
-	u := &upload{saves: newJoinedSaves(), service: s.singly(), req: req, source: source, key: s.checkpointKey(req)}
-	if locker, ok := req.Checkpoints.(CheckpointLocker); ok {
-		unlock, err := locker.Lock(ctx, u.key)
-		if err != nil {
-			return nil, u.checkpointError("lock", err)
-		}
-		defer func() {
-			if unlockErr := unlock(); unlockErr != nil && err == nil {
-				err = u.checkpointError("unlock", unlockErr)
-			}
-		}()
-	}
-	last, err := guard(func() (*MachineImageUploadRequest, error) { return u.run(ctx) })
-	return last, u.explain(err)
+	u := s.newUpload(req, source)
+	u.limiter = newLimiter(req.BytesPerSecond, req.Concurrency)
+	var last *MachineImageUploadRequest
+	err := u.locked(ctx, func() (err error) {
+		last, err = guard(func() (*MachineImageUploadRequest, error) { return u.run(ctx) })
+		return u.explain(err)
+	})
+	return last, err
+}
+
+func (s *MachineImagesService) newUpload(req *ImageUpload, source *source) *upload {
+	return &upload{saves: newJoinedSaves(), service: s.singly(), req: req, source: source, key: s.checkpointKey(req)}
 }
 
 // checkpointKey is the same for the same image of the same account on the same
-// service, whatever became of the file: that a file has changed is worth an
-// error.
+// service, even if the file has changed, which is worth an error.
 func (s *MachineImagesService) checkpointKey(req *ImageUpload) string {
 	h := sha256.New()
 	for _, part := range []string{s.client.BaseURL(), s.user, req.Application, req.Version, req.OperatingSystem, req.FileName} {
@@ -229,6 +205,7 @@ type upload struct {
 	source  *source
 	key     string
 
+	limiter  *limiter // nil for none
 	saves    *joinedSaves
 	warnOnce sync.Once
 
@@ -245,10 +222,7 @@ type upload struct {
 	abandoned      int64 // the upload request before this one, whose chunks were too large
 	mayExist       bool  // an upload request whose id is not known
 	mergeUncertain bool  // an earlier call saw the merge acknowledged, but the service has not merged
-	sent           int64 // acknowledged bytes of this call
-	told           int   // chunks that Progress knows of: all of them are kept
-	toldBytes      int64
-	began          time.Time
+	progress       progress
 }
 
 func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
@@ -259,6 +233,9 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	if err := u.load(ctx, fingerprint); err != nil {
 		return nil, err
 	}
+	if u.needsFile() && u.source.missing != nil {
+		return nil, u.source.missing
+	}
 	if u.resumed {
 		err = u.resume(ctx)
 	} else {
@@ -267,7 +244,6 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.began = time.Now()
 	u.reportAll()
 	repeated := u.state.Phase == phaseMerging // by an earlier call
 	if u.state.Phase == phaseUploading {

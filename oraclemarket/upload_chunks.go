@@ -30,29 +30,25 @@ func (u *upload) span(i int) (offset, size int64) {
 // error ends it, and wins over the cancellations that it causes.
 func (u *upload) sendChunks(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
-	missing := u.done.missing()
 	u.begun = u.done.count
 	if !u.proven {
 		if err := u.save(ctx, phaseUploading); err != nil { // now marked as unproven
 			return err
 		}
-		acknowledged, digest := u.done.clone(), u.state.Digest
+	}
+	missing, acknowledged, digest, proven := u.done.missing(), u.done.clone(), u.state.Digest, u.proven
+	sent := make(chan struct{})
+	group.Go(func() error { return u.reportMoving(groupCtx, sent) })
+	group.Go(func() error {
+		defer close(sent)
+		if u.source.sequential != nil {
+			return u.sendStream(groupCtx, acknowledged, digest)
+		}
+		return u.sendMissing(groupCtx, missing)
+	})
+	if !proven && u.source.sequential == nil {
 		group.Go(func() error { return u.prove(groupCtx, acknowledged, digest) })
 	}
-	group.Go(func() error {
-		chunks, chunksCtx := errgroup.WithContext(groupCtx)
-		chunks.SetLimit(u.req.Concurrency)
-		for _, i := range missing {
-			if chunksCtx.Err() != nil {
-				break
-			}
-			chunks.Go(func() error {
-				_, err := guard(func() (struct{}, error) { return struct{}{}, u.sendChunk(chunksCtx, i) })
-				return err
-			})
-		}
-		return chunks.Wait()
-	})
 	err := group.Wait()
 	if err == nil {
 		err = u.settleConflicts(ctx)
@@ -63,14 +59,28 @@ func (u *upload) sendChunks(ctx context.Context) error {
 	case ctx.Err() != nil: // before the first chunk, or between two
 		return transport.ContextErr(ctx)
 	case u.done.count < len(u.done.have) || !u.proven:
-		return fmt.Errorf("%s: not all chunks are acknowledged and proven", pkg) // whatever the reason
+		return fmt.Errorf("%s: not all chunks are acknowledged and verified", pkg) // for whatever reason
 	}
 	return nil
 }
 
-// prove reads the acknowledged chunks again and compares them with the digest of
-// the checkpoint. Those of another file are forgotten, as are the chunks that
-// were sent meanwhile.
+// sendMissing sends the chunks, as many at once as the upload may have in
+// flight.
+func (u *upload) sendMissing(ctx context.Context, missing []int) error {
+	chunks, chunksCtx := errgroup.WithContext(ctx)
+	chunks.SetLimit(u.req.Concurrency)
+	for _, i := range missing {
+		if chunksCtx.Err() != nil {
+			break
+		}
+		chunks.Go(func() error { return u.sendChunk(chunksCtx, i, u.source) })
+	}
+	return chunks.Wait()
+}
+
+// prove reads the acknowledged chunks again and compares them with the digest
+// of the checkpoint. If they are of another file, they are forgotten, as are
+// the chunks sent meanwhile.
 func (u *upload) prove(ctx context.Context, acknowledged *chunkSet, want chunkDigest) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(runtime.GOMAXPROCS(0)/2, 1)) // the missing chunks come first
@@ -97,6 +107,10 @@ func (u *upload) prove(ctx context.Context, acknowledged *chunkSet, want chunkDi
 	if ctx.Err() != nil {
 		return transport.ContextErr(ctx)
 	}
+	return u.settleProof(ctx, acknowledged, have, want)
+}
+
+func (u *upload) settleProof(ctx context.Context, acknowledged *chunkSet, have, want chunkDigest) error {
 	u.mu.Lock()
 	if have == want {
 		u.proven, u.state.Unproven, u.state.Identity = true, u.tainted, u.source.identity
@@ -114,9 +128,15 @@ func (u *upload) prove(ctx context.Context, acknowledged *chunkSet, want chunkDi
 // maxResends is how often a chunk is sent that arrives with another checksum.
 const maxResends = 3
 
-func (u *upload) sendChunk(ctx context.Context, i int) error {
+// sendChunk sends a chunk, which source has. It calls functions of the caller.
+func (u *upload) sendChunk(ctx context.Context, i int, source *source) error {
+	_, err := guard(func() (struct{}, error) { return struct{}{}, u.sendUntilReceived(ctx, i, source) })
+	return err
+}
+
+func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) error {
 	offset, size := u.span(i)
-	section := io.NewSectionReader(u.source.file, offset, size)
+	section := io.NewSectionReader(source.file, offset, size)
 	chunk := &Chunk{Number: u.state.FirstChunk + i, FileName: u.req.FileName, File: section, Size: size}
 	u.mu.Lock()
 	u.begun++
@@ -126,8 +146,9 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 		sent = &sentReader{ReaderAt: section}
 		chunk.File = sent
 	}
+	chunk.File = u.counted(i, u.limited(ctx, chunk.File))
 	for attempt := 1; ; attempt++ {
-		sum, err := u.source.checksum(ctx, offset, size)
+		sum, err := source.checksum(ctx, offset, size)
 		if err != nil {
 			return err
 		}
@@ -136,8 +157,15 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 		}
 		chunk.MD5 = sum
 		ack, sends, err := u.sendPaced(ctx, chunk)
+		conflicts := errors.Is(err, ErrConflict) && u.wasSentBefore(i, sends, attempt) && !u.tainted
 		if sent != nil {
 			sum = sent.sum(size)
+		}
+		if sent != nil && sum == "" && (err == nil || conflicts) { // it was not read in order
+			var readErr error
+			if sum, readErr = source.proof(ctx, offset, size); readErr != nil {
+				return readErr
+			}
 		}
 		switch {
 		case err == nil && (chunk.MD5 == "" || ack.Checksum == "" || strings.EqualFold(chunk.MD5, ack.Checksum)):
@@ -147,16 +175,16 @@ func (u *upload) sendChunk(ctx context.Context, i int) error {
 			return u.acknowledge(ctx, i, sum)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)
-		case errors.Is(err, ErrConflict) && u.wasSentBefore(i, sends, attempt) && !u.tainted:
-			u.addConflict(conflict{i, sum, u.chunkError(ctx, chunk, err)})
+		case conflicts:
+			u.addConflict(conflict{i, sum, u.chunkError(ctx, source, chunk, err)})
 			return nil
 		case chunk.MD5 == "" || !errors.Is(err, ErrBadRequest):
-			return u.chunkError(ctx, chunk, err)
+			return u.chunkError(ctx, source, chunk, err)
 		}
-		// Another checksum, or a 400, which may be how the service says so: its
+		// Another checksum, or a 400, which may be how the service reports one: its
 		// documentation has one text for all of them.
 		if attempt == maxResends {
-			return u.chunkError(ctx, chunk, err)
+			return u.chunkError(ctx, source, chunk, err)
 		}
 	}
 }
@@ -179,15 +207,16 @@ func (u *upload) wasSentBefore(i, sends, calls int) bool {
 	return sends > 1 || calls > 1 || u.resumed || i == 0 && u.state.First != ""
 }
 
-// chunkError says that the file changed where that is why a chunk failed.
-func (u *upload) chunkError(ctx context.Context, chunk *Chunk, err error) error {
+// chunkError returns err with the number of its chunk or, if the file has
+// become shorter, with that reason.
+func (u *upload) chunkError(ctx context.Context, source *source, chunk *Chunk, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) { // of the file, or of a response
 		var last [1]byte
 		offset, size := u.span(chunk.Number - u.state.FirstChunk)
-		if readErr := u.source.read(last[:], offset+size-1); readErr != nil {
+		if readErr := source.read(last[:], offset+size-1); readErr != nil {
 			return errors.Join(readErr, err)
 		}
 	}
@@ -209,22 +238,16 @@ func (u *upload) passed() (largest int64) {
 	return largest
 }
 
-// isTooLarge reports whether err says that a request has too many bytes.
+// isTooLarge reports whether err means that a request has too many bytes.
 func isTooLarge(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.StatusCode == http.StatusRequestEntityTooLarge
 }
 
 // acknowledge keeps what the service has. It does so even when the upload is
-// being cancelled: an acknowledged chunk is never sent again.
+// being canceled: an acknowledged chunk is never sent again.
 func (u *upload) acknowledge(ctx context.Context, i int, sum string) error {
-	offset, size := u.span(i)
-	if sum == "" && u.req.Checkpoints != nil { // it was not read in order
-		var err error
-		if sum, err = u.source.proof(ctx, offset, size); err != nil {
-			return err
-		}
-	}
+	_, size := u.span(i)
 	u.mu.Lock()
 	if u.changed {
 		u.mu.Unlock()
@@ -232,14 +255,10 @@ func (u *upload) acknowledge(ctx context.Context, i int, sum string) error {
 	}
 	u.done.add(i)
 	u.state.Digest.add(u.state.FirstChunk+i, sum)
-	u.sent += size
 	u.mu.Unlock()
 	if err := u.save(ctx, phaseUploading); err != nil {
 		return err
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.told, u.toldBytes = u.told+1, u.toldBytes+size
-	u.report()
+	u.reportChunk(i, size)
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Sentinels of uploads.
+// Sentinel errors of uploads.
 var (
 	// ErrSourceChanged matches every [*SourceChangedError].
 	ErrSourceChanged = errors.New("the source changed since the upload began")
@@ -15,28 +15,31 @@ var (
 	// ErrCheckpointLocked matches an upload that another call, in this or
 	// another process, is working on.
 	ErrCheckpointLocked = errors.New("another upload uses this checkpoint")
+	// ErrAlreadyMerged matches a [MachineImagesService.DiscardUpload] that is too
+	// late: the chunks have become an image, or are about to.
+	ErrAlreadyMerged = errors.New("the upload was merged already")
 )
 
 // UploadError reports an upload that ended early and what it leaves behind. Err
 // says why.
 type UploadError struct {
 	// UploadRequestID is the upload request that is left unfinished. It is 0 if
-	// the response that names it was lost: then there may be one, which
-	// [MachineImagesService.List] shows.
+	// the response that names it was lost: then one may exist; see
+	// [MachineImagesService.List].
 	UploadRequestID int64
 	// CheckpointKey is the key of the checkpoint with which the same call
 	// resumes, empty without Checkpoints.
 	CheckpointKey string
-	// Chunks of TotalChunks are acknowledged.
+	// Chunks is how many of TotalChunks chunks are acknowledged.
 	Chunks, TotalChunks int
-	// Err is the cause.
+	// Err is the reason.
 	Err error
 }
 
 // Error implements error.
 func (e *UploadError) Error() string {
 	if e.UploadRequestID == 0 {
-		return fmt.Sprintf("%s: upload interrupted, there may be an upload request for it: %v", pkg, e.Err)
+		return fmt.Sprintf("%s: upload interrupted, its upload request may exist: %v", pkg, e.Err)
 	}
 	return fmt.Sprintf("%s: upload request %d interrupted after %d of %d chunks: %v",
 		pkg, e.UploadRequestID, e.Chunks, e.TotalChunks, e.Err)
@@ -45,11 +48,11 @@ func (e *UploadError) Error() string {
 // Unwrap returns e.Err.
 func (e *UploadError) Unwrap() error { return e.Err }
 
-// SourceChangedError reports an upload whose file is not the one that its
-// checkpoint is about, or that changed meanwhile. Nothing was merged. It matches
-// [ErrSourceChanged].
+// SourceChangedError reports an upload whose file differs from the one that its
+// checkpoint describes, or changed during the upload. Nothing was merged. It
+// matches [ErrSourceChanged].
 type SourceChangedError struct {
-	// Change says what differs, as in "its size was 9000 and is 8999".
+	// Change says what differs, such as "its size was 9000 and is 8999".
 	Change string
 	// CheckpointKey is the key of the checkpoint, empty without Checkpoints.
 	CheckpointKey string
@@ -67,9 +70,9 @@ func (e *SourceChangedError) Error() string {
 	case e.CheckpointKey == "":
 		return fmt.Sprintf("%s; delete upload request %d", text, e.UploadRequestID)
 	case e.UploadRequestID == 0:
-		return fmt.Sprintf("%s; bring the old file back to go on, or delete checkpoint %s to start over", text, e.CheckpointKey)
+		return fmt.Sprintf("%s; restore the old file to resume, or delete checkpoint %s to start over", text, e.CheckpointKey)
 	default:
-		return fmt.Sprintf("%s; bring the old file back to go on, or delete checkpoint %s and upload request %d to start over",
+		return fmt.Sprintf("%s; restore the old file to resume, or delete checkpoint %s and upload request %d to start over",
 			text, e.CheckpointKey, e.UploadRequestID)
 	}
 }

@@ -62,27 +62,36 @@ func TestUploadFaults(t *testing.T) {
 	t.Parallel()
 	for _, operation := range uploadOperations {
 		for name, fault := range uploadFaults {
-			t.Run(operation+"/"+name, func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					r := inMemory(t, nil, nil)
-					loseInitiate(r, operation)
-					fault.Operation, fault.Times = operation, 3
-					r.Inject(fault)
-					data := randomBytes(7*testChunk - 1)
-					store := &memStore{}
-					_, err := r.images.Upload(t.Context(), imageOf(data, store))
-					require.NoError(t, err)
-					u := r.only(t)
-					requireImage(t, u, data)
-					r.requireReceipts(t, u)
-					store.empty(t)
-					if operation != oraclemarkettest.OpInitiate && operation != oraclemarkettest.OpMerge || !lostOnProcessing(&fault) {
-						require.Zero(t, r.FaultsLeft())
-					}
+			for _, piped := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/piped=%t", operation, name, piped), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) { uploadThrough(t, operation, fault, piped) })
 				})
-			})
+			}
 		}
+	}
+}
+
+func uploadThrough(t *testing.T, operation string, fault oraclemarkettest.Fault, piped bool) {
+	t.Helper()
+	r := inMemory(t, nil, nil)
+	loseInitiate(r, operation)
+	fault.Operation, fault.Times = operation, 3
+	r.Inject(fault)
+	data := randomBytes(7*testChunk - 1)
+	store := &memStore{}
+	req := imageOf(data, store)
+	if piped {
+		req, _ = streamOf(data, store)
+	}
+	_, err := r.images.Upload(t.Context(), req)
+	require.NoError(t, err)
+	u := r.only(t)
+	requireImage(t, u, data)
+	r.requireReceipts(t, u)
+	store.empty(t)
+	if operation != oraclemarkettest.OpInitiate && operation != oraclemarkettest.OpMerge || !lostOnProcessing(&fault) {
+		require.Zero(t, r.FaultsLeft())
 	}
 }
 

@@ -27,10 +27,7 @@ func (u *upload) initiate(ctx context.Context) error {
 	lost := u.resumed     // an earlier call may have come through
 	u.mayExist = lost
 	if lost {
-		arrived = time.Now()
-		if latest := u.state.LastInitiateAt.Add(maxInitiate); latest.Before(arrived) {
-			arrived = latest
-		}
+		arrived = u.lastArrival()
 	}
 	rule := outage.Rule{Limit: u.service.outageLimit}
 	for pause := time.Second; ; pause = min(pause*3/2, maxPause) {
@@ -52,8 +49,8 @@ func (u *upload) initiate(ctx context.Context) error {
 			u.service.wantsFirst.Store(u.state.First != "")
 			return u.take(ctx, created.EntityID)
 		case errors.Is(err, ErrBadRequest) && u.state.First == "":
-			// Nothing was made. The source says that this call uploads the first
-			// chunk, its sample has none: this service may insist on it.
+			// Nothing was created. The documentation's text has this call upload the
+			// first chunk, its sample does not: this service may insist on it.
 			if err := u.hashFirst(ctx); err != nil {
 				return err
 			}
@@ -83,6 +80,16 @@ func (u *upload) initiate(ctx context.Context) error {
 	}
 }
 
+// lastArrival returns the last moment at which the initiate request of an
+// earlier call can have reached the service.
+func (u *upload) lastArrival() time.Time {
+	now := time.Now()
+	if latest := u.state.LastInitiateAt.Add(maxInitiate); latest.Before(now) {
+		return latest
+	}
+	return now
+}
+
 func (u *upload) saveInitiate(ctx context.Context) error {
 	if u.state.First != "" || u.service.wantsFirst.Load() {
 		if err := u.hashFirst(ctx); err != nil {
@@ -104,7 +111,7 @@ func (u *upload) requestUpload(ctx context.Context) (*Acknowledgement, error) {
 	}
 	if u.state.First != "" {
 		_, req.Size = u.span(0)
-		req.File = io.NewSectionReader(u.source.file, 0, req.Size)
+		req.File = u.limited(ctx, io.NewSectionReader(u.source.file, 0, req.Size))
 		if !u.req.DisableChecksum {
 			req.MD5 = u.state.First
 		}
@@ -116,6 +123,9 @@ func (u *upload) requestUpload(ctx context.Context) (*Acknowledgement, error) {
 // lost call before has to be the same.
 func (u *upload) hashFirst(ctx context.Context) error {
 	offset, size := u.span(0)
+	if err := u.source.hold(ctx, size); err != nil {
+		return err
+	}
 	sum, err := u.source.proof(ctx, offset, size)
 	if err == nil && u.state.First != "" && u.state.First != sum {
 		err = sourceChanged("the hash of its first chunk was %s and is %s", u.state.First, sum)
@@ -124,8 +134,9 @@ func (u *upload) hashFirst(ctx context.Context) error {
 	return err
 }
 
-// take goes on with the upload request of that id. A first chunk that went with
-// the call is acknowledged if the service counts it, and sent again otherwise.
+// take continues with the upload request of that id. A first chunk that went
+// with the call is acknowledged if the service counts it, and sent again
+// otherwise.
 func (u *upload) take(ctx context.Context, id int64) error {
 	u.state.UploadRequestID = id
 	if u.state.First == "" {

@@ -294,32 +294,3 @@ func TestUploadMemory(t *testing.T) {
 	require.Equal(t, size, u.Bytes)
 	require.Equal(t, oraclemarkettest.Completed, u.Status)
 }
-
-// Where MD5 is forbidden, an upload works without checksums, and resumes.
-func TestUploadFIPSOnly(t *testing.T) {
-	t.Parallel()
-	const only = "GODEBUG=fips140=only"
-	r := overTCP(t, nil, nil)
-	data := randomBytes(9 * testChunk)
-	path := filepath.Join(t.TempDir(), "wordpress.tar.gz")
-	require.NoError(t, os.WriteFile(path, data, 0o600))
-	task := r.task(path, t.TempDir())
-	finish := func(p *process) error {
-		for range p.lines {
-		}
-		return p.cmd.Wait()
-	}
-	p := startProcess(t, task, only)
-	require.Error(t, finish(p))
-	require.Contains(t, p.stderr.String(), "oraclemarket: ImageUpload.DisableChecksum: must be true: ")
-	require.Empty(t, r.Uploads())
-
-	task.NoChecksum = true
-	r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 4, Status: http.StatusForbidden, Times: -1})
-	p = startProcess(t, task, only)
-	require.Error(t, finish(p))
-	r.ClearFaults()
-	p = startProcess(t, task, only)
-	require.NoError(t, finish(p), &p.stderr)
-	requireImage(t, r.only(t), data)
-}

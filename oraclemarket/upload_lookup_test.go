@@ -365,7 +365,7 @@ func TestUploadInterruptedInitiateOtherClock(t *testing.T) {
 				time.AfterFunc(time.Second, cancel)
 				_, err := r.images.Upload(ctx, imageOf(data, store))
 				require.ErrorIs(t, err, context.Canceled)
-				require.ErrorContains(t, err, "there may be an upload request")
+				require.ErrorContains(t, err, "its upload request may exist")
 				for key, state := range store.states {
 					store.states[key] = resealed(t, state, func(fields map[string]any) {
 						for _, name := range []string{"initiatedAt", "lastInitiateAt"} {
@@ -438,7 +438,7 @@ func TestUploadLostInitiateOfTwo(t *testing.T) {
 					return
 				}
 				require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
-				require.ErrorContains(t, err, "upload requests [1 7934470] all fit")
+				require.ErrorContains(t, err, "upload requests [1 7934470] all match")
 				require.GreaterOrEqual(t, time.Since(start), 30*time.Second, "one of them may have shown what it is")
 				require.Equal(t, 1, r.Count(oraclemarkettest.OpInitiate))
 				require.Equal(t, "initiating", store.only(t).Phase)

@@ -14,7 +14,7 @@ import (
 const mergeTimeouts = 3
 
 // merge requests the merge. After a failure it polls for a merge that came
-// through before it requests it again. repeated says that an earlier call
+// through before it requests it again. repeated means that an earlier call
 // requested it.
 func (u *upload) merge(ctx context.Context, repeated bool) error {
 	timeout := mergeTimeouts * u.service.client.AttemptTimeout()
@@ -72,7 +72,7 @@ func (u *upload) looksMerged(ctx context.Context, look time.Duration, refused bo
 		switch {
 		case ctx.Err() != nil:
 			return false, transport.ContextErr(ctx)
-		case err != nil: // that of the merge says more
+		case err != nil: // the error of the merge explains more
 			longest = maxPause
 		case now.StatusName.Terminal(), now.StatusName.pastMerge():
 			return true, nil
@@ -88,7 +88,8 @@ func (u *upload) looksMerged(ctx context.Context, look time.Duration, refused bo
 	}
 }
 
-// wait follows the request to its end, with which the checkpoint ends, too.
+// wait follows the request to its end, or to its first state, with which the
+// checkpoint ends, too.
 func (u *upload) wait(ctx context.Context) (*MachineImageUploadRequest, error) {
 	var last *MachineImageUploadRequest
 	for now, err := range u.service.Watch(ctx, u.state.UploadRequestID, u.req.WaitOptions...) {
@@ -101,6 +102,9 @@ func (u *upload) wait(ctx context.Context) (*MachineImageUploadRequest, error) {
 		last = now
 		if u.req.StatusChanged != nil {
 			u.req.StatusChanged(now)
+		}
+		if u.req.NoWait && !now.done() {
+			break
 		}
 	}
 	return last, u.forget(ctx)

@@ -45,7 +45,7 @@ func TestUploadSourceChangedBetweenRuns(t *testing.T) {
 		_, err := r.images.Upload(t.Context(), req)
 		require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
 		require.ErrorContains(t, err, text)
-		require.ErrorContains(t, err, "; bring the old file back to go on, or delete checkpoint ")
+		require.ErrorContains(t, err, "; restore the old file to resume, or delete checkpoint ")
 		require.ErrorContains(t, err, fmt.Sprintf(" and upload request %d to start over", id))
 		var changed *oraclemarket.SourceChangedError
 		require.ErrorAs(t, err, &changed)
@@ -65,7 +65,7 @@ func TestUploadResumedOtherwise(t *testing.T) {
 	before := len(r.Requests())
 	_, err := overClient(t, r, oraclemarket.WithFirstChunkNumber(0)).Upload(t.Context(), imageOf(data, store))
 	require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid)
-	require.ErrorContains(t, err, "its first chunk number is 1, not 0; use what it began with to go on")
+	require.ErrorContains(t, err, "its first chunk number is 1, not 0; resume with the value that it began with")
 	req := imageOf(data, store)
 	req.DisableChecksum = true
 	_, err = r.images.Upload(t.Context(), req)
@@ -303,8 +303,10 @@ func TestUploadFileChangesMeanwhile(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, data, 0o600))
 			req := imageOf(nil, &memStore{})
 			req.Concurrency = 1
+			changed := false
 			req.Progress = func(p oraclemarket.UploadProgress) {
-				if p.Chunks == at {
+				if p.Chunks == at && !changed {
+					changed = true
 					change(t, path)
 				}
 			}

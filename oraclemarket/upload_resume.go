@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"net/http"
 	"time"
-
-	"github.com/imagejobs/imagejobs-go/internal/outage"
 )
 
 // load reads the checkpoint, if there is one for this very file, or makes the
@@ -19,22 +17,11 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 	if u.req.Checkpoints == nil {
 		return nil
 	}
-	var data []byte
-	err := u.callStore(ctx, func(ctx context.Context) (err error) {
-		data, err = u.req.Checkpoints.Load(ctx, u.key)
+	found, err := u.find(ctx)
+	if found == nil || err != nil {
 		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
 	}
-	if err != nil {
-		return u.checkpointError("load", err)
-	}
-	found, err := decodeCheckpoint(data)
-	if err == nil {
-		err = u.usable(found)
-	}
-	if err != nil {
+	if err := u.usable(found); err != nil {
 		return u.checkpointError("load", err)
 	}
 	if found.Phase == phaseUploading && len(found.Acknowledged) == 0 && u.req.ChunkSize > 0 && u.req.ChunkSize < found.ChunkSize {
@@ -47,13 +34,47 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 		return u.checkpointError("load", err)
 	}
 	u.proven = u.done.count == 0 || found.Identity != "" && found.Identity == u.source.identity
+	if u.source.file == nil {
+		return nil
+	}
 	return u.sameSource(found, fresh)
+}
+
+// find returns the checkpoint of this upload, or nil if there is none.
+func (u *upload) find(ctx context.Context) (*checkpoint, error) {
+	var data []byte
+	err := u.callStore(ctx, func(ctx context.Context) (err error) {
+		data, err = u.req.Checkpoints.Load(ctx, u.key)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, u.checkpointError("load", err)
+	}
+	found, err := decodeCheckpoint(data)
+	if err == nil && found.Key != u.key {
+		err = invalidCheckpoint("it is of another upload or account: %s %s %s %s at %s",
+			found.Application, found.Version, found.OperatingSystem, found.FileName, found.BaseURL)
+	}
+	if err != nil {
+		return nil, u.checkpointError("load", err)
+	}
+	return found, nil
+}
+
+// needsFile reports whether anything of the file is still to be sent.
+func (u *upload) needsFile() bool {
+	return u.state.Phase == phaseInitiating || u.state.Phase == phaseUploading
 }
 
 // begin makes the state of a new upload.
 func (u *upload) begin(fingerprint string, chunkSize int64) {
 	if chunkSize == 0 {
-		chunkSize = DefaultChunkSize
+		const mib = 1 << 20
+		share := ((u.req.Size-1)/defaultChunks/mib + 1) * mib
+		chunkSize = min(max(share, minDefaultChunk), maxDefaultChunk)
 	}
 	if u.req.ChunkSize == 0 {
 		chunkSize = max(chunkSize, (u.req.Size-1)/maxChunks+1)
@@ -71,18 +92,15 @@ func (u *upload) begin(fingerprint string, chunkSize int64) {
 	u.done = newChunkSet(u.chunks())
 }
 
-// usable refuses a checkpoint that this upload cannot go on from.
+// usable refuses a checkpoint that this upload cannot resume from.
 func (u *upload) usable(found *checkpoint) error {
 	switch {
-	case found.Key != u.key:
-		return invalidCheckpoint("it is of another upload or account: %s %s %s %s at %s",
-			found.Application, found.Version, found.OperatingSystem, found.FileName, found.BaseURL)
 	case found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks:
 		return invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize)
 	case found.FirstChunk != u.service.firstChunk:
-		return invalidCheckpoint("its first chunk number is %d, not %d; use what it began with to go on", found.FirstChunk, u.service.firstChunk)
+		return invalidCheckpoint("its first chunk number is %d, not %d; resume with the value that it began with", found.FirstChunk, u.service.firstChunk)
 	case found.NoChecksum != u.req.DisableChecksum:
-		return invalidCheckpoint("its DisableChecksum is %t, not %t; use what it began with to go on", found.NoChecksum, u.req.DisableChecksum)
+		return invalidCheckpoint("its DisableChecksum is %t, not %t; resume with the value that it began with", found.NoChecksum, u.req.DisableChecksum)
 	}
 	return nil
 }
@@ -92,7 +110,7 @@ func (u *upload) sameSource(found, now *checkpoint) error {
 	switch {
 	case found.Size != now.Size:
 		return sourceChanged("its size was %d and is %d", found.Size, now.Size)
-	case found.Fingerprint != now.Fingerprint:
+	case found.Fingerprint != "" && now.Fingerprint != "" && found.Fingerprint != now.Fingerprint:
 		return sourceChanged("the fingerprint of its content was %s and is %s", found.Fingerprint, now.Fingerprint)
 	default:
 		return nil
@@ -112,6 +130,8 @@ func (u *upload) resume(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case now == nil && u.source.missing != nil:
+		return u.source.missing
 	case now == nil: // forgotten
 		u.begin(u.state.Fingerprint, u.state.ChunkSize)
 		return u.initiate(ctx)
@@ -120,7 +140,7 @@ func (u *upload) resume(ctx context.Context) error {
 	case u.state.Phase == phaseMerged:
 		u.mergeUncertain = now.StatusName == StatusInitiated
 	case u.missesChunks(now):
-		u.forgetChunks() // it cannot say which
+		u.forgetChunks() // the counts do not show which
 		return u.save(ctx, phaseUploading)
 	}
 	return nil
@@ -136,53 +156,37 @@ func (u *upload) forgetChunks() {
 // record may lag as a list does: what it lacks is believed only when it lacks it
 // for that long, and List as well.
 func (u *upload) known(ctx context.Context) (*MachineImageUploadRequest, error) {
-	rule := outage.Rule{Limit: u.service.outageLimit}
 	var since time.Time // it lacks something
-	longest := u.service.lag / 6
-	for interval := u.service.lag / 30; ; interval = min(2*interval, longest) {
-		now, err := u.service.Get(ctx, u.state.UploadRequestID)
+	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
+		now, err := u.get(ctx)
 		lasts := !since.IsZero() && time.Since(since) >= u.service.lag
-		if isGone(err) && lasts {
-			listed, listErr := u.listed(ctx)
-			switch {
-			case listErr != nil:
-				err = errors.Join(listErr, err)
-			case listed:
-				return nil, err
-			default:
-				return nil, nil
-			}
-		}
-		pause := interval
 		switch {
+		case err != nil && !isGone(err):
+			return nil, err
 		case err == nil && (lasts || !u.missesChunks(now)):
 			return now, nil
-		case err == nil, isGone(err) && !lasts:
-			rule.Success()
-			if since.IsZero() {
-				since = time.Now()
+		case lasts:
+			if listed, listErr := u.listed(ctx); listed || listErr != nil {
+				return nil, errors.Join(listErr, err)
 			}
-		default:
-			left, goOn := rule.Left(ctx, err, false)
-			if !goOn {
-				return nil, err
-			}
-			longest, pause = maxPause, min(max(interval, retryAfter(err)), left)
+			return nil, nil
+		case since.IsZero():
+			since = time.Now()
 		}
-		if sleepErr := sleep(ctx, pause); sleepErr != nil {
+		if sleepErr := sleep(ctx, interval); sleepErr != nil {
 			return nil, errors.Join(sleepErr, err)
 		}
 	}
 }
 
-// isGone reports whether err says that there is no such request.
+// isGone reports whether err means that the upload request does not exist.
 func isGone(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && (e.StatusCode == http.StatusNotFound || e.StatusCode == http.StatusGone)
 }
 
-// missesChunks reports whether the service says that it has fewer chunks than it
-// acknowledged. Counts that are both missing say nothing.
+// missesChunks reports whether the service has fewer chunks than it
+// acknowledged. It cannot know if both counts are missing.
 func (u *upload) missesChunks(now *MachineImageUploadRequest) bool {
 	counts := now.UploadedChunks > 0 || now.PendingChunks > 0
 	return u.state.Phase == phaseUploading && counts && now.UploadedChunks < u.done.count &&
@@ -191,8 +195,13 @@ func (u *upload) missesChunks(now *MachineImageUploadRequest) bool {
 
 // listed reports whether List has the upload request, not deleted.
 func (u *upload) listed(ctx context.Context) (bool, error) {
-	newest := &ListMachineImagesOptions{OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending}
-	for r, err := range u.service.All(ctx, newest) {
+	newest := ListMachineImagesOptions{OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending}
+	all := allPages(0, 0, func(limit, offset int) (*MachineImagePage, error) {
+		newest.Limit, newest.Offset = limit, offset
+		page, _, err := u.list(ctx, &newest)
+		return page, err
+	})
+	for r, err := range all {
 		if err != nil {
 			return false, err
 		}

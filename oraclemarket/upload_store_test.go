@@ -145,7 +145,7 @@ func TestUploadLocked(t *testing.T) {
 	req := imageOf(data, oraclemarket.FileCheckpoints(dir))
 	tried := false
 	req.Progress = func(p oraclemarket.UploadProgress) {
-		if p.Chunks != 2 {
+		if p.Chunks != 2 || tried {
 			return
 		}
 		tried = true

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -208,6 +207,7 @@ func TestUploadArguments(t *testing.T) {
 		"ImageUpload.ChunkSize":       func(u *oraclemarket.ImageUpload) { u.ChunkSize = -1 },
 		"ImageUpload.Concurrency":     func(u *oraclemarket.ImageUpload) { u.Concurrency = -1 },
 		"ImageUpload.NewMD5":          func(u *oraclemarket.ImageUpload) { u.NewMD5 = func() hash.Hash { return nil } },
+		"ImageUpload.BytesPerSecond":  func(u *oraclemarket.ImageUpload) { u.BytesPerSecond = -1 },
 		"WithPollInterval": func(u *oraclemarket.ImageUpload) {
 			u.WaitOptions = []oraclemarket.WaitOption{oraclemarket.WithPollInterval(-1, 0)}
 		},
@@ -237,72 +237,6 @@ func TestUploadArguments(t *testing.T) {
 	_, err = r.images.UploadFile(t.Context(), filepath.Join(t.TempDir(), "none"), imageOf(nil, nil))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.Empty(t, r.Requests())
-}
-
-func TestUploadProgress(t *testing.T) {
-	t.Parallel()
-	const chunks = 12
-	synctest.Test(t, func(t *testing.T) {
-		r := inMemory(t, nil, nil)
-		data := randomBytes(chunks*testChunk - 300)
-		store := &memStore{}
-		req := imageOf(data, store)
-		ctx := interruptAfter(t.Context(), req, 4)
-		_, err := r.images.Upload(ctx, req)
-		require.ErrorIs(t, err, context.Canceled)
-		before := len(store.only(t).numbers())
-
-		// Responses get lost, so chunks arrive twice; each takes a second.
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Drop: oraclemarkettest.DropAfter, Times: 3})
-		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Delay: time.Second, Times: -1})
-		var all []oraclemarket.UploadProgress
-		req = imageOf(data, store)
-		req.Progress = func(p oraclemarket.UploadProgress) {
-			if kept := store.only(t).numbers(); len(kept) != p.Chunks {
-				t.Errorf("reported %d chunks with %d in the checkpoint", p.Chunks, len(kept))
-			}
-			all = append(all, p)
-		}
-		_, err = r.images.Upload(t.Context(), req)
-		require.NoError(t, err)
-
-		require.Len(t, all, 1+chunks-before, "one for each chunk, and the first")
-		id := r.only(t).ID
-		for i, p := range all {
-			require.Equal(t, id, p.UploadRequestID)
-			require.True(t, p.Resumed)
-			require.Equal(t, before+i, p.Chunks)
-			require.Equal(t, chunks, p.TotalChunks)
-			require.EqualValues(t, len(data), p.Total)
-			if i > 0 {
-				require.Contains(t, []int64{testChunk, testChunk - 300}, p.Bytes-all[i-1].Bytes)
-				require.Positive(t, p.BytesPerSecond)
-				require.Less(t, p.BytesPerSecond, 3.0*testChunk, "three at a time, a second each")
-			}
-		}
-		require.EqualValues(t, before*testChunk, all[0].Bytes)
-		require.Zero(t, all[0].BytesPerSecond)
-		require.EqualValues(t, len(data), all[len(all)-1].Bytes)
-	})
-}
-
-func TestUploadProgressOneAtATime(t *testing.T) {
-	t.Parallel()
-	r := overTCP(t, serverOptions{oraclemarkettest.WithDiscard()}, nil)
-	req := imageOf(randomBytes(64*testChunk), nil)
-	req.Concurrency = 8
-	var inside atomic.Int32
-	req.Progress = func(oraclemarket.UploadProgress) {
-		if inside.Add(1) != 1 {
-			t.Error("two goroutines at a time")
-		}
-		for range 1000 { // lets others in, if they can come
-			runtime.Gosched()
-		}
-		inside.Add(-1)
-	}
-	_, err := r.images.Upload(t.Context(), req)
-	require.NoError(t, err)
 }
 
 func TestUploadFirstErrorWins(t *testing.T) {

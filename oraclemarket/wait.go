@@ -12,12 +12,12 @@ import (
 )
 
 // Wait polls the upload request until it has ended and returns its last state.
-// A request that ended badly is a [*StateError].
+// If it ended badly, the error is a [*StateError].
 //
-// Wait runs until ctx ends. It rides out transient failures for the outage
-// limit, see [WithOutageLimit], and an upload request that the service does not
-// know for half a minute. When it gives up, the error has the last status known,
-// and the state, if any was seen, is returned with it.
+// Wait runs until ctx is done. It rides out transient failures for the outage
+// limit, see [WithOutageLimit]. For half a minute it also rides out a 404, as a
+// new upload request may not be visible yet. An error names the last status
+// known, and is returned with the last state seen, nil if there was none.
 func (s *MachineImagesService) Wait(ctx context.Context, uploadRequestID int64, opts ...WaitOption) (*MachineImageUploadRequest, error) {
 	job, err := s.job(uploadRequestID, opts)
 	if err != nil {
@@ -27,9 +27,9 @@ func (s *MachineImagesService) Wait(ctx context.Context, uploadRequestID int64, 
 }
 
 // Watch polls the upload request and yields its state, then again whenever it
-// has changed, and ends with the request. A request that ended badly yields its
-// last state and then a [*StateError]. Any error ends the sequence; it comes with
-// the last state seen, nil if there was none. Failures are ridden out as by
+// has changed, and ends with the request. If that ended badly, Watch yields its
+// last state and then a [*StateError]. Any error ends the sequence and comes
+// with the last state seen, nil if there was none. Failures are ridden out as by
 // [MachineImagesService.Wait].
 func (s *MachineImagesService) Watch(ctx context.Context, uploadRequestID int64, opts ...WaitOption) iter.Seq2[*MachineImageUploadRequest, error] {
 	return func(yield func(*MachineImageUploadRequest, error) bool) {
@@ -40,6 +40,33 @@ func (s *MachineImagesService) Watch(ctx context.Context, uploadRequestID int64,
 		}
 		poll.Watch(ctx, job)(yield)
 	}
+}
+
+// WaitDeleted polls the upload request until its image is deleted from all data
+// centers, as [MachineImagesService.DeleteEverywhere] requests, and returns its
+// last state. Any other state is awaited, but for Deletion Failed, which is a
+// [*StateError]. A request that the service does not know for half a minute is
+// deleted; its last state is nil if none was seen. Other failures are ridden
+// out as by [MachineImagesService.Wait].
+func (s *MachineImagesService) WaitDeleted(ctx context.Context, uploadRequestID int64, opts ...WaitOption) (*MachineImageUploadRequest, error) {
+	job, err := s.job(uploadRequestID, opts)
+	if err != nil {
+		return nil, err
+	}
+	job.Done = func(r *MachineImageUploadRequest) bool {
+		return r.StatusName == StatusDeleted || r.StatusName == StatusDeletionFailed
+	}
+	job.Failed = func(r *MachineImageUploadRequest) error {
+		if r.StatusName == StatusDeletionFailed {
+			return stateError(r)
+		}
+		return nil
+	}
+	last, err := poll.Wait(ctx, job)
+	if isGone(err) {
+		return last, nil
+	}
+	return last, err
 }
 
 // singly returns the service for callers that repeat what fails.
@@ -63,24 +90,33 @@ func (s *MachineImagesService) job(id int64, opts []WaitOption) (*poll.Job[*Mach
 		Get: func(ctx context.Context) (*MachineImageUploadRequest, time.Duration, error) {
 			return s.get(ctx, id)
 		},
-		Status: func(r *MachineImageUploadRequest) string { return string(r.StatusName) },
-		Done:   func(r *MachineImageUploadRequest) bool { return r.StatusName.Terminal() },
-		Failed: func(r *MachineImageUploadRequest) error {
-			if r.StatusName.failed() {
-				return stateError(id, r)
-			}
-			return nil
-		},
-		Same: func(older, newer *MachineImageUploadRequest) bool { return reflect.DeepEqual(older, newer) },
+		Status: (*MachineImageUploadRequest).status,
+		Done:   (*MachineImageUploadRequest).done,
+		Failed: (*MachineImageUploadRequest).failed,
+		Same:   (*MachineImageUploadRequest).same,
 	}, err
 }
 
-func stateError(id int64, r *MachineImageUploadRequest) *StateError {
+func (r *MachineImageUploadRequest) status() string { return string(r.StatusName) }
+func (r *MachineImageUploadRequest) done() bool     { return r.StatusName.Terminal() }
+
+func (r *MachineImageUploadRequest) failed() error {
+	if r.StatusName.failed() {
+		return stateError(r)
+	}
+	return nil
+}
+
+func (r *MachineImageUploadRequest) same(newer *MachineImageUploadRequest) bool {
+	return reflect.DeepEqual(r, newer)
+}
+
+func stateError(r *MachineImageUploadRequest) *StateError {
 	var reasons []string
 	for _, d := range r.DataCenterImageUploadRequests {
 		if d.StatusName != "" && d.StatusName != StatusCompleted {
 			reasons = append(reasons, fmt.Sprintf("%s: %s at %s", d.DataCenterName, d.StatusName, d.UploadProgress))
 		}
 	}
-	return &StateError{UploadRequestID: id, Status: r.StatusName, Reason: strings.Join(reasons, ", ")}
+	return &StateError{UploadRequestID: r.UploadRequestID, Status: r.StatusName, Reason: strings.Join(reasons, ", ")}
 }

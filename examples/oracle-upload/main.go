@@ -29,6 +29,7 @@ type program struct {
 	chunkSize                      cli.Size
 	concurrency                    int
 	checkpointDir                  string
+	restart, noWait                bool
 
 	out    *cli.Output
 	client *oraclemarket.Client
@@ -66,7 +67,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func (p *program) define(flags *flag.FlagSet) {
-	p.chunkSize = oraclemarket.DefaultChunkSize
 	flags.StringVar(&p.file, "file", "", "image to upload")
 	flags.StringVar(&p.application, "application", "", "name of the image")
 	flags.StringVar(&p.version, "image-version", "", "version of the image")
@@ -77,9 +77,11 @@ func (p *program) define(flags *flag.FlagSet) {
 		return err
 	})
 	flags.BoolVar(&p.whole, "whole", false, "upload in one request, which cannot be resumed")
-	flags.Var(&p.chunkSize, "chunk-size", "`size` of a chunk")
+	flags.Var(&p.chunkSize, "chunk-size", "`size` of a chunk; without it, 16 to 64 MiB as fits the file")
 	flags.IntVar(&p.concurrency, "concurrency", oraclemarket.DefaultConcurrency, "chunks in flight")
 	flags.StringVar(&p.checkpointDir, "checkpoint-dir", ".imagejobs", "folder for the state of interrupted uploads")
+	flags.BoolVar(&p.restart, "restart", false, "discard what an interrupted upload left, and start over")
+	flags.BoolVar(&p.noWait, "no-wait", false, "end when the image is received, not when it is Completed")
 }
 
 func (p *program) do(ctx context.Context, out *cli.Output) (err error) {

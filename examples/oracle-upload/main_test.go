@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -127,6 +128,45 @@ func TestInterruptAndResume(t *testing.T) {
 	require.Contains(t, out, "resuming upload request 7934470: 3 of 8 chunks are uploaded already\n")
 	require.Contains(t, out, "Completed: image.tar.gz, 1048576 bytes")
 	require.Len(t, server.Uploads(), 1)
+}
+
+// With -restart, another build of the image takes the place of what was
+// interrupted.
+func TestRestart(t *testing.T) {
+	server, args := start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	server.Inject(oraclemarkettest.Fault{
+		Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallResponse,
+		Match: func(r *http.Request) bool {
+			if r.Header.Get("X-Chunk-Number") != "4" {
+				return false
+			}
+			cancel()
+			return true
+		},
+	})
+	code, _, _ := runProgram(ctx, append(args, "-concurrency", "1")...)
+	require.Equal(t, cli.Interrupted, code)
+	server.ClearFaults()
+	require.NoError(t, os.WriteFile(args[1], bytes.Repeat([]byte("another build"), 1<<16), 0o600))
+	code, _, errs := runProgram(t.Context(), args...)
+	require.NotEqual(t, cli.Done, code)
+	require.Contains(t, errs, "or start over with -restart")
+	code, out, errs := runProgram(t.Context(), append(args, "-restart")...)
+	require.Equal(t, cli.Done, code, errs)
+	require.Contains(t, out, "Completed: image.tar.gz, 851968 bytes")
+	require.Equal(t, oraclemarkettest.Deleted, server.Uploads()[0].Status)
+	require.Len(t, server.Uploads(), 2)
+}
+
+func TestNoWait(t *testing.T) {
+	for _, whole := range []string{"-whole=false", "-whole"} {
+		_, args := start(t, oraclemarkettest.WithJobTime(time.Hour))
+		code, out, errs := runProgram(t.Context(), append(args, "-no-wait", whole)...)
+		require.Equal(t, cli.Done, code, errs)
+		require.Contains(t, out, "Pending: image.tar.gz, 1048576 bytes")
+	}
 }
 
 // Nothing was uploaded, so nothing is said to be kept.

@@ -15,7 +15,7 @@ func (p *program) request() *oraclemarket.ImageUpload {
 		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
 		FileName: filepath.Base(p.image.name), File: p.image, Size: p.image.size,
 		ChunkSize: int64(p.chunkSize), Concurrency: p.concurrency,
-		Progress: p.progress, StatusChanged: p.status,
+		Progress: p.progress, StatusChanged: p.status, NoWait: p.noWait,
 	}
 	if !p.out.Demo { // the built-in service forgets all uploads at its end
 		req.Checkpoints = oraclemarket.FileCheckpoints(p.checkpointDir)
@@ -24,13 +24,19 @@ func (p *program) request() *oraclemarket.ImageUpload {
 }
 
 func (p *program) upload(ctx context.Context) (*oraclemarket.MachineImageUploadRequest, error) {
+	req := p.request()
+	if p.restart && req.Checkpoints != nil {
+		if err := p.client.MachineImages.DiscardUpload(ctx, req); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case p.whole:
 		return p.uploadWhole(ctx)
 	case p.file == "":
-		return p.client.MachineImages.Upload(ctx, p.request())
+		return p.client.MachineImages.Upload(ctx, req)
 	default:
-		return p.client.MachineImages.UploadFile(ctx, p.file, p.request())
+		return p.client.MachineImages.UploadFile(ctx, p.file, req)
 	}
 }
 
@@ -55,6 +61,9 @@ func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUp
 		}
 		last = now
 		p.status(now)
+		if p.noWait && !now.StatusName.Terminal() {
+			break
+		}
 	}
 	return last, nil
 }
@@ -86,7 +95,11 @@ func (p *program) progress(now oraclemarket.UploadProgress) {
 		}
 		p.sent = p.out.Bar("uploading")
 	}
-	done := cli.BytesProgress(now.Bytes, now.Total, now.BytesPerSecond)
+	sent := now.SentBytes
+	if now.Bytes < now.Total {
+		sent = min(sent, now.Total-1) // it is all there once it is acknowledged
+	}
+	done := cli.BytesProgress(sent, now.Total, now.BytesPerSecond)
 	done.Chunks, done.TotalChunks = now.Chunks, now.TotalChunks
 	p.sent.Set(cli.Event{Event: cli.Moved, IDs: p.ids(), Progress: done})
 }
@@ -114,7 +127,11 @@ func (p *program) explain(ctx context.Context, err error) error {
 	switch {
 	case ended, p.out.Demo, p.whole, errors.Is(err, oraclemarket.ErrInvalidArgument):
 		return err
-	case errors.Is(err, oraclemarket.ErrSourceChanged), errors.Is(err, oraclemarket.ErrCheckpointInvalid):
+	case errors.Is(err, oraclemarket.ErrAlreadyMerged):
+		return fmt.Errorf("%w; run the command without -restart to follow it", err)
+	case errors.Is(err, oraclemarket.ErrSourceChanged):
+		return fmt.Errorf("%w; or start over with -restart (checkpoints are in %s)", err, p.checkpointDir)
+	case errors.Is(err, oraclemarket.ErrCheckpointInvalid):
 		return fmt.Errorf("%w (checkpoints are in %s)", err, p.checkpointDir)
 	case ctx.Err() != nil: // the next run finds out what became of the last call
 		return cli.WithCode(fmt.Errorf("%w; the state is in %s: %s", err, p.checkpointDir, resume), cli.Interrupted)

@@ -102,7 +102,7 @@ func (s *Server) addSample() {
 	})
 }
 
-// Jobs returns all jobs in their present state and the order of their creation,
+// Jobs returns all jobs in their current state, in the order of their creation,
 // the one of the execution example first.
 func (s *Server) Jobs() []imagereplicator.Job {
 	s.mu.Lock()

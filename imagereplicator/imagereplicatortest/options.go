@@ -10,9 +10,9 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// What exists from the start. The ids are those of the API reference's
-// execution example and of the tests of NTT's own SDK, except for ThirdTenantID
-// and FourthTenantID, which are invented.
+// What every server has from the start. The ids are those of the API
+// reference's execution example and of the tests of NTT's own SDK, except for
+// ThirdTenantID and FourthTenantID, which are invented.
 const (
 	// JobID is the job of the execution example: cancel_requested, from ImageID
 	// to DestinationTenantID.
@@ -49,7 +49,7 @@ type Image struct {
 	Status string
 }
 
-// Option configures a [Server].
+// An Option configures a [Server].
 type Option func(*config)
 
 type config struct {
@@ -105,8 +105,8 @@ func (c *config) regions() []string {
 	return slices.Compact(slices.Sorted(maps.Values(c.tenants)))
 }
 
-// WithListener sets the listener to serve on, in memory for example, in place
-// of a loopback port. The server closes it. If it is not a TCP listener, URL is
+// WithListener serves on listener, for example one in memory, instead of on a
+// loopback port. The server closes it. If it is not a TCP listener, URL is
 // http://localhost and clients need a dialer that reaches the listener.
 func WithListener(listener net.Listener) Option {
 	return func(c *config) { c.server.Listener = listener }
@@ -156,14 +156,14 @@ func WithAPIKey(key, secret string) Option {
 }
 
 // WithApplicationCredential sets the only application credential that gets a
-// token. It belongs to TenantID.
+// token. It belongs to [TenantID].
 func WithApplicationCredential(id, secret string) Option {
 	return func(c *config) { c.appID, c.appSecret = id, secret }
 }
 
 // WithStaticTokens sets tokens that are accepted besides issued ones and never
-// expire, by default [Token]. They are scoped to TenantID. Without arguments
-// there are none.
+// expire, scoped to [TenantID]. The default is [Token]. Without arguments, no
+// token is static.
 func WithStaticTokens(tokens ...string) Option {
 	return func(c *config) { c.staticTokens = slices.Clone(tokens) }
 }

@@ -20,7 +20,7 @@ type Server struct {
 	// APIKey and APISecret are the user name and password that get a token.
 	APIKey, APISecret string
 	// ApplicationCredentialID and ApplicationCredentialSecret get a token of
-	// TenantID.
+	// [TenantID].
 	ApplicationCredentialID, ApplicationCredentialSecret string
 
 	config config
@@ -95,7 +95,7 @@ func (s *Server) Env() []string {
 }
 
 // Curl returns shell commands that work in any order: the request of the API
-// reference's execution example, the list, a copy, and a log-in at Keystone.
+// reference's execution example, the list, a copy, and a login at Keystone.
 func (s *Server) Curl() []string {
 	auth := fmt.Sprintf(`-H "X-Auth-Token: %s"`, Token)
 	const asJSON = `-H "Content-Type: application/json"`

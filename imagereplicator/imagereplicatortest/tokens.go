@@ -49,7 +49,7 @@ func (t *tokens) issue(as token) string {
 	return value
 }
 
-// TokenSource returns tokens of TenantID, as a log-in at the server does but
+// TokenSource returns tokens of [TenantID], as a login at the server does but
 // without HTTP.
 func (s *Server) TokenSource() imagereplicator.TokenSource {
 	return imagereplicator.TokenSourceFunc(func(context.Context) (imagereplicator.Token, error) {

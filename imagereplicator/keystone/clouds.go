@@ -17,19 +17,20 @@ import (
 )
 
 // FromCloud returns the options of a cloud in clouds.yaml and secure.yaml. They
-// are looked for at OS_CLIENT_CONFIG_FILE if it is set, else in the current
-// folder and in the user's and the system's configuration.
+// are read from OS_CLIENT_CONFIG_FILE if it is set, else from the current
+// folder and the user's and the system's configuration.
 //
-// user_domain_… is the user's domain, project_domain_… the project's, and
-// domain_… that of either that has none; without any it is the id "default". An
-// id takes precedence over a name. auth_type may be set and must fit.
+// user_domain_… is the user's domain and project_domain_… the project's. Where
+// one is missing, it is domain_…, or else the id "default". An id takes
+// precedence over a name. auth_type is optional and must agree with the
+// credentials.
 //
 // The endpoint is that of region_name and interface (or endpoint_type), or
 // image_endpoint_override. cacert, cert, key and verify configure TLS and set
 // Options.HTTPClient. OS_REGION_NAME, OS_INTERFACE, OS_IMAGE_ENDPOINT_OVERRIDE,
 // OS_CACERT, OS_CERT, OS_KEY and OS_INSECURE take precedence.
 //
-// An error is an [*imagereplicator.ArgumentError].
+// Every error is an [*imagereplicator.ArgumentError].
 func FromCloud(name string) (Options, error) {
 	if name = strings.TrimSpace(name); name == "" {
 		return Options{}, invalid("FromCloud: name", "must not be empty")
@@ -130,7 +131,7 @@ func decodeCloud(data []byte, name string) (cloud, error) {
 	return all.Clouds[name], err
 }
 
-// cloudsFiles returns where gophercloud looks for clouds.yaml.
+// cloudsFiles returns where gophercloud searches for clouds.yaml.
 func cloudsFiles() []string {
 	if file := os.Getenv("OS_CLIENT_CONFIG_FILE"); file != "" {
 		return []string{file}

@@ -20,8 +20,8 @@ func unversioned(url string) string {
 	return version.ReplaceAllString(strings.TrimRight(url, "/"), "")
 }
 
-// interfaceOf returns what a catalog calls the kind of endpoint, by that name or
-// by the older one, as in "internalURL".
+// interfaceOf returns what a catalog calls the kind of endpoint, by that name
+// or by the older one, such as "internalURL".
 func interfaceOf(name string) (string, error) {
 	switch kind := strings.TrimSuffix(strings.TrimSpace(name), "URL"); kind {
 	case "":

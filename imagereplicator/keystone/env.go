@@ -8,16 +8,16 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 )
 
-// FromEnv returns the options in the environment: with OS_CLOUD those of that
-// cloud, see [FromCloud]; without it those of the variables that an openrc file
-// sets. OS_AUTH_URL is required, and one way to log in:
+// FromEnv returns the options in the environment. If OS_CLOUD is set, they are
+// those of that cloud, see [FromCloud]; otherwise those of the variables that
+// an openrc file sets. OS_AUTH_URL is required, and one way to log in:
 //
 //   - OS_USERNAME or OS_USER_ID (also OS_USERID) with OS_PASSWORD;
 //   - OS_TOKEN;
 //   - OS_APPLICATION_CREDENTIAL_ID with OS_APPLICATION_CREDENTIAL_SECRET, or
 //     OS_APPLICATION_CREDENTIAL_NAME with the secret and the user.
 //
-// OS_AUTH_TYPE may be set and must fit.
+// OS_AUTH_TYPE is optional and must agree with the credentials.
 //
 // The project is OS_PROJECT_ID or OS_PROJECT_NAME (or the older OS_TENANT_…), or
 // else Options.TenantID. The domain of the user is OS_USER_DOMAIN_ID or
@@ -30,8 +30,8 @@ import (
 // or OS_IMAGE_ENDPOINT_OVERRIDE. OS_CACERT, OS_CERT, OS_KEY and OS_INSECURE
 // configure TLS and set Options.HTTPClient.
 //
-// An error is an [*imagereplicator.ArgumentError] that names the variable that is
-// missing or contradicts another.
+// Every error is an [*imagereplicator.ArgumentError] that names the variable
+// that is missing or contradicts another.
 func FromEnv() (Options, error) {
 	if name := env("OS_CLOUD"); name != "" {
 		return FromCloud(name)

@@ -60,7 +60,7 @@ func newIdentity(options *Options) (*identity, error) {
 		BaseURLName:  "Options.AuthURL",
 		InsecureName: "Options.InsecureHTTP",
 		Decoder:      decoder,
-		WrapError:    func(e *transport.Error) error { return (*imagereplicator.Error)(e) },
+		WrapError:    wrapError,
 		Invalid:      func(field, problem string) error { return invalid(field, "%s", problem) },
 		HTTPClient:   options.HTTPClient,
 		UserAgent:    options.UserAgent,
@@ -103,6 +103,15 @@ func newIdentity(options *Options) (*identity, error) {
 	}}, nil
 }
 
+// wrapError adds what a 404 can mean: it is also how Keystone refuses an
+// application credential that it does not know.
+func wrapError(e *transport.Error) error {
+	if e.StatusCode == http.StatusNotFound && e.Hint == "" {
+		e.Hint = "check Options.AuthURL and that the application credential exists"
+	}
+	return (*imagereplicator.Error)(e)
+}
+
 // versioned returns the address of API version 3 at Keystone's address.
 func versioned(authURL string) (string, error) {
 	root := strings.TrimSuffix(strings.TrimRight(authURL, "/"), "/auth/tokens")
@@ -127,7 +136,7 @@ func readToken(r *transport.Response) (*issued, error) {
 		return nil, r.Malformed("it has no X-Subject-Token header or no token")
 	}
 	token.catalog, token.expiry = body.Token.Catalog, body.Token.ExpiresAt
-	// Our clock may be wrong; the life of a token is what the server's says.
+	// Our clock may be wrong: the server's decides how long a token lives.
 	if sent, err := http.ParseTime(r.Header.Get("Date")); err == nil && !token.expiry.IsZero() {
 		token.expiry = time.Now().Add(token.expiry.Sub(sent))
 	}

@@ -21,12 +21,11 @@ const pkg = "keystone"
 // defaultDomain is the id of the domain that a Keystone has from the start.
 const defaultDomain = "default"
 
-// Options is where Keystone is, how to log in and which endpoint to use. The
-// ways to log in are an API key, an application credential, a token, and what
-// else Auth holds. Line ends around values are removed. Options print as
-// REDACTED, whatever the verb.
+// Options say where Keystone is, how to log in and which endpoint to use. Log
+// in with an API key, an application credential, a token, or what Auth holds.
+// Surrounding line breaks are removed. Options print as REDACTED with any verb.
 type Options struct {
-	// AuthURL is the address of Keystone, as in
+	// AuthURL is the address of Keystone, such as
 	// https://keystone-jp1-ecl.api.ntt.com/v3. The version, 3, may be left out.
 	// Required.
 	AuthURL string
@@ -45,9 +44,9 @@ type Options struct {
 	ApplicationCredentialID     string
 	ApplicationCredentialSecret string
 
-	// Token is an existing token. Without TenantID it is used as it is, after
-	// Keystone was asked when it expires. With TenantID it is exchanged for a
-	// token of that tenant. Either expires when the first one does.
+	// Token is an existing token. Without TenantID it is used as it is, once
+	// Keystone has said when it expires. With TenantID it is exchanged for a token
+	// of that tenant, which expires at the same time.
 	Token string
 
 	// Region selects the image endpoint in the service catalog. It may be empty
@@ -60,10 +59,10 @@ type Options struct {
 	// with or without the version.
 	Endpoint string
 
-	// Auth holds what else gophercloud can log in with: user ids, domains, tenant
+	// Auth holds any other credentials of gophercloud: user ids, domains, tenant
 	// names, scopes and trusts, pass codes. The fields above take precedence. Its
-	// DomainID and DomainName are the user's domain; the domain of a tenant named
-	// in Scope is that of Scope.
+	// DomainID and DomainName are the user's domain; Scope has the domain of a
+	// tenant that it names.
 	Auth gophercloud.AuthOptions
 
 	// HTTPClient sends all requests of the [Session] through its Transport; nil

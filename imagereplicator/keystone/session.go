@@ -32,9 +32,10 @@ type Session struct {
 //
 // A wrong option is an [*imagereplicator.ArgumentError], found before any
 // request. A failed login is an [*imagereplicator.Error], after retries as in
-// package imagereplicator. If the catalog does not have exactly one endpoint for
-// the options, [Session.Endpoint] returns an error that lists what it has;
-// tokens can be used all the same.
+// package imagereplicator. Keystone refuses credentials with status 401, but an
+// application credential that does not exist with 404. If the catalog does not
+// have exactly one endpoint for the options, New succeeds and
+// [Session.Endpoint] returns an error that lists the catalog's.
 //
 // Sources: [API references first step], [Identity API v3].
 //
@@ -106,7 +107,7 @@ func (s *Session) ImageService() (*gophercloud.ServiceClient, error) {
 
 // Provider returns the authenticated gophercloud client, which logs in again by
 // itself. It sends its requests through the HTTP client of the [Options] and
-// follows no redirects, which could take its token elsewhere.
+// follows no redirects, which could send its token elsewhere.
 func (s *Session) Provider() *gophercloud.ProviderClient { return s.provider() }
 
 // Endpoint returns the image endpoint, without the version. If the options and
@@ -114,8 +115,8 @@ func (s *Session) Provider() *gophercloud.ProviderClient { return s.provider() }
 // has.
 func (s *Session) Endpoint() (string, error) { return s.endpoint, s.endpointErr }
 
-// TokenSource returns a source of the session's tokens for one client. Sources
-// of one Session log in once for all of them.
+// TokenSource returns a source of the session's tokens for one client. All
+// sources of a Session share its logins.
 func (s *Session) TokenSource() imagereplicator.TokenSource {
 	var mu sync.Mutex
 	given := ""

@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/go-cleanhttp"
 )
 
-// httpClient returns a client for a TLS configuration, nil if it says nothing.
+// httpClient returns a client for a TLS configuration, nil if it sets nothing.
 func httpClient(config *tls.Config) *http.Client {
 	if config == nil || config.RootCAs == nil && len(config.Certificates) == 0 && !config.InsecureSkipVerify {
 		return nil
@@ -22,8 +22,8 @@ func httpClient(config *tls.Config) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// clientFromEnv returns a client for what the environment says of TLS, as
-// gophercloud does it for clouds.yaml.
+// clientFromEnv returns a client for the environment's TLS settings, as
+// gophercloud does for clouds.yaml.
 func clientFromEnv() (*http.Client, error) {
 	var config tls.Config
 	insecure, err := insecureEnv()
@@ -57,7 +57,7 @@ func clientFromEnv() (*http.Client, error) {
 	return httpClient(&config), nil
 }
 
-// insecureEnv returns what OS_INSECURE says, nil if it is not set.
+// insecureEnv returns the value of OS_INSECURE, nil if it is not set.
 func insecureEnv() (*bool, error) {
 	var value bool
 	switch text := strings.ToLower(env("OS_INSECURE")); text {

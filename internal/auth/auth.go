@@ -12,7 +12,7 @@ import (
 type Credentials interface {
 	// Grant returns what an attempt is to carry.
 	Grant(ctx context.Context) (Grant, error)
-	// Renew reports, after a 401, whether there is something other than what was
+	// Renew reports, after a 401, whether there are other credentials than those
 	// used then, so that another attempt makes sense.
 	Renew(ctx context.Context, used Grant) (bool, error)
 }

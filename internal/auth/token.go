@@ -15,7 +15,7 @@ const (
 	maxEarly = 5 * time.Minute
 	// The pause after an early refresh failed, while the old token still lives.
 	earlyRetry = 30 * time.Second
-	// A refresh goes on for other calls when the one that started it ends, but
+	// A refresh continues for other calls when the one that started it ends, but
 	// not forever.
 	flightTimeout = 2 * time.Minute
 )
@@ -112,6 +112,9 @@ func (t *tokens) refresh(ctx context.Context) *flight {
 			close(f.done)
 		}()
 		value, expiry, err = t.source(ctx)
+		if err != nil && ctx.Err() != nil {
+			err = &flightTimeoutError{err}
+		}
 		value = strings.TrimSpace(value) // line ends of files and variables
 		if err == nil {
 			err = check(value)
@@ -119,6 +122,20 @@ func (t *tokens) refresh(ctx context.Context) *flight {
 	}()
 	return f
 }
+
+// flightTimeoutError reports a source that took too long. The deadline was not
+// the caller's, so it is transient and matches no error of a context.
+type flightTimeoutError struct{ err error }
+
+func (e *flightTimeoutError) Error() string {
+	return fmt.Sprintf("no token within %s: %s", flightTimeout, e.err)
+}
+
+// As finds what the source failed with.
+func (e *flightTimeoutError) As(target any) bool { return errors.As(e.err, target) }
+
+func (*flightTimeoutError) Timeout() bool   { return true }
+func (*flightTimeoutError) Temporary() bool { return true }
 
 func (t *tokens) keep(value string, expiry, now time.Time) {
 	t.grant = Grant{Header: t.header, Value: t.prefix + value, generation: t.grant.generation + 1, secret: value}

@@ -126,7 +126,7 @@ func (l *lab) lfn() (*report, error) {
 	}
 	defer long.close()
 	r := newReport("Long fat networks")
-	r.add("Through a proxy that gives each connection a round trip of %v and %d MiB/s each way, checksums on; medians of %d rounds.", 2*delay, rate>>20, rounds)
+	r.add("Through a proxy with a round trip per connection of %v and %d MiB/s each way, checksums on; medians of %d rounds.", 2*delay, rate>>20, rounds)
 
 	streams, chunks := []int{1, 2, 4, 8, 16}, []int64{1 << 20, 4 << 20, 16 << 20, 64 << 20}
 	if l.quick {

@@ -154,3 +154,36 @@ func (l *lab) image(size int64, warm bool) (string, error) {
 	}
 	return name, err
 }
+
+// costs returns the median CPU time of f in microseconds, of rounds that take
+// at least so long.
+func costs(rounds int, least time.Duration, f func()) float64 {
+	measure := func(calls int) time.Duration {
+		before := cpuTime()
+		for range calls {
+			f()
+		}
+		return cpuTime() - before
+	}
+	calls := 1
+	for measure(calls) < least {
+		calls *= 2
+	}
+	found := make([]float64, rounds)
+	for i := range found {
+		found[i] = float64(measure(calls).Nanoseconds()) / 1e3 / float64(calls)
+	}
+	return median(found)
+}
+
+// allocatedBy returns the bytes that f allocates.
+func allocatedBy(f func()) float64 {
+	const calls = 20
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range calls {
+		f()
+	}
+	runtime.ReadMemStats(&now)
+	return float64(now.TotalAlloc-before.TotalAlloc) / calls
+}

@@ -75,7 +75,7 @@ func added(prefix string, before, after []string) []string {
 func TestClientsAgree(t *testing.T) {
 	// Options, errors and predicates that not every client needs.
 	partial := []string{
-		"ErrCheckpointInvalid", "ErrCheckpointLocked", "ErrSourceChanged", "ErrStalled", "WithStallTimeout", // uploads
+		"ErrAlreadyMerged", "ErrCheckpointInvalid", "ErrCheckpointLocked", "ErrSourceChanged", "ErrStalled", "WithStallTimeout", // uploads
 		"WithFirstChunkNumber", "WithAccountServiceID", "WithStartLimit",
 		"WithCancelOnFailure", "WithCopyProgress", "WithCopyWait",
 	}

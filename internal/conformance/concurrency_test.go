@@ -197,6 +197,7 @@ func sequences(ctx context.Context) []sequence {
 	running := strings.NewReplacer("Completed", "Running", `"jobstateid":5`, `"jobstateid":4`)
 	return []sequence{
 		{"oraclemarket.MachineImages.Watch", "MachineImages.Get", strings.ReplaceAll(uploadRecord, "Completed", "Pending"), oracleSeq(func(c oc) iter.Seq[error] { return states(c.MachineImages.Watch(ctx, 7)) })},
+		{"oraclemarket.MachineImages.WatchAll", "MachineImages.List", `{"items":[` + strings.ReplaceAll(uploadRecord, "Completed", "Pending") + `],"hasMore":false}`, oracleSeq(func(c oc) iter.Seq[error] { return states(c.MachineImages.WatchAll(ctx, []int64{7})) })},
 		{"oraclemarket.MachineImages.All", "MachineImages.List", more, oracleSeq(func(c oc) iter.Seq[error] { return states(c.MachineImages.All(ctx, nil)) })},
 		{"oraclemarket.StorageImages.All", "StorageImages.List", more, oracleSeq(func(c oc) iter.Seq[error] { return states(c.StorageImages.All(ctx, nil)) })},
 		{"imagereplicator.Jobs.Watch", "Jobs.Get", strings.ReplaceAll(tower, "replicated", "replicating"), func(e *env) (iter.Seq[error], error) {

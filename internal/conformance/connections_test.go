@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -71,7 +70,7 @@ func TestConnectionsThatFail(t *testing.T) {
 				attempts int
 				is       func(error) bool
 			}{
-				{"http://" + closedPort, attempts, func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }},
+				{"http://" + closedPort, attempts, func(err error) bool { return errors.Is(err, errRefused) }},
 				{"https://" + strings.TrimPrefix(plain.URL(), "http://"), attempts, isA[tls.RecordHeaderError]},
 				{untrusted.URL, 1, isA[x509.UnknownAuthorityError]}, // another attempt would meet the same
 			} {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
@@ -59,7 +58,7 @@ const (
 func faults() []fault {
 	list := []fault{
 		{name: "dial refused", kind: unsent, dial: func() (net.Conn, error) {
-			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
 		}},
 		{name: "a forward proxy's 403", kind: byProxy, connect: 403, always: true},
 		{name: "a forward proxy's 407", kind: byProxy, connect: 407, always: true},

@@ -2,8 +2,11 @@ package conformance
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
@@ -60,6 +63,31 @@ func loginFirst(tokens func(e *env) oraclemarket.TokenSource) func(context.Conte
 	}
 }
 
+// notFound is the fault that is the end of what is to be deleted.
+const notFound = "404 Not Found"
+
+func discard(id int64) func(context.Context, oc, *env) (struct{}, error) {
+	return func(ctx context.Context, c oc, e *env) (struct{}, error) {
+		req := e.imageUpload()
+		req.Checkpoints = unfinished(id)
+		return struct{}{}, c.MachineImages.DiscardUpload(ctx, req)
+	}
+}
+
+// unfinished has the checkpoint of an upload that has this upload request and no
+// chunks.
+type unfinished int64
+
+func (id unfinished) Load(_ context.Context, key string) ([]byte, error) {
+	state := fmt.Appendf(nil, `{"format":2,"kind":"oraclemarket.upload","key":%q,"size":1,"chunkSize":1,"firstChunk":1,`+
+		`"phase":"uploading","uploadRequestId":%d,"digest":%q}`, key, id, strings.Repeat("0", 64))
+	return fmt.Appendf(nil, `{"sha256":"%x","state":%s}`, sha256.Sum256(state), state), nil
+}
+
+func (unfinished) Save(context.Context, string, []byte) error { return nil }
+
+func (unfinished) Delete(context.Context, string) error { return nil }
+
 const storedPath = "mi/app/1.0/Linux/image.tar.gz"
 
 func oracleOperations() []*operation {
@@ -106,6 +134,17 @@ func oracleOperations() []*operation {
 		{name: "MachineImages.Watch", target: "MachineImages.Get", class: safe, patient: true, run: oracle(func(ctx context.Context, c oc) ([]*oraclemarket.MachineImageUploadRequest, error) {
 			return collect(c.MachineImages.Watch(ctx, 7))
 		})},
+		{name: "MachineImages.WaitAll", target: "MachineImages.List", class: safe, patient: true, run: oracle(func(ctx context.Context, c oc) ([]*oraclemarket.MachineImageUploadRequest, error) {
+			return c.MachineImages.WaitAll(ctx, []int64{7})
+		})},
+		{name: "MachineImages.WatchAll", target: "MachineImages.List", class: safe, patient: true, run: oracle(func(ctx context.Context, c oc) ([]*oraclemarket.MachineImageUploadRequest, error) {
+			return collect(c.MachineImages.WatchAll(ctx, []int64{7}))
+		})},
+		{name: "MachineImages.WaitDeleted", target: "MachineImages.GetDeleted", class: safe, patient: true, apart: []string{notFound}, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.MachineImageUploadRequest, error) {
+			return c.MachineImages.WaitDeleted(ctx, 9)
+		})},
+		{name: "MachineImages.DiscardUpload", of: "state", target: "MachineImages.GetDeleted", class: safe, patient: true, apart: []string{notFound}, run: withImage(discard(9))},
+		{name: "MachineImages.DiscardUpload", of: "delete", target: "MachineImages.DeleteUnfinished", class: repeatable, refuses: true, apart: []string{notFound}, run: withImage(discard(10))},
 		{name: "MachineImages.Upload", of: "initiate", target: "MachineImages.Initiate", class: adopted, refuses: true, run: upload},
 		{name: "MachineImages.Upload", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, patient: true, gated: true, refuses: true, run: upload},
 		{name: "MachineImages.Upload", of: "merge", target: "MachineImages.Merge", class: adopted, looks: true, refuses: true, run: upload},

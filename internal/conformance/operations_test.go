@@ -52,6 +52,7 @@ type operation struct {
 	refuses   bool          // the service puts refusals into a 2xx
 	named     bool          // a header of the response identifies it
 	accepts   []string      // faults whose response is one of this operation
+	apart     []string      // faults that it has tests of its own for
 	run       func(context.Context, *env) (any, error)
 }
 

@@ -49,6 +49,7 @@ func works() []work {
 		}},
 		{name: "`imagereplicator`: WaitAll for 3", state: "waiting for 3 of 3 jobs", run: waitAllReplicator},
 		{name: "`oraclemarket`: Wait", state: `last status "Pending"`, run: waitOracle},
+		{name: "`oraclemarket`: WaitAll for 3", state: "waiting for 3 of 3 upload requests", run: waitAllOracle},
 		{name: "`multiplay`: Wait", state: `last status "Pending"`, run: waitMultiplay},
 		{name: "Release, at its beginning", state: "stopped at step update", run: release("")},
 		{name: "Release, in step update", state: "stopped at step update", run: release(multiplay.StepUpdate)},
@@ -143,6 +144,23 @@ func waitOracle(ctx context.Context, r *outageRig) error {
 		r.begin()
 	})
 	_, err = c.MachineImages.Wait(ctx, id)
+	return err
+}
+
+func waitAllOracle(ctx context.Context, r *outageRig) error {
+	_, c := r.oracle(longJob)
+	ids := make([]int64, 3)
+	for i := range ids {
+		var err error
+		if ids[i], err = createImage(ctx, c); err != nil {
+			return err
+		}
+	}
+	r.arm(beforeOutage, r.begin)
+	states, err := c.MachineImages.WaitAll(ctx, ids)
+	for _, state := range states {
+		require.NotNil(r.t, state, "the last states come with the error")
+	}
 	return err
 }
 

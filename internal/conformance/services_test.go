@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 
 // canned is the good response to one kind of request.
 type canned struct {
-	operation, pattern string
+	operation, pattern string // without a pattern, see refine
 	status             int
 	header             http.Header
 	body               string
@@ -60,6 +61,10 @@ func oracleResponses() []canned {
 		{operation: "MachineImages.UploadChunk", pattern: "POST " + api + "machineimages/{id}/chunk", body: chunkAck, id: record, otherID: another},
 		{operation: "MachineImages.Merge", pattern: "PATCH " + api + "machineimages/{id}", body: ack, id: entity, otherID: other},
 		{operation: "MachineImages.Get", pattern: "GET " + api + "machineimages/{id}", body: uploadRecord, id: record, otherID: another},
+		// What DeleteEverywhere left, and an upload that did not come to its merge.
+		{operation: "MachineImages.GetDeleted", body: `{"uploadRequestId":9,"statusName":"DELETED"}`},
+		{operation: "MachineImages.GetUnfinished", body: `{"uploadRequestId":10,"statusName":"INITIATED"}`},
+		{operation: "MachineImages.DeleteUnfinished", body: `{"message":"OK","entityId":"10"}`},
 		{operation: "MachineImages.Head", pattern: "HEAD " + api + "machineimages/{id}", header: head},
 		{operation: "MachineImages.Delete", pattern: "DELETE " + api + "machineimages/{id}", body: ack, id: entity, otherID: other},
 		{operation: "MachineImages.List", pattern: "GET " + api + "machineimages", body: `{"items":[` + uploadRecord + `,{"machineimage":` + uploadRecord + `}],"hasMore":false,"count":2}`},
@@ -172,13 +177,11 @@ type services struct{ *emulator.Server }
 func newServices(t *testing.T, l net.Listener) *services {
 	t.Helper()
 	s := &services{}
-	s.Server = emulator.New(emulator.Config{Listener: l, Refine: func(operation string, r *http.Request) string {
-		if operation == "MachineImages.Create" && r.Header.Get("X-Number-Of-Chunks") != "" {
-			return "MachineImages.Initiate"
-		}
-		return operation
-	}})
+	s.Server = emulator.New(emulator.Config{Listener: l, Refine: refine})
 	for _, c := range responses() {
+		if c.pattern == "" {
+			continue
+		}
 		s.Handle(c.operation, c.pattern, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			if c.operation == "ImageDiffs.Create" && s.Processed(c.operation) > 0 { // an image has one
@@ -190,13 +193,30 @@ func newServices(t *testing.T, l net.Listener) *services {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(c.status)
 			if c.status != http.StatusNoContent && r.Method != http.MethodHead {
-				_, _ = io.WriteString(w, s.body(c))
+				_, _ = io.WriteString(w, s.body(response(refine(c.operation, r))))
 			}
 		})
 	}
 	require.NoError(t, s.Start())
 	t.Cleanup(s.Close)
 	return s
+}
+
+// refine tells apart what a pattern does not.
+func refine(operation string, r *http.Request) string {
+	switch operation + " " + path.Base(r.URL.Path) {
+	case "MachineImages.Create machineimages":
+		if r.Header.Get("X-Number-Of-Chunks") != "" {
+			return "MachineImages.Initiate"
+		}
+	case "MachineImages.Get 9":
+		return "MachineImages.GetDeleted"
+	case "MachineImages.Get 10":
+		return "MachineImages.GetUnfinished"
+	case "MachineImages.Delete 10":
+		return "MachineImages.DeleteUnfinished"
+	}
+	return operation
 }
 
 // body returns that of the response c. What the service knows of uploads

@@ -30,7 +30,7 @@ type Decoder struct {
 	spaces     bool
 }
 
-// Option says what one service does beside what all of them do.
+// An Option adds what one service does to what all of them do.
 type Option func(*settings)
 
 type settings struct {

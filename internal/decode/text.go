@@ -6,10 +6,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Text is the text of anything, for what a service says to people in no form
-// that is documented: a string, the text of a number or of true, the JSON of an
-// object, the texts of a list joined by "; ". null, false and what is empty are
-// no text. Only a [Decoder] reads it.
+// Text is the text of anything, for messages to people in an undocumented form:
+// a string, the text of a number or of true, the JSON of an object, the texts
+// of a list joined by "; ". null, false and what is empty are no text. Only a
+// [Decoder] reads it.
 type Text string
 
 func readText(dec *jsontext.Decoder, p *Text) error {

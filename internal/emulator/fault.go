@@ -36,17 +36,18 @@ const (
 	StallResponseBody
 )
 
-// Fault is something that goes wrong. Its zero value is one request that is
-// handled as usual.
+// Fault is something that goes wrong. The zero value lets one request pass
+// unchanged.
 //
 // Operation, Match, Skip and Times select requests. A request is checked
 // against the faults in the order of their injection and uses at most one of
-// them. Every matching fault that still skips counts the request.
+// them. A request counts as skipped for every fault that matches it and still
+// skips.
 //
-// A fault with Status, Early, StallRequestBody, StallResponse, DropBefore or
-// DropDuring keeps the request from taking effect. With Process, Status and
-// StallResponse let it take effect first, which is a success that gets lost.
-// All other faults change the response to a request that took effect.
+// A fault with Status, Early, [StallRequestBody], [StallResponse], [DropBefore]
+// or [DropDuring] keeps the request from taking effect. With Process, Status
+// and [StallResponse] let it take effect first: a success whose response is
+// lost. All other faults change the response to a request that took effect.
 type Fault struct {
 	// Operation is the operation to fail; empty for any.
 	Operation string
@@ -55,14 +56,14 @@ type Fault struct {
 	Match func(*http.Request) bool
 	// Skip is how many matching requests pass first.
 	Skip int
-	// Times is how many requests the fault is for: 0 means 1, a negative number
-	// all from then on.
+	// Times is how many requests the fault applies to. 0 means 1, a negative
+	// number no limit.
 	Times int
 
 	// Status replaces the service's response by one with this status. Without a
 	// Body it is the service's own error response.
 	Status int
-	// Header is set in the response, in place of values it has.
+	// Header is set in the response and replaces existing values.
 	Header http.Header
 	// RetryAfter is the response's Retry-After header.
 	RetryAfter string
@@ -77,7 +78,7 @@ type Fault struct {
 	// body, and closes the connection. Its status is 200 unless Status is set.
 	Early bool
 
-	// Delay is waited before the response, or before the drop.
+	// Delay is the wait before the response or the drop.
 	Delay time.Duration
 	// Drip sends the response body byte by byte, each after this interval.
 	Drip time.Duration
@@ -88,7 +89,7 @@ type Fault struct {
 	CutJSON bool
 	// Drop closes the connection.
 	Drop DropPoint
-	// Stall stops for good.
+	// Stall stops handling the request for good.
 	Stall StallPoint
 
 	reason string // in the service's own error response
@@ -159,8 +160,8 @@ func (s *Server) Inject(f Fault) { s.faults.inject(f) }
 // ClearFaults removes all faults that are not used up.
 func (s *Server) ClearFaults() { s.faults.clear() }
 
-// FaultsLeft returns how many faults are not used up, those for all requests
-// included.
+// FaultsLeft returns how many faults are not used up, including those without a
+// limit.
 func (s *Server) FaultsLeft() int {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()

@@ -51,7 +51,7 @@ func (l *limiter) check(r *http.Request, now time.Time) (refusal Fault, exceeded
 	return Fault{}, false
 }
 
-// take takes a token. If there is none, it returns when there will be one.
+// take takes a token. If no token is left, it returns when there will be one.
 func (l *limiter) take(now time.Time) (wait time.Duration) {
 	if l.Rate <= 0 {
 		return 0

@@ -30,15 +30,14 @@ type Request struct {
 
 	// BodyBytes is how much of the body was read.
 	BodyBytes int64
-	// Parts are the parts of a multipart form that were read completely, in
-	// their order.
+	// Parts are the parts of a multipart form that were read completely, in order.
 	Parts []Part
 	// Status is the status of the response; 0 if none was sent, or not yet.
 	Status int
 	// Processed reports whether the request took effect, whatever the client
 	// received.
 	Processed bool
-	// Faulted reports whether a fault or an outage befell this request.
+	// Faulted reports whether a fault or an outage affected this request.
 	Faulted bool
 }
 
@@ -117,16 +116,16 @@ func (s *Server) Requests() []Request {
 	return all
 }
 
-// Count returns how many requests of an operation have arrived, those no longer
-// in the log included.
+// Count returns how many requests of an operation have arrived, including those
+// no longer in the log.
 func (s *Server) Count(operation string) int {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	return s.log.count[operation]
 }
 
-// Processed returns how many requests of an operation took effect, those no
-// longer in the log included.
+// Processed returns how many requests of an operation took effect, including
+// those no longer in the log.
 func (s *Server) Processed(operation string) int {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()

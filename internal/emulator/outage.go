@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Outage is how a service that is down shows itself.
+// Outage describes how an unavailable service behaves.
 type Outage struct {
 	// Status is what a proxy in front of the service responds to every request.
 	// Zero refuses connections, and closes those that exist.
@@ -27,8 +27,8 @@ func (o *Outage) fault() Fault {
 }
 
 // StartOutage makes the whole service unavailable until end is called. During
-// an outage no request takes effect and no fault is used up. Of outages that
-// overlap, the newest shows.
+// an outage no request takes effect and no fault is used up. Of overlapping
+// outages, the newest applies.
 func (s *Server) StartOutage(o Outage) (end func()) {
 	outage := &o
 	s.mu.Lock()

@@ -216,6 +216,23 @@ func TestSendPanics(t *testing.T) {
 	})
 }
 
+// After an outage the first to get through lets two follow, and those let more.
+func TestRamp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, start := NewGate(0), time.Now()
+		for range closedAfter {
+			g.failure(start, false, 0, false)
+		}
+		s := &service{takes: time.Second, fails: func(time.Time) error { return nil }}
+		require.NoError(t, upload(t.Context(), g, s, 20, 20))
+		began := map[int]int{} // in each second after the first request
+		for _, at := range s.at {
+			began[int(at.Sub(s.at[0])/time.Second)]++
+		}
+		require.Equal(t, map[int]int{0: 1, 1: 2, 2: 8, 3: 9}, began)
+	})
+}
+
 // bucket is the limit of nginx: so many a second, and a burst on top.
 func bucket(perSecond float64, burst float64, retryAfter time.Duration) func(time.Time) error {
 	var excess float64

@@ -18,7 +18,7 @@ const (
 	Lag = 30 * time.Second
 )
 
-// Rule decides whether work that failed goes on. The zero value has the default
+// Rule decides whether failed work continues. The zero value has the default
 // limit and no failure yet.
 type Rule struct {
 	// Limit is how long transient failures are ridden out, 0 for DefaultLimit.
@@ -31,8 +31,8 @@ type Rule struct {
 // Success ends an outage.
 func (r *Rule) Success() { r.began, r.lagged = time.Time{}, time.Time{} }
 
-// Left returns for how much longer the work goes on after err, and false where
-// it ends. lagging says that err may come from a replica that lags.
+// Left returns for how much longer the work continues after err, and false if
+// it ends. lagging means that err may come from a replica that lags.
 func (r *Rule) Left(ctx context.Context, err error, lagging bool) (time.Duration, bool) {
 	now := time.Now()
 	var left time.Duration

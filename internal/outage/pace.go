@@ -13,7 +13,7 @@ const (
 	// With each success it grows: fast until it was refused twice, then slowly,
 	// and faster again the longer nothing is refused.
 	growFast, growSlow = 1.2, 0.0002
-	// recent is how many successes tell what was getting through.
+	// recent is how many successes measure what was getting through.
 	recent = 16
 )
 
@@ -95,7 +95,7 @@ func (p *pace) refusal(sent, now time.Time, after time.Duration, inFlight int) {
 	p.falls++
 }
 
-// hold stops the clock until then, or lets it go on if that is over.
+// hold stops the clock until then, or lets it run if that is over.
 func (p *pace) hold(now, until time.Time) {
 	if !now.Before(p.holdTo) || !until.After(now) { // the hold before is over
 		p.held += p.heldBy(now)

@@ -19,7 +19,8 @@ const getPause = 100 * time.Millisecond
 type Jobs[K comparable, T any] struct {
 	Options
 
-	// Package and Noun are for errors, as in "oraclemarket" and "upload request".
+	// Package and Noun are for errors, such as "oraclemarket" and "upload
+	// request".
 	Package, Noun string
 	// Outage is how long transient failures are ridden out, 0 for the default.
 	Outage time.Duration

@@ -52,8 +52,8 @@ func (o Options) withDefaults() Options {
 type Job[T any] struct {
 	Options
 
-	// Package and Name are for errors, as in "oraclemarket" and "upload
-	// request 7".
+	// Package and Name are for errors, such as "oraclemarket" and "upload request
+	// 7".
 	Package, Name string
 	// Outage is how long transient failures are ridden out, 0 for the default.
 	Outage time.Duration

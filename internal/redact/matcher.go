@@ -18,11 +18,11 @@ const (
 // no length.
 var sameAsSpace = strings.NewReplacer("+", " ", "\n", " ", "\r", " ", "\t", " ")
 
-// matcher finds patterns in a text. It looks at each byte of the text once,
+// matcher finds patterns in a text. It reads each byte of the text once,
 // however many patterns there are.
 type matcher struct {
 	starts   map[uint32][]string // patterns by their first four bytes
-	filter   [1 << 10]uint64     // a bit for each hash of a key of starts: most bytes need no look-up
+	filter   [1 << 10]uint64     // a bit for each hash of a key of starts: most bytes need no lookup
 	begins   map[string]bool     // the first one to three bytes of patterns
 	shortest int                 // bytes of the shortest pattern
 }

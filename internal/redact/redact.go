@@ -38,8 +38,8 @@ const Hidden = "(not shown: it repeats a secret)"
 //     separates them. The first and last line of PEM, which are no secret, do
 //     not.
 //   - Of a line longer than 64 bytes, each 32 bytes count.
-//   - A URL counts as a whole alone: its host and path may well be shown. Give
-//     the credentials in it as secrets of their own.
+//   - A URL counts only as a whole: its host and path may be shown. Add the
+//     credentials in it as secrets of their own.
 type Set struct {
 	matcher func() *matcher // a func, so that no print shows what is in it
 }

@@ -228,7 +228,7 @@ func (a *attempter) header(x *callState, own bool) http.Header {
 	}
 	set("Accept", "application/json")
 	set("User-Agent", a.config.UserAgent)
-	// No cache on the way may answer for the service.
+	// No cache on the way may respond for the service.
 	set("Cache-Control", "no-cache, no-store")
 	set("Pragma", "no-cache")
 	if own {

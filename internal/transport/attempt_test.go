@@ -521,6 +521,26 @@ func TestEndlessAnswer(t *testing.T) {
 	}
 }
 
+// A response is closed, however much of it was read, and keeps no more than the
+// limit.
+func TestLongResponseIsClosed(t *testing.T) {
+	for status, limit := range map[int]int{http.StatusOK: maxBody, http.StatusBadRequest: maxErrorBody} {
+		for _, more := range []int{-1, 0, 1, 1000} {
+			closed := 0
+			c := newClient(t, Config{BaseURL: "https://h.example", Retry: noWait(1), HTTPClient: &http.Client{
+				Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+					body := io.NopCloser(io.LimitReader(zeros{}, int64(limit+more)))
+					return &http.Response{StatusCode: status, Body: &afterClose{body, func() { closed++ }}}, nil
+				}),
+			}})
+			resp, err := doEmpty(t.Context(), c, get(Safe))
+			require.Equal(t, status == http.StatusOK && more > 0, errors.Is(err, ErrResponseTooLarge), "%v", err)
+			require.Len(t, resp.Body, limit+min(more, 0))
+			require.Equal(t, 1, closed)
+		}
+	}
+}
+
 // A call that waits for a token leaves when its context ends, before the
 // request and after a refusal.
 func TestContextEndsWhileATokenIsFetched(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 type baseURL struct{ url.URL }
 
 // parseBaseURL returns what is wrong with raw as a problem. permit is what an
-// error says permits plain http.
+// error names as permitting plain http.
 func parseBaseURL(raw string, insecure bool, permit string) (base baseURL, problem string) {
 	if strings.ContainsAny(raw, `\`) {
 		return base, "must not contain a backslash"

@@ -26,7 +26,7 @@ const (
 	// when the service certainly did not process it. It is the zero value, so
 	// that a forgotten class is the careful one.
 	Once Repeat = iota
-	// Repeatable changes state, but a second time changes nothing more.
+	// Repeatable changes state, but a second time changes nothing.
 	Repeatable
 	// Safe only reads.
 	Safe
@@ -34,7 +34,7 @@ const (
 
 // Call is one request to the service.
 type Call struct {
-	Operation string      // service and method, as in "Jobs.Get"
+	Operation string      // service and method, such as "Jobs.Get"
 	Method    string      // HTTP method
 	Path      []string    // segments below the base URL, escaped here
 	Query     any         // go-querystring struct, url.Values, a string that is encoded already, or nil
@@ -168,8 +168,8 @@ func (x *callState) ambiguous() bool {
 		status == http.StatusRequestTimeout || status >= 500
 }
 
-// malformed reports whether a 2xx response did not arrive whole or is none of
-// this operation.
+// malformed reports whether a 2xx response did not arrive whole or is not one
+// of this operation.
 func (x *callState) malformed() bool {
 	return x.response.ok() && x.last.err != nil && !isRefusal(x.last.err)
 }

@@ -294,7 +294,8 @@ func TestSecretAnswer(t *testing.T) {
 	s := serveTCP(t, sequence(
 		respond(okJSON(`{"name":"`+token)),
 		respond(reply("200 OK", "Content-Type: text/html\r\n", token)),
-		respond(reply("400 Bad Request", "", `{"error":"invalid_client"}`))))
+		respond(reply("400 Bad Request", "", `{"error":"invalid_client"}`)),
+		respond(reply("300 Multiple Choices", "", "two addresses"))))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1), Logger: log.logger()})
 	call := get(Once)
 	call.Secret = true
@@ -303,8 +304,10 @@ func TestSecretAnswer(t *testing.T) {
 		require.ErrorContains(t, err, "the response is not ")
 		require.NotContains(t, printed(t, err, log), token)
 	}
-	_, _, err := do(t.Context(), c, call)
-	require.Equal(t, `{"error":"invalid_client"}`, failure(t, err).Body, "an error response holds no token")
+	for _, body := range []string{`{"error":"invalid_client"}`, "two addresses"} {
+		_, _, err := do(t.Context(), c, call)
+		require.Equal(t, body, failure(t, err).Body, "an error response holds no token")
+	}
 }
 
 // The service's own refusal in a 2xx is final: neither repeated nor ambiguous.

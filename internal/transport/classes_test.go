@@ -309,7 +309,7 @@ func testFailure(t *testing.T, f failing, call *Call) {
 	}
 	require.EqualValues(t, requests, s.requests.Load(), "%v", err)
 	require.Equal(t, f.ambiguous && call.Repeat == Once, errors.Is(err, ErrAmbiguous), "%v", err)
-	require.Equal(t, f.ambiguous && call.Repeat == Once, strings.Contains(err.Error(), "look for the result before repeating it"), "%v", err)
+	require.Equal(t, f.ambiguous && call.Repeat == Once, strings.Contains(err.Error(), "check before repeating it"), "%v", err)
 	for _, is := range f.is {
 		require.ErrorIs(t, err, is)
 	}

@@ -120,10 +120,10 @@ func (c *Client) Logger() *slog.Logger {
 // AttemptTimeout returns how long an attempt of a small call may take.
 func (c *Client) AttemptTimeout() time.Duration { return c.config.AttemptTimeout }
 
-// Do sends the call. decode makes a T of a 2xx response, or says why it is not
-// a response of this operation: with a *RefusalError where the service refused,
-// with the error of [Response.Malformed] otherwise. The response is nil where
-// nothing was sent.
+// Do sends the call. decode makes a T of a 2xx response, or returns why it is
+// not a response of this operation: a *RefusalError if the service refused, the
+// error of [Response.Malformed] otherwise. The response is nil if nothing was
+// sent.
 func Do[T any](ctx context.Context, c *Client, call *Call, decode func(*Response) (T, error)) (T, *Response, error) {
 	var value, zero T
 	x := &callState{Call: call, accept: func(r *Response) (err error) {

@@ -30,10 +30,10 @@ const maxInFlight = 64
 
 // Config is what a client package's options fill in; New validates it.
 type Config struct {
-	Package     string // prefix of operations, as in "oraclemarket"
+	Package     string // prefix of operations, such as "oraclemarket"
 	BaseURL     string // absolute
 	BaseURLName string // what an error about it names, "WithBaseURL" if empty
-	// InsecureName is what the same error says permits plain http,
+	// InsecureName is the option that the same error names for plain http,
 	// "WithInsecureHTTP()" if empty.
 	InsecureName string
 	Credentials  auth.Credentials  // nil for none

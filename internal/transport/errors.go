@@ -16,8 +16,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
-// Sentinels that errors.Is finds in what Do returns. The client packages
-// re-export them.
+// Sentinel errors of what Do returns, for use with errors.Is. The client
+// packages re-export them.
 var (
 	ErrBadRequest       = errors.New("bad request")
 	ErrUnauthorized     = errors.New("unauthorized")
@@ -35,8 +35,8 @@ var (
 // ErrRefused matches a refusal that the service put into a 2xx response.
 var ErrRefused = errors.New("refused")
 
-// Error is a call that failed after it was found valid. The client packages
-// have types with the same fields, so that *Error converts to theirs.
+// Error reports a call that failed after it was found valid. The client
+// packages have types with the same fields, so that *Error converts to theirs.
 type Error struct {
 	Op         string
 	Method     string
@@ -92,7 +92,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the cause, where there is one beside the status.
+// Unwrap returns the underlying error, nil if the status says it all.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Is matches the sentinels by status code and ambiguity.
@@ -137,8 +137,8 @@ func (e *Error) transient() bool {
 	}
 }
 
-// IsTransient reports whether err is a failure after which the same may well
-// succeed some time later.
+// IsTransient reports whether the call that returned err may succeed if it is
+// repeated later.
 func IsTransient(err error) bool {
 	if err == nil || isContext(err) || errors.Is(err, ErrAmbiguous) {
 		return false
@@ -160,7 +160,7 @@ func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// temporary reports whether an error of a caller's own code says that it is
+// temporary reports whether an error of a caller's own code is marked as
 // transient: by a method Temporary, or as a connection that could not be made.
 func temporary(err error) bool {
 	if t, ok := errors.AsType[interface {
@@ -173,7 +173,7 @@ func temporary(err error) bool {
 	return ok && op.Op == "dial" && !isPermanent(err)
 }
 
-// transientStatus reports whether a status is one that passes. The 52x are of
+// transientStatus reports whether a status is transient. The 52x are of
 // gateways in front of a service, 598 and 599 of proxies that timed out.
 func transientStatus(status int) bool {
 	switch status {
@@ -204,9 +204,9 @@ func isPermanent(err error) bool {
 	return ok && refusedByTLS(op)
 }
 
-// refusedByTLS reports whether the peer refused our certificate, to go on
-// without one, or all that TLS has to offer. With TLS 1.3 that arrives after the request was sent, but the
-// peer reads no request before it.
+// refusedByTLS reports whether the peer refused our certificate, a connection
+// without one, or every TLS version and cipher that we offer. With TLS 1.3 that
+// arrives after the request was sent, but the peer reads no request before it.
 func refusedByTLS(op *net.OpError) bool {
 	if op.Op != "remote error" && op.Op != "local error" || op.Err == nil {
 		return false
@@ -221,9 +221,9 @@ func refusedByTLS(op *net.OpError) bool {
 	}
 }
 
-// neverProcessed reports whether the error itself says that no service saw the
+// neverProcessed reports whether the error itself shows that no service saw the
 // request: it arose before there was a connection. What a transport did not
-// report to a trace proves nothing, it may be a caller's own.
+// report to a trace proves nothing: it may be a caller's own.
 func neverProcessed(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
 	case nil:
@@ -269,7 +269,20 @@ type localError struct {
 }
 
 func (e *localError) Error() string { return e.what + ": " + e.err.Error() }
-func (e *localError) Unwrap() error { return e.err }
+
+// Is implements the interface of [errors.Is], in place of Unwrap: that a login's
+// own target is not found, say, must not read as if the call's were not.
+func (e *localError) Is(target error) bool {
+	switch target {
+	case ErrBadRequest, ErrForbidden, ErrNotFound, ErrConflict, ErrRefused:
+		return false
+	default:
+		return errors.Is(e.err, target)
+	}
+}
+
+// As implements the interface of [errors.As].
+func (e *localError) As(target any) bool { return errors.As(e.err, target) }
 
 // transientError marks an error whose chain was cut off.
 type transientError struct{ error }

@@ -25,9 +25,9 @@ func TestErrorString(t *testing.T) {
 			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", StatusCode: 503, Code: "E7", Message: "down for repairs",
 			Attempts: 5, RequestID: "req-1", Hint: "try again later",
 		},
-		"jobs.Jobs.Get: GET https://h.example/jobs/7: EOF; the service may have carried it out: look for the result before repeating it": {
+		"jobs.Jobs.Get: GET https://h.example/jobs/7: EOF; the call may have taken effect: check before repeating it": {
 			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: "https://h.example/jobs/7", Attempts: 1, Err: io.EOF,
-			Hint: "the service may have carried it out: look for the result before repeating it",
+			Hint: "the call may have taken effect: check before repeating it",
 		},
 		"jobs.Jobs.Get: 404 Not Found: gone (request id req-1)": {
 			Op: "jobs.Jobs.Get", StatusCode: 404, Code: "404 Not Found", Message: "gone", RequestID: "req-1",
@@ -69,12 +69,12 @@ func TestErrorIs(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	for want, e := range map[string]*Error{
-		"the service may have carried it out: look for the result before repeating it": {Ambiguous: true, StatusCode: 503, RetryAfter: time.Hour},
-		"the service asks to wait 1h0m0s: try again then":                              {StatusCode: 503, RetryAfter: time.Hour},
-		"check the credentials":               {StatusCode: 401},
-		"check what these credentials may do": {StatusCode: 403},
-		"try again later":                     {StatusCode: 429, RetryAfter: time.Minute},
-		"":                                    {StatusCode: 404},
+		"the call may have taken effect: check before repeating it": {Ambiguous: true, StatusCode: 503, RetryAfter: time.Hour},
+		"the service asks to wait 1h0m0s: try again then":           {StatusCode: 503, RetryAfter: time.Hour},
+		"check the credentials":                                     {StatusCode: 401},
+		"check what these credentials may do":                       {StatusCode: 403},
+		"try again later":                                           {StatusCode: 429, RetryAfter: time.Minute},
+		"":                                                          {StatusCode: 404},
 	} {
 		require.Equal(t, want, e.nextStep())
 	}
@@ -128,6 +128,10 @@ func TestTransient(t *testing.T) {
 		"503":                          {Error{StatusCode: 503}, true},
 		"503 for long":                 {Error{StatusCode: 503, RetryAfter: maxRetryAfter + 1}, true},
 		"504":                          {Error{StatusCode: 504}, true},
+		"519":                          {Error{StatusCode: 519}, false},
+		"520":                          {Error{StatusCode: 520}, true},
+		"530":                          {Error{StatusCode: 530}, true},
+		"531":                          {Error{StatusCode: 531}, false},
 		"redirect":                     {Error{StatusCode: 302}, false},
 		"no response":                  {Error{Err: io.EOF}, true},
 		"a response without sense":     {Error{StatusCode: 200, Err: io.ErrUnexpectedEOF}, true},
@@ -142,6 +146,28 @@ func TestTransient(t *testing.T) {
 		"a source of tokens":           {Error{Err: &localError{"no credentials", io.EOF}}, false},
 	} {
 		require.Equal(t, tt.want, errors.Is(&tt.e, ErrTransient), name)
+	}
+}
+
+// What a login's status says of its own target is not said of the call's.
+func TestErrorsOfCredentials(t *testing.T) {
+	for status, own := range map[int]error{
+		400: ErrBadRequest, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict, 200: ErrRefused,
+	} {
+		login := &Error{StatusCode: status}
+		for _, call := range []*Error{
+			{Err: &localError{"no credentials", login}},
+			{StatusCode: 401, Err: &localError{"no other credentials", login}},
+		} {
+			require.NotErrorIs(t, call, own)
+			require.ErrorIs(t, call, login)
+			inner, ok := errors.AsType[*Error](call.Err)
+			require.True(t, ok)
+			require.Same(t, login, inner)
+		}
+	}
+	for status, both := range map[int]error{401: ErrUnauthorized, 429: ErrTooManyRequests, 503: ErrServer} {
+		require.ErrorIs(t, &Error{Err: &localError{"no credentials", &Error{StatusCode: status}}}, both)
 	}
 }
 

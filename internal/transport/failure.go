@@ -27,8 +27,9 @@ var requestIDHeaders = []string{
 	"X-Compute-Request-Id", "X-Correlation-Id", "X-Amzn-Requestid",
 }
 
-// failure makes the error of a call out of its last attempt. Whatever it shows
-// of the response or of a foreign error, it asks the secrets first.
+// failure returns the error of a call that failed, from its last attempt. All
+// that it shows of the response or of a foreign error is searched for secrets
+// first.
 func (x *callState) failure(config *Config) *Error {
 	r, secrets := &x.response, x.secrets()
 	body := secrets.Body(r.Body, len(r.Body) >= maxErrorBody)
@@ -80,9 +81,9 @@ func (x *callState) secrets() *redact.Set {
 	return redact.New(slices.Concat(x.last.grant.Secrets(), x.Secrets)...)
 }
 
-// proxy names what refused in place of the service, as far as its headers say
-// so: a proxy that the request was sent to, or one in front of the service. A
-// body of JSON is the service's own, whatever passed it on.
+// proxy names what refused in place of the service, as far as the headers show
+// it: a proxy that the request was sent to, or one in front of the service. A
+// body of JSON is the service's own, whichever proxy forwarded it.
 func (r *Response) proxy() string {
 	server, via := redact.Line(r.Header.Get("Server")), redact.Line(r.Header.Get("Via"))
 	if strings.HasPrefix(strings.TrimSpace(string(r.Body)), "{") {
@@ -171,7 +172,7 @@ func (e *Error) nextStep() string {
 	case refusedByPeer:
 		return "check the client certificate and the TLS settings"
 	case e.Ambiguous:
-		return "the service may have carried it out: look for the result before repeating it"
+		return "the call may have taken effect: check before repeating it"
 	case op != nil && op.Op == "dial":
 		return "check the address and the network"
 	case e.RetryAfter > maxRetryAfter:

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// report tells observer and log of an attempt, before the pause that follows.
-// No header, no body, and of the query only what the service's allow-list
+// report passes an attempt to observer and log, before the pause that follows:
+// no header, no body, and of the query only what the service's allow-list
 // names.
 func (c *Config) report(ctx context.Context, x *callState, again bool, pause time.Duration) {
 	level := slog.LevelDebug

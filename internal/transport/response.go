@@ -63,8 +63,9 @@ func (r *Response) JSON(v any) error {
 	return nil
 }
 
-// Malformed returns the error for a 2xx response that is none of the operation.
-// A proxy or a cut connection makes such responses, so it is transient.
+// Malformed returns the error for a 2xx response that is not one of the
+// operation. A proxy or a cut connection makes such responses, so it is
+// transient.
 func (r *Response) Malformed(problem string) error { return &malformedError{r, problem} }
 
 type malformedError struct {

@@ -21,18 +21,18 @@ const (
 	Install Resource = "install"
 )
 
-// Outcome is how a job ends.
+// An Outcome is how a job ends.
 type Outcome struct {
-	// State is JobCompleted (if empty), JobFailed or JobSquashed. In any other
-	// state the job stays.
+	// State is JobCompleted (if empty), JobFailed or JobSquashed. A job stays in
+	// any other state.
 	State multiplay.JobState
 	// Error is the joberror of a failed job.
 	Error string
 }
 
-// Next sets how the next jobs of that kind end, in their order. A retried job
-// counts as a new one, and a version makes one install per game machine.
-// Further jobs complete.
+// Next sets how the next jobs of that kind end, in order. A retried job counts
+// as a new one, and a version makes one install per game machine. Later jobs
+// complete.
 func (s *Server) Next(kind Resource, outcomes ...Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// What exists from the start. The numbers are those of the documentation's
-// samples, except for GameID, which is invented.
+// What every server has from the start. The numbers are those of the
+// documentation's samples, except for GameID, which is invented.
 const (
 	// AccountServiceID is the account service of the server's credentials.
 	AccountServiceID = 1337
@@ -23,15 +23,18 @@ const (
 
 // Image is a game image; see [WithImage].
 type Image struct {
-	ID     int64  // positive
-	GameID int64  // of the game it belongs to
-	Name   string // as the image options show it
-	// UpdateURL is the source of updates without one. Without it they must have
-	// one.
+	// ID is positive.
+	ID int64
+	// GameID is the game that the image belongs to.
+	GameID int64
+	// Name is the name that the image options show.
+	Name string
+	// UpdateURL is the source of updates that name none. Without it, every update
+	// must name one.
 	UpdateURL string
 }
 
-// Option configures a [Server].
+// An Option configures a [Server].
 type Option func(*config)
 
 type config struct {
@@ -66,8 +69,8 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// WithListener sets the listener to serve on, in memory for example, in place
-// of a loopback port. The server closes it. If it is not a TCP listener, URL is
+// WithListener serves on listener, for example one in memory, instead of on a
+// loopback port. The server closes it. If it is not a TCP listener, URL is
 // http://localhost and clients need a dialer that reaches the listener.
 func WithListener(listener net.Listener) Option {
 	return func(c *config) { c.server.Listener = listener }
@@ -95,9 +98,9 @@ func WithKeys(accountServiceID int64, accessKey, secretKey string) Option {
 	return func(c *config) { c.accountServiceID, c.accessKey, c.secretKey = accountServiceID, accessKey, secretKey }
 }
 
-// WithBearerTokens makes the server the successor's: it accepts these bearer
-// tokens and no keys, and needs no accountserviceid but in the path of the
-// rollout status.
+// WithBearerTokens makes the server behave like Clanforge's successor: it
+// accepts these bearer tokens instead of keys, and needs the account service id
+// only in the path of the rollout status.
 func WithBearerTokens(tokens ...string) Option {
 	return func(c *config) { c.bearerTokens = slices.Clone(tokens) }
 }

@@ -32,7 +32,7 @@ type Request struct {
 	// Processed reports whether the request took effect, whatever the client
 	// received.
 	Processed bool
-	// Faulted reports whether a [Fault] or an [Outage] befell the request.
+	// Faulted reports whether a [Fault] or an [Outage] affected the request.
 	Faulted bool
 }
 
@@ -52,8 +52,8 @@ func (s *Server) Requests() []Request {
 	return all
 }
 
-// Count returns how many requests of an operation have arrived, those no longer
-// in the log included.
+// Count returns how many requests of an operation have arrived, including those
+// no longer in the log.
 func (s *Server) Count(operation string) int { return s.core.Count(operation) }
 
 // Processed returns how many requests of an operation took effect, whatever the

@@ -10,15 +10,19 @@ import (
 
 // ImageUpdate is a snapshot of an image update.
 type ImageUpdate struct {
-	ID          int64  // the updateid
-	ImageID     int64  // of the image
-	MachineID   int64  // of the build machine
-	Description string // from the parameter desc
+	// ID is the updateid.
+	ID int64
+	// ImageID, MachineID and Description are as requested.
+	ImageID     int64
+	MachineID   int64
+	Description string
 	// SourceURL is the parameter url, decoded once: credentials in it are still
 	// percent-encoded.
 	SourceURL string
-	Runs      int                // how often it was started
-	State     multiplay.JobState // of the snapshot's time
+	// Runs is how often the job was started.
+	Runs int
+	// State is the job's state when the snapshot was taken.
+	State multiplay.JobState
 }
 
 // sourceSchemes are the schemes of source URLs.

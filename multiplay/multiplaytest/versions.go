@@ -9,15 +9,20 @@ import (
 
 // ImageVersion is a snapshot of an image version.
 type ImageVersion struct {
-	ID        int64              // the imageversionid
-	ImageID   int64              // of the image
-	DiffID    int64              // of the diff it was made from
-	Full      bool               // as requested
-	Restart   bool               // as requested
-	Force     bool               // as requested
-	GameBuild string             // as requested
-	InstallAt string             // as requested: empty, NOW() or a Unix time
-	State     multiplay.JobState // of the snapshot's time
+	// ID is the imageversionid.
+	ID int64
+	// ImageID is the image, and DiffID the diff that the version was made from.
+	ImageID int64
+	DiffID  int64
+	// Full, Restart, Force, GameBuild and InstallAt are as requested. InstallAt
+	// is empty, NOW() or a Unix time.
+	Full      bool
+	Restart   bool
+	Force     bool
+	GameBuild string
+	InstallAt string
+	// State is the job's state when the snapshot was taken.
+	State multiplay.JobState
 }
 
 type version struct {

@@ -56,7 +56,7 @@ func (s *Server) TokensIssued() int {
 	return s.tokens.counted
 }
 
-// admit checks what all operations but the log-ins have in common.
+// admit checks what all operations but the logins have in common.
 func (s *Server) admit(r *http.Request) error {
 	user := r.Header.Get("X-Oracle-UserId")
 	if user == "" {

@@ -18,8 +18,8 @@ func (o *outcomes) take() Outcome {
 	return o.usual
 }
 
-// SetNextOutcome sets how the next new upload request ends. Calls add up: a
-// second call is for the one after it.
+// SetNextOutcome sets how the next new upload request ends. A second call sets
+// the outcome of the one after that.
 func (s *Server) SetNextOutcome(outcome Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,14 +28,20 @@ func (s *Server) SetNextOutcome(outcome Outcome) {
 
 // Image is an upload request that no client made; see [Server.AddImage].
 type Image struct {
-	Application     string    // the name of the image
-	Version         string    // of the image
-	OperatingSystem string    // of the image
-	FileName        string    // of the image's file
-	Size            int64     // in bytes, shown by storage images
-	User            string    // the server's User if empty
-	Status          Status    // Completed if empty
-	Completed       time.Time // since when it has that status; now if zero
+	// Application, Version and OperatingSystem name the image.
+	Application     string
+	Version         string
+	OperatingSystem string
+	// FileName is the image's file name.
+	FileName string
+	// Size is the file's length in bytes, which storage images show.
+	Size int64
+	// User is the X-Oracle-UserId; the server's User if empty.
+	User string
+	// Status is Completed if empty.
+	Status Status
+	// Completed is since when it has that status; now if zero.
+	Completed time.Time
 }
 
 // AddImage adds an upload request that has no bytes and keeps its status, in

@@ -116,7 +116,7 @@ func (s *Server) readUpload(r *http.Request) (*uploadForm, error) {
 	return form, nil
 }
 
-// formError gives an error of [emulator.ReadForm] its status.
+// formError adds a status to an error of [emulator.ReadForm].
 func formError(err error) error {
 	var f *failure
 	switch {

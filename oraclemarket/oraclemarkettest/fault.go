@@ -7,17 +7,18 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// Fault is something that goes wrong with requests; see [Server.Inject]. Its
-// zero value is one request that is handled as usual.
+// A Fault is something that goes wrong with requests; see [Server.Inject]. The
+// zero value lets one request pass unchanged.
 //
 // Operation, Match, Skip and Times select requests. A request is checked
 // against the faults in the order of their injection and uses at most one of
-// them. Every matching fault that still skips counts the request.
+// them. A request counts as skipped for every fault that matches it and still
+// skips.
 //
-// A fault with Status, Early, StallRequestBody, StallResponse, DropBefore or
-// DropDuring keeps the request from taking effect. With Process, Status and
-// StallResponse let it take effect first, which is a success that gets lost.
-// All other faults change the response to a request that took effect.
+// A fault with Status, Early, [StallRequestBody], [StallResponse], [DropBefore]
+// or [DropDuring] keeps the request from taking effect. With Process, Status
+// and [StallResponse] let it take effect first: a success whose response is
+// lost. All other faults change the response to a request that took effect.
 type Fault struct {
 	// Operation is one of the Op constants; empty for any operation.
 	Operation string
@@ -25,23 +26,23 @@ type Fault struct {
 	Match func(*http.Request) bool
 	// Skip is how many matching requests pass first.
 	Skip int
-	// Times is how many requests the fault is for: 0 means 1, a negative number
-	// all from then on.
+	// Times is how many requests the fault applies to. 0 means 1, a negative
+	// number no limit.
 	Times int
 
 	// Status replaces the service's response by one with this status. Without a
 	// Body it is the service's own error response.
 	Status int
-	// Header is set in the response, in place of values it has.
+	// Header is set in the response and replaces existing values.
 	Header http.Header
-	// RetryAfter is the response's Retry-After header, of any form.
+	// RetryAfter is the response's Retry-After header, in any form.
 	RetryAfter string
 	// ContentType is the response's Content-Type. Without it, that of a Body is
 	// guessed from the Body.
 	ContentType string
 	// Body is the response body. With a Body and no Status the request is
-	// processed and the status is 200: a proxy's page, or a JSON object that
-	// means nothing.
+	// processed and the status is 200: a proxy's page, or a meaningless JSON
+	// object.
 	Body string
 	// Process has the request processed before Status or StallResponse.
 	Process bool
@@ -49,7 +50,7 @@ type Fault struct {
 	// body, and closes the connection. Its status is 200 unless Status is set.
 	Early bool
 
-	// Delay is waited before the response, or before the drop.
+	// Delay is the wait before the response or the drop.
 	Delay time.Duration
 	// Drip sends the response body byte by byte, each after this interval.
 	Drip time.Duration
@@ -60,7 +61,7 @@ type Fault struct {
 	CutJSON bool
 	// Drop closes the connection.
 	Drop DropPoint
-	// Stall stops for good.
+	// Stall stops handling the request for good.
 	Stall StallPoint
 }
 
@@ -99,8 +100,8 @@ func (s *Server) Inject(f Fault) { s.core.Inject(f.emulated()) }
 // ClearFaults removes all faults that are not used up.
 func (s *Server) ClearFaults() { s.core.ClearFaults() }
 
-// FaultsLeft returns how many faults are not used up, those for all requests
-// included. A test that ends with faults left did not test what it meant to.
+// FaultsLeft returns how many faults are not used up, including those without a
+// limit. A test that ends with faults left did not test what it meant to.
 func (s *Server) FaultsLeft() int { return s.core.FaultsLeft() }
 
 func (f *Fault) emulated() emulator.Fault {

@@ -1,8 +1,6 @@
 package oraclemarkettest
 
 import (
-	"crypto/md5" //nolint:gosec // the service's checksum
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,16 +10,23 @@ import (
 
 // Upload is a snapshot of an upload request.
 type Upload struct {
-	ID      int64     // the upload request's id
-	User    string    // the X-Oracle-UserId that made it
-	Created time.Time // when it was made
-	Status  Status    // of the snapshot's time
+	// ID is the upload request's id.
+	ID int64
+	// User is the X-Oracle-UserId that created it.
+	User string
+	// Created is when it was created.
+	Created time.Time
+	// Status is its state when the snapshot was taken.
+	Status Status
 
-	Application          string // from the json field of the form
-	Version              string // from the same
-	OperatingSystem      string // from the same
-	OverwriteStorageFile bool   // from the same
-	FileName             string // from X-File-Name, decoded
+	// Application, Version and OperatingSystem name the image. They and
+	// OverwriteStorageFile are those of the form field json.
+	Application          string
+	Version              string
+	OperatingSystem      string
+	OverwriteStorageFile bool
+	// FileName is the decoded X-File-Name.
+	FileName string
 
 	// NumberOfChunks is how many chunks were announced, 0 for a whole file.
 	NumberOfChunks int
@@ -147,12 +152,12 @@ func (s *Server) sum(id int64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hash := md5.New() //nolint:gosec // the service's checksum
-	_, err = io.CopyBuffer(hash, image, make([]byte, receiveBuffer))
+	c := newChecksum()
+	_, err = io.CopyBuffer(c, image, make([]byte, receiveBuffer))
 	if err = errors.Join(err, image.Close()); err != nil {
 		return "", fmt.Errorf("oraclemarkettest: %w", err)
 	}
-	sum := hex.EncodeToString(hash.Sum(nil))
+	sum := c.hex()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 )
 
-// Option configures a [Server].
+// An Option configures a [Server].
 type Option func(*config)
 
 type config struct {
@@ -50,8 +50,8 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// WithListener sets the listener to serve on, in memory for example, in place
-// of a loopback port. The server closes it. If it is not a TCP listener, URL is
+// WithListener serves on listener, for example one in memory, instead of on a
+// loopback port. The server closes it. If it is not a TCP listener, URL is
 // http://localhost and clients need a dialer that reaches the listener.
 func WithListener(listener net.Listener) Option {
 	return func(c *config) { c.server.Listener = listener }
@@ -80,10 +80,10 @@ func WithOutcome(outcome Outcome) Option {
 	return func(c *config) { c.outcome = outcome }
 }
 
-// WithDir sets the folder of the uploaded bytes, which is made if missing: one
-// file per chunk, named after the upload request's id and the chunk's number.
-// Close leaves them there. By default they are in a new folder of [os.TempDir],
-// which Close removes.
+// WithDir sets the folder of the uploaded bytes, which is created if missing:
+// one file per chunk, named after the upload request's id and the chunk's
+// number. Close leaves them there. By default they are in a new folder of
+// [os.TempDir], which Close removes.
 func WithDir(dir string) Option {
 	return func(c *config) { c.dir = dir }
 }
@@ -107,8 +107,8 @@ func WithUsers(users ...string) Option {
 }
 
 // WithStaticTokens sets bearer tokens that are accepted besides issued ones and
-// never expire, by default "Access-token" as in the documentation's commands.
-// Without arguments there are none.
+// never expire. The default is "Access-token", as in the documentation's
+// commands. Without arguments, no token is static.
 func WithStaticTokens(tokens ...string) Option {
 	return func(c *config) { c.staticTokens = slices.Clone(tokens) }
 }

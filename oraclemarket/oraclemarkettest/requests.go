@@ -27,15 +27,14 @@ type Request struct {
 
 	// BodyBytes is how much of the body was read.
 	BodyBytes int64
-	// Parts are the parts of a multipart form that were read completely, in
-	// their order.
+	// Parts are the parts of a multipart form that were read completely, in order.
 	Parts []Part
 	// Status is the status of the response; 0 if none was sent, or not yet.
 	Status int
 	// Processed reports whether the request took effect, whatever the client
 	// received.
 	Processed bool
-	// Faulted reports whether a [Fault] or an [Outage] befell the request.
+	// Faulted reports whether a [Fault] or an [Outage] affected the request.
 	Faulted bool
 }
 
@@ -65,8 +64,8 @@ func (s *Server) Requests() []Request {
 	return all
 }
 
-// Count returns how many requests of an operation have arrived, those no longer
-// in the log included.
+// Count returns how many requests of an operation have arrived, including those
+// no longer in the log.
 func (s *Server) Count(operation string) int { return s.core.Count(operation) }
 
 // Processed returns how many requests of an operation took effect, whatever the

@@ -16,7 +16,7 @@ type Server struct {
 	ClientID, ClientSecret string
 	// User is an accepted value of X-Oracle-UserId.
 	User string
-	// Token is a bearer token that is valid without a log-in and never expires;
+	// Token is a bearer token that is valid without a login and never expires;
 	// empty if [WithStaticTokens] set none.
 	Token string
 
@@ -95,8 +95,8 @@ func (s *Server) Close() {
 // The names of the operations, for [Fault.Operation], [Server.Count] and
 // [Server.Processed].
 const (
-	OpAuthenticate = "Authenticate" // a log-in at the API's host
-	OpOAMToken     = "OAMToken"     // a log-in at the older token endpoint
+	OpAuthenticate = "Authenticate" // a login at the API's host
+	OpOAMToken     = "OAMToken"     // a login at the older token endpoint
 
 	OpCreate      = "MachineImages.Create"
 	OpInitiate    = "MachineImages.Initiate" // a create with X-Number-Of-Chunks

@@ -1,8 +1,6 @@
 package oraclemarkettest
 
 import (
-	"crypto/md5" //nolint:gosec // the service's checksum
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -65,12 +63,14 @@ func (st *store) receive(r io.Reader) (_ *blob, err error) {
 			}
 		}()
 	}
-	sum := md5.New() //nolint:gosec // the service's checksum
+	sum := newChecksum()
 	buf := make([]byte, receiveBuffer)
 	for {
 		n, readErr := fill(r, buf)
 		b.size += int64(n)
-		sum.Write(buf[:n])
+		if _, err := sum.Write(buf[:n]); err != nil {
+			return nil, fail(http.StatusInternalServerError, "hashing the upload: %v", err)
+		}
 		if file != nil {
 			if _, err := file.Write(buf[:n]); err != nil {
 				return nil, fail(http.StatusInternalServerError, "storing the upload: %v", err)
@@ -78,7 +78,7 @@ func (st *store) receive(r io.Reader) (_ *blob, err error) {
 		}
 		switch {
 		case readErr == io.EOF: //nolint:errorlint // as io.Reader has it
-			b.md5 = hex.EncodeToString(sum.Sum(nil))
+			b.md5 = sum.hex()
 			return b, nil
 		case readErr != nil:
 			return nil, badRequest("the upload ended early: %v", readErr)
@@ -98,8 +98,7 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 	return n, err
 }
 
-// adopt gives a received blob its final name, replacing an earlier one of that
-// name.
+// adopt renames a received blob to its final name, replacing an earlier one.
 func (st *store) adopt(b *blob, name string) error {
 	if b.path == "" {
 		return nil

@@ -70,7 +70,7 @@ func (c *Command) parse(args []string, out *Output, stdout io.Writer) error {
 		flags.BoolVar(&asJSON, "json", false, "print the addresses as JSON")
 	} else {
 		flags.BoolVar(&asJSON, "json", false, "print one JSON object a line")
-		flags.BoolVar(&out.Demo, "demo", false, "use the built-in service whatever is set; without it, only if nothing\nnames the real one")
+		flags.BoolVar(&out.Demo, "demo", false, "use the built-in service even if the real one is configured;\nwithout it, only if nothing names the real one")
 	}
 	if c.Pipeline {
 		flags.BoolVar(&out.Check, "check", false, "check arguments, files and credentials, and change nothing")

@@ -48,7 +48,7 @@ type Progress struct {
 	// Bytes of Total are done; a Total of 0 means that no bytes are counted.
 	Bytes int64 `json:"bytes,omitempty"`
 	Total int64 `json:"total,omitempty"`
-	// BytesPerSecond is the mean rate of this run alone.
+	// BytesPerSecond is the rate of this run alone.
 	BytesPerSecond float64 `json:"bytesPerSecond,omitempty"`
 	Chunks         int     `json:"chunks,omitempty"`
 	TotalChunks    int     `json:"totalChunks,omitempty"`

@@ -120,8 +120,7 @@ func (s *services) distant(h *http.Client, p *proxy) clients {
 	return s.clients(h, far...)
 }
 
-// creates sends the calls of clients that must not happen twice, each times
-// times with a pause, and counts those that end ambiguous.
+// creates counts calls that must not happen twice, and how many end ambiguous.
 type creates struct {
 	sync.WaitGroup
 
@@ -129,6 +128,7 @@ type creates struct {
 	others          sync.Map // errors that are not
 }
 
+// start sends each of the calls, again while more returns true.
 func (n *creates) start(ctx context.Context, c clients, more func() bool) {
 	for _, call := range once(c) {
 		n.Go(func() {
@@ -211,9 +211,9 @@ func TestHAProxyKeepAlive(t *testing.T) {
 			for i := range callers {
 				// From before the end to after it, in steps of 10 ms.
 				pause := keepAlive - 70*time.Millisecond + time.Duration(i)*10*time.Millisecond
-				var again atomic.Int32
+				end := time.Now().Add(2*pause + pause/2)
 				n.start(ctx, c, func() bool {
-					if again.Add(1) > 3 { // for each of the services
+					if time.Until(end) < pause {
 						return false
 					}
 					<-time.After(pause)

@@ -5,7 +5,6 @@ package proxies
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,7 +50,7 @@ func nginxLog(p *proxy) []nginxLine {
 // sees it.
 func plainJob(t *testing.T, h *http.Client, base, jobID string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v2/extension/image_replicator/jobs/"+jobID, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v2/extension/image_replicator/jobs/"+jobID, http.NoBody)
 	require.NoError(t, err)
 	req.Header.Set("X-Auth-Token", imagereplicatortest.Token)
 	resp, err := h.Do(req)
@@ -86,7 +85,8 @@ func TestNginxCache(t *testing.T) {
 		require.Contains(t, []string{"BYPASS", "-"}, line.cache, "%+v", line)
 	}
 
-	require.NotEqual(t, s.update(ctx, t, c), s.update(ctx, t, c))
+	first := s.update(ctx, t, c)
+	require.NotEqual(t, first, s.update(ctx, t, c))
 	require.Equal(t, 2, s.multi.Processed(multiplaytest.OpUpdateCreate))
 	require.True(t, slices.ContainsFunc(nginxLog(p), func(l nginxLine) bool { return l.cache == "HIT" }))
 }
@@ -110,7 +110,8 @@ func TestNginxDeafCache(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, time.Since(created), jobTime+kept+time.Second)
 
-	require.Equal(t, s.update(ctx, t, c), s.update(ctx, t, c))
+	first := s.update(ctx, t, c)
+	require.Equal(t, first, s.update(ctx, t, c))
 	require.Equal(t, 1, s.multi.Processed(multiplaytest.OpUpdateCreate))
 }
 
@@ -175,7 +176,7 @@ func TestNginxRateLimit(t *testing.T) {
 }
 
 // A proxy that takes all bytes at once and then needs time to pass them on is no
-// stall, and neither is one that gives up on a service too early a failure.
+// stall, and one that gives up on the service too early ends nothing.
 func TestNginxBuffering(t *testing.T) {
 	t.Parallel()
 	s := newServices(t)
@@ -188,7 +189,7 @@ func TestNginxBuffering(t *testing.T) {
 	require.NoError(t, err)
 	s.uploaded(t, image)
 	require.Zero(t, s.oracle.FaultsLeft())
-	require.Equal(t, 7, s.oracle.Count(oraclemarkettest.OpUploadChunk), "one was answered too late")
+	require.Equal(t, 7, s.oracle.Count(oraclemarkettest.OpUploadChunk), "the response to one came too late")
 	require.Equal(t, 1, s.oracle.Count(oraclemarkettest.OpMerge))
 }
 
@@ -231,17 +232,11 @@ func TestNginxOutage(t *testing.T) {
 		}
 		job, update := s.copy(ctx, t, c), s.update(ctx, t, c)
 		down = time.Now()
-		ends := []func(){
-			s.oracle.StartOutage(oraclemarkettest.Outage{}),
-			s.ntt.StartOutage(imagereplicatortest.Outage{}),
-			s.multi.StartOutage(multiplaytest.Outage{}),
-		}
+		end := s.goDown() //nolint:contextcheck // an outage has no context
 		time.AfterFunc(lasts, func() {
 			defer close(ended)
 			up = time.Now()
-			for _, end := range ends {
-				end()
-			}
+			end()
 		})
 		go func() {
 			_, err := c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
@@ -280,25 +275,24 @@ func TestNginxOutageCreate(t *testing.T) {
 	t.Parallel()
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, time.Minute)
-	end := s.ntt.StartOutage(imagereplicatortest.Outage{})
-	_, err := c.ntt.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
-		ImageID: imagereplicatortest.ImageID, DestinationTenantID: imagereplicatortest.DestinationTenantID,
-	})
+	end := s.multi.StartOutage(multiplaytest.Outage{})
+	err := once(s.behind(p))["multiplay"](within(t, time.Minute))
 	end()
-	require.ErrorIs(t, err, imagereplicator.ErrAmbiguous)
+	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
 	require.ErrorContains(t, err, "nginx")
 	require.Len(t, p.log(), 1)
 }
 
-// newHTTP returns a client whose connections end with the test, through a proxy
-// unless it is nil.
-func newHTTP(t *testing.T, via *url.URL) *http.Client {
-	t.Helper()
-	transport := &http.Transport{}
-	if via != nil {
-		transport.Proxy = http.ProxyURL(via)
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+// A create that takes longer than the proxy waits is found again, and not
+// repeated.
+func TestNginxLostCreates(t *testing.T) {
+	t.Parallel()
+	const long = 3 * time.Second // the proxy waits for two
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.buffering.conf", s.urls()...)
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Delay: long})
+	s.ntt.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Delay: long})
+	s.multi.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffCreate, Delay: long})
+	s.work(within(t, time.Minute), t, s.behind(p))
+	require.Zero(t, s.oracle.FaultsLeft()+s.ntt.FaultsLeft()+s.multi.FaultsLeft())
 }

@@ -125,19 +125,15 @@ func (p *proxy) spawn(more ...string) *child {
 		Pdeathsig:  syscall.SIGTERM, // also if the test binary is killed
 		Credential: nobody(p.t),
 	}
-	var err error
-	cmd.Stdout, err = os.OpenFile(p.path("access.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
-	require.NoError(p.t, err)
-	cmd.Stderr, err = os.OpenFile(p.path("stderr.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
-	require.NoError(p.t, err)
-	own(p.t, p.path("access.log"))
+	stdout, stderr := p.open("access.log"), p.open("stderr.log")
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	require.NoError(p.t, cmd.Start())
 	c := &child{cmd: cmd, ended: make(chan struct{})}
 	go func() {
 		defer close(c.ended)
 		_ = cmd.Wait() // by a signal
-		_ = cmd.Stdout.(*os.File).Close()
-		_ = cmd.Stderr.(*os.File).Close()
+		_ = stdout.Close()
+		_ = stderr.Close()
 	}()
 	p.t.Cleanup(func() {
 		c.stop()
@@ -146,6 +142,15 @@ func (p *proxy) spawn(more ...string) *child {
 		}
 	})
 	return c
+}
+
+// open opens a file of the proxy to append to it, as the proxy does.
+func (p *proxy) open(name string) *os.File {
+	p.t.Helper()
+	f, err := os.OpenFile(p.path(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	require.NoError(p.t, err)
+	own(p.t, f.Name())
+	return f
 }
 
 // accepts reports whether the proxy accepts connections, which it does for all
@@ -231,6 +236,6 @@ func own(t *testing.T, path string) {
 	t.Helper()
 	if user := nobody(t); user != nil {
 		require.NoError(t, os.Chown(path, int(user.Uid), int(user.Gid)))
-		require.NoError(t, os.Chmod(filepath.Dir(path), 0o711)) //nolint:gosec // the proxy has to get there
+		require.NoError(t, os.Chmod(filepath.Dir(path), 0o711))
 	}
 }

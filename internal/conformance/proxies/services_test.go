@@ -5,10 +5,11 @@ package proxies
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // the service's checksum, not a protection
+	"crypto/md5"
 	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -52,6 +53,18 @@ func newServices(t *testing.T) *services {
 // urls are the services' own, in the order of a proxy's sites.
 func (s *services) urls() []string { return []string{s.oracle.URL, s.ntt.URL, s.multi.URL} }
 
+// goDown refuses connections to all of them until up is called.
+func (s *services) goDown() (up func()) {
+	oracle := s.oracle.StartOutage(oraclemarkettest.Outage{})
+	ntt := s.ntt.StartOutage(imagereplicatortest.Outage{})
+	multi := s.multi.StartOutage(multiplaytest.Outage{})
+	return func() {
+		oracle()
+		ntt()
+		multi()
+	}
+}
+
 // clients are a client of each service.
 type clients struct {
 	oracle *oraclemarket.Client
@@ -85,7 +98,8 @@ func (s *services) work(ctx context.Context, t *testing.T, c clients) {
 	require.NoError(t, err)
 	require.Equal(t, imagereplicator.StatusReplicated, copied.Status)
 	released, err := c.multi.Release(ctx, &multiplay.ReleaseRequest{
-		ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "nightly", Source: files(),
+		ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, GameID: multiplaytest.GameID,
+		Description: "nightly", Source: files(),
 	}, multiplay.WithPollInterval(soon, soon))
 	require.NoError(t, err)
 	require.Equal(t, s.multi.Versions()[0].ID, released.ImageVersionID)
@@ -146,6 +160,23 @@ func (i image) upload(chunkSize int64) *oraclemarket.ImageUpload {
 		File: bytes.NewReader(i), Size: int64(len(i)), ChunkSize: chunkSize,
 		WaitOptions: []oraclemarket.WaitOption{oraclemarket.WithPollInterval(soon, soon)},
 	}
+}
+
+// newHTTP returns a client through a proxy, unless that is nil, whose
+// connections end with the test.
+func newHTTP(t *testing.T, via *url.URL) *http.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	if via != nil {
+		transport.Proxy = http.ProxyURL(via)
+	}
+	return keepUntilEnd(t, transport)
+}
+
+func keepUntilEnd(t *testing.T, transport *http.Transport) *http.Client {
+	t.Helper()
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
 }
 
 // within returns a context for what takes some seconds.

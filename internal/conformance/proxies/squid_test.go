@@ -86,8 +86,10 @@ func TestSquidPassword(t *testing.T) {
 	t.Parallel()
 	s, urls, roots := newTLSServices(t)
 	p := startSquid(t)
-	h := newHTTP(t, p.through("right"))
-	h.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	h := keepUntilEnd(t, &http.Transport{
+		Proxy:           http.ProxyURL(p.through("right")),
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	})
 	s.work(within(t, 30*time.Second), t, s.clients(h, urls...))
 	for line := range squidLog(p) {
 		require.Equal(t, "200 CONNECT", line)
@@ -121,10 +123,9 @@ func TestSquidWrongPassword(t *testing.T) {
 				transport = wire.NewTransport(4)
 			}
 			transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-			t.Cleanup(transport.CloseIdleConnections)
 			p := startSquid(t)
 			transport.Proxy = http.ProxyURL(p.through("wrong"))
-			c := s.clients(&http.Client{Transport: transport}, urls...)
+			c := s.clients(keepUntilEnd(t, transport), urls...)
 			calls := []func() error{
 				func() error {
 					_, err := c.oracle.MachineImages.Upload(t.Context(), newImage(1<<20).upload(256<<10))
