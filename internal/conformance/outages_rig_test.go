@@ -88,6 +88,19 @@ func newOutageRig(t *testing.T, how away, lasts time.Duration, login bool) *outa
 	return r
 }
 
+// ctx returns a context for what meets the outage.
+func (r *outageRig) ctx() context.Context { return within(r.t, 24*time.Hour) }
+
+// within returns a context that ends after d.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), d, errNotInTime)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+var errNotInTime = errors.New("it did not end in time")
+
 // arm has the outage begin with the first request that comes after a while.
 func (r *outageRig) arm(after time.Duration, begin func()) {
 	time.AfterFunc(after, func() {
@@ -233,7 +246,7 @@ func (r *outageRig) replicatorClient(s *imagereplicatortest.Server) *imagereplic
 	return s.Client(imagereplicator.WithHTTPClient(r.client))
 }
 
-// after is the image of n chunks, of which the service takes a second each.
+// slowChunks has the service take a second for each chunk.
 func slowChunks(s *oraclemarkettest.Server) {
 	s.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: -1, Delay: time.Second})
 }
@@ -247,5 +260,3 @@ func outageImage(name string, chunks, atOnce int) *oraclemarket.ImageUpload {
 		File: strings.NewReader(content), Size: int64(len(content)), ChunkSize: outageChunk, Concurrency: atOnce,
 	}
 }
-
-var errNotInTime = errors.New("it did not end in time")
