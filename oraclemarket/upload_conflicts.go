@@ -3,8 +3,6 @@ package oraclemarket
 import (
 	"context"
 	"time"
-
-	"github.com/imagejobs/imagejobs-go/internal/outage"
 )
 
 // conflict is a chunk that was sent again and refused with 409: the service may
@@ -29,23 +27,14 @@ func (u *upload) settleConflicts(ctx context.Context) error {
 		return nil
 	}
 	var end time.Time
-	rule := outage.Rule{Limit: u.service.outageLimit}
 	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
-		now, err := u.service.Get(ctx, u.state.UploadRequestID)
-		pause := interval
-		if err == nil {
-			rule.Success()
-			if end.IsZero() {
-				end = time.Now().Add(u.service.lag)
-			}
+		now, err := u.get(ctx)
+		if end.IsZero() {
+			end = time.Now().Add(u.service.lag)
 		}
 		switch {
 		case err != nil:
-			left, goOn := rule.Left(ctx, err, false)
-			if !goOn {
-				return after(err, u.conflicts[0].err)
-			}
-			pause = min(max(interval, retryAfter(err)), left)
+			return after(err, u.conflicts[0].err)
 		case now.UploadedChunks >= len(u.done.have):
 			for _, c := range u.conflicts {
 				if err := u.acknowledge(ctx, c.chunk, c.sum); err != nil {
@@ -56,7 +45,7 @@ func (u *upload) settleConflicts(ctx context.Context) error {
 		case !time.Now().Before(end):
 			return u.conflicts[0].err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(ctx, interval); err != nil {
 			return after(err, u.conflicts[0].err)
 		}
 	}

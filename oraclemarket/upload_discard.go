@@ -76,10 +76,14 @@ func (u *upload) discardRequest(ctx context.Context) error {
 	case now.StatusName.failed():
 		return nil
 	}
-	if _, err := u.service.DeleteEverywhere(ctx, id); err != nil && !isGone(err) {
+	err = u.rideOut(ctx, func() error {
+		_, err := u.service.DeleteEverywhere(ctx, id)
 		return err
+	})
+	if isGone(err) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // mayMerge returns the upload request once it is not Initiated any more, or
@@ -87,7 +91,7 @@ func (u *upload) discardRequest(ctx context.Context) error {
 func (u *upload) mayMerge(ctx context.Context) (*MachineImageUploadRequest, error) {
 	end := time.Now().Add(u.service.lag)
 	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
-		now, err := u.service.Get(ctx, u.state.UploadRequestID)
+		now, err := u.get(ctx)
 		if err != nil || now.StatusName != StatusInitiated || !time.Now().Before(end) {
 			return now, err
 		}

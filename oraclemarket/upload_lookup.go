@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/imagejobs/imagejobs-go/internal/outage"
 )
 
 // adoptLost searches List for the upload request of an initiate whose response
@@ -40,20 +38,14 @@ func (u *upload) sharedWith(ack *ChunkAcknowledgement) error {
 // findLost returns 0 if there is no such request by the end.
 func (u *upload) findLost(ctx context.Context, end time.Time) (int64, error) {
 	lag := u.service.lag
-	rule := outage.Rule{Limit: u.service.outageLimit}
 	var only int64 // the one that fits, since
 	var since time.Time
-	longest := lag / 6
-	for interval := lag / 30; ; interval = min(2*interval, longest) {
+	for interval := lag / 30; ; interval = min(2*interval, lag/6) {
 		ids, err := u.candidates(ctx)
-		now, pause := time.Now(), interval
+		now := time.Now()
 		switch {
 		case err != nil:
-			left, goOn := rule.Left(ctx, err, false)
-			if !goOn {
-				return 0, fmt.Errorf("%s: search for the upload request of a lost response: %w", pkg, err)
-			}
-			longest, pause = maxPause, min(max(interval, retryAfter(err)), left)
+			return 0, fmt.Errorf("%s: search for the upload request of a lost response: %w", pkg, err)
 		case len(ids) == 1 && ids[0] != only:
 			only, since = ids[0], now
 		case len(ids) == 1 && now.Sub(since) >= lag/6:
@@ -65,10 +57,7 @@ func (u *upload) findLost(ctx context.Context, end time.Time) (int64, error) {
 			}
 			return 0, fmt.Errorf("%s: %w: upload requests %v all match; delete the unwanted ones and try again", pkg, ErrAmbiguous, ids)
 		}
-		if err == nil {
-			rule.Success()
-		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(ctx, interval); err != nil {
 			return 0, fmt.Errorf("%s: search for the upload request of a lost response: %w", pkg, err)
 		}
 	}
@@ -93,7 +82,7 @@ func (u *upload) candidates(ctx context.Context) ([]int64, error) {
 	opts := ListMachineImagesOptions{OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending}
 	all := allPages(0, 0, func(limit, offset int) (*MachineImagePage, error) {
 		opts.Limit, opts.Offset = limit, offset
-		page, resp, err := u.service.list(ctx, &opts)
+		page, resp, err := u.list(ctx, &opts)
 		if err == nil && offset == 0 {
 			// The service's clock made the dates that are compared here.
 			if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {

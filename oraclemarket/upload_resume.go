@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"net/http"
 	"time"
-
-	"github.com/imagejobs/imagejobs-go/internal/outage"
 )
 
 // load reads the checkpoint, if there is one for this very file, or makes the
@@ -158,40 +156,24 @@ func (u *upload) forgetChunks() {
 // record may lag as a list does: what it lacks is believed only when it lacks it
 // for that long, and List as well.
 func (u *upload) known(ctx context.Context) (*MachineImageUploadRequest, error) {
-	rule := outage.Rule{Limit: u.service.outageLimit}
 	var since time.Time // it lacks something
-	longest := u.service.lag / 6
-	for interval := u.service.lag / 30; ; interval = min(2*interval, longest) {
-		now, err := u.service.Get(ctx, u.state.UploadRequestID)
+	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
+		now, err := u.get(ctx)
 		lasts := !since.IsZero() && time.Since(since) >= u.service.lag
-		if isGone(err) && lasts {
-			listed, listErr := u.listed(ctx)
-			switch {
-			case listErr != nil:
-				err = errors.Join(listErr, err)
-			case listed:
-				return nil, err
-			default:
-				return nil, nil
-			}
-		}
-		pause := interval
 		switch {
+		case err != nil && !isGone(err):
+			return nil, err
 		case err == nil && (lasts || !u.missesChunks(now)):
 			return now, nil
-		case err == nil, isGone(err) && !lasts:
-			rule.Success()
-			if since.IsZero() {
-				since = time.Now()
+		case lasts:
+			if listed, listErr := u.listed(ctx); listed || listErr != nil {
+				return nil, errors.Join(listErr, err)
 			}
-		default:
-			left, goOn := rule.Left(ctx, err, false)
-			if !goOn {
-				return nil, err
-			}
-			longest, pause = maxPause, min(max(interval, retryAfter(err)), left)
+			return nil, nil
+		case since.IsZero():
+			since = time.Now()
 		}
-		if sleepErr := sleep(ctx, pause); sleepErr != nil {
+		if sleepErr := sleep(ctx, interval); sleepErr != nil {
 			return nil, errors.Join(sleepErr, err)
 		}
 	}
@@ -213,8 +195,13 @@ func (u *upload) missesChunks(now *MachineImageUploadRequest) bool {
 
 // listed reports whether List has the upload request, not deleted.
 func (u *upload) listed(ctx context.Context) (bool, error) {
-	newest := &ListMachineImagesOptions{OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending}
-	for r, err := range u.service.All(ctx, newest) {
+	newest := ListMachineImagesOptions{OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending}
+	all := allPages(0, 0, func(limit, offset int) (*MachineImagePage, error) {
+		newest.Limit, newest.Offset = limit, offset
+		page, _, err := u.list(ctx, &newest)
+		return page, err
+	})
+	for r, err := range all {
 		if err != nil {
 			return false, err
 		}

@@ -50,7 +50,7 @@ func (s *MachineImagesService) jobs(op string, ids []int64, opts []WaitOption) (
 	if err != nil {
 		return nil, err
 	}
-	l := &lister{service: s, pending: make(map[int64]bool, len(ids))}
+	l := &lister{service: s, first: s.singly(), pending: make(map[int64]bool, len(ids))}
 	for i, id := range ids {
 		if id < 1 {
 			return nil, invalid(fmt.Sprintf("%s: uploadRequestIDs[%d]", op, i), "must be positive, not %d", id)
@@ -80,9 +80,10 @@ const wholeEvery = 5 * time.Minute
 // lister lists what changed since it last did.
 type lister struct {
 	service *MachineImagesService
-	pending map[int64]bool // followed, and not seen to have ended
-	since   time.Time      // what changed before was listed, zero if that is not known
-	whole   time.Time      // when a list last was for all that are pending
+	first   *MachineImagesService // for the first call of a poll; one for a later page is worth retries
+	pending map[int64]bool        // followed, and not seen to have ended
+	since   time.Time             // what changed before was listed, zero if that is not known
+	whole   time.Time             // when a list last was for all that are pending
 }
 
 // list reads the newest requests first, to the first that was not changed since
@@ -103,7 +104,11 @@ func (l *lister) list(ctx context.Context) (states []*MachineImageUploadRequest,
 		}
 		pages++
 		opts.Limit, opts.Offset = limit, offset
-		page, resp, err := l.service.list(ctx, &opts)
+		service := l.service
+		if offset == 0 {
+			service = l.first
+		}
+		page, resp, err := service.list(ctx, &opts)
 		after = max(after, resp.RetryAfter())
 		if err == nil && offset == 0 {
 			since = l.nextSince(page, resp)
@@ -156,7 +161,7 @@ func (l *lister) nextSince(page *MachineImagePage, resp *transport.Response) tim
 }
 
 func (l *lister) get(ctx context.Context, id int64) (*MachineImageUploadRequest, time.Duration, error) {
-	r, after, err := l.service.get(ctx, id)
+	r, after, err := l.first.get(ctx, id)
 	if err == nil {
 		l.ended(r)
 	}

@@ -82,7 +82,11 @@ func TestConnectionsThatFail(t *testing.T) {
 				tr.CloseIdleConnections()
 				e := failure(t, o, err)
 				require.True(t, c.is(err), "%v", err)
-				require.Equal(t, c.attempts, e.Attempts, "%v", err)
+				want := c.attempts
+				if first := o.begins(); first.patient || first.class == adopted {
+					want = 1 // a loop of its own repeats it
+				}
+				require.Equal(t, want, e.Attempts, "%v", err)
 				require.Zero(t, e.StatusCode)
 				require.NotErrorIs(t, err, transport.ErrAmbiguous)
 				require.Equal(t, c.attempts > 1, transport.IsTransient(err))

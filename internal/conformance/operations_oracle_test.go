@@ -144,7 +144,7 @@ func oracleOperations() []*operation {
 			return c.MachineImages.WaitDeleted(ctx, 9)
 		})},
 		{name: "MachineImages.DiscardUpload", of: "state", target: "MachineImages.GetDeleted", class: safe, patient: true, apart: []string{notFound}, run: withImage(discard(9))},
-		{name: "MachineImages.DiscardUpload", of: "delete", target: "MachineImages.DeleteUnfinished", class: repeatable, refuses: true, apart: []string{notFound}, run: withImage(discard(10))},
+		{name: "MachineImages.DiscardUpload", of: "delete", target: "MachineImages.DeleteUnfinished", class: repeatable, patient: true, refuses: true, apart: []string{notFound}, run: withImage(discard(10))},
 		{name: "MachineImages.Upload", of: "initiate", target: "MachineImages.Initiate", class: adopted, refuses: true, run: upload},
 		{name: "MachineImages.Upload", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, patient: true, gated: true, refuses: true, run: upload},
 		{name: "MachineImages.Upload", of: "merge", target: "MachineImages.Merge", class: adopted, looks: true, refuses: true, run: upload},

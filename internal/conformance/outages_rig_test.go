@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -40,7 +39,7 @@ func (a *away) asks() time.Duration {
 
 func waysAway() []away {
 	return []away{
-		{name: "refused", reason: "connection refused", dial: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}},
+		{name: "refused", reason: "connection refused", dial: &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}},
 		{name: "DNS", reason: "server misbehaving", dial: &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
 			Err: "server misbehaving", Name: "localhost", IsTemporary: true,
 		}}},
@@ -87,6 +86,19 @@ func newOutageRig(t *testing.T, how away, lasts time.Duration, login bool) *outa
 	r.client = client(t, &http.Transport{DialContext: r.dial, DisableKeepAlives: true})
 	return r
 }
+
+// ctx returns a context for what meets the outage.
+func (r *outageRig) ctx() context.Context { return within(r.t, 24*time.Hour) }
+
+// within returns a context that ends after d.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), d, errNotInTime)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+var errNotInTime = errors.New("it did not end in time")
 
 // arm has the outage begin with the first request that comes after a while.
 func (r *outageRig) arm(after time.Duration, begin func()) {
@@ -233,7 +245,7 @@ func (r *outageRig) replicatorClient(s *imagereplicatortest.Server) *imagereplic
 	return s.Client(imagereplicator.WithHTTPClient(r.client))
 }
 
-// after is the image of n chunks, of which the service takes a second each.
+// slowChunks has the service take a second for each chunk.
 func slowChunks(s *oraclemarkettest.Server) {
 	s.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: -1, Delay: time.Second})
 }
@@ -247,5 +259,3 @@ func outageImage(name string, chunks, atOnce int) *oraclemarket.ImageUpload {
 		File: strings.NewReader(content), Size: int64(len(content)), ChunkSize: outageChunk, Concurrency: atOnce,
 	}
 }
-
-var errNotInTime = errors.New("it did not end in time")

@@ -224,13 +224,15 @@ func TestSingleAttempts(t *testing.T) {
 	require.EqualValues(t, 2, s.requests.Load())
 }
 
-// A request for a token that takes too long is transient: that its own context
-// ended does not mean that the call's did.
+// A request for a token that has a time limit of its own and takes too long is
+// transient: the call's context has not ended.
 func TestTokenTakesTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, Config{
 			BaseURL: "https://service.example",
 			Credentials: auth.Token(func(ctx context.Context) (string, time.Time, error) {
+				ctx, cancel := context.WithTimeout(ctx, time.Minute)
+				defer cancel()
 				<-ctx.Done()
 				return "", time.Time{}, ctx.Err()
 			}, "Authorization", "Bearer "),
