@@ -7,6 +7,3 @@ func leftOut(int, int) bool { return false }
 const huge = 20 << 20
 
 const allocSlack = 1
-
-// partial says that leftOut leaves something out.
-const partial = false

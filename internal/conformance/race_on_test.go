@@ -13,6 +13,3 @@ const huge = 9 << 20
 // allocSlack is how many allocations more than counted a call may make: the
 // detector empties pools by chance.
 const allocSlack = 20
-
-// partial says that leftOut leaves something out.
-const partial = true
