@@ -83,6 +83,8 @@ func TestErrorText(t *testing.T) {
 		"boolean code":         {"application/json", `{"code":true,"message":"m"}`, "", "m"},
 		"error with code":      {"application/json", `{"error":"denied","code":7}`, "7", "denied"},
 		"deep":                 {"application/json", strings.Repeat(`{"error":`, 9) + `{"message":"too deep"}` + strings.Repeat("}", 9), "", ""},
+		"as deep as it may be": {"application/json", strings.Repeat(`{"error":`, 4) + `{"message":"deep"}` + strings.Repeat("}", 4), "", "deep"},
+		"a level deeper":       {"application/json", strings.Repeat(`{"error":`, 5) + `{"message":"deep"}` + strings.Repeat("}", 5), "", ""},
 		"comparison":           {"text/plain", "size must be < 5 and > 3", "", "size must be < 5 and > 3"},
 		"comparison in JSON":   {"application/json", `{"message":"size must be < 5 and > 3"}`, "", "size must be < 5 and > 3"},
 		"script":               {"text/html", "<script>if (a < b) { x() }</script><p>Sorry</p><style>p > a {}</style><!-- <b>no</b> -->", "", "Sorry"},
