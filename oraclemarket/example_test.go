@@ -50,10 +50,10 @@ func ExampleNew() {
 	_ = client
 
 	_, err = oraclemarket.New("partner@example.com", oraclemarket.StaticToken("t"),
-		oraclemarket.WithBaseURL("http://example.com"))
+		oraclemarket.WithBaseURL("ftp://example.com"))
 	fmt.Println(err)
 	// Output:
-	// oraclemarket: WithBaseURL: plain http would send the credentials unencrypted: use https, or WithInsecureHTTP() in a trusted network
+	// oraclemarket: WithBaseURL: must have the scheme https, not "ftp"
 }
 
 func ExampleMachineImagesService_Upload() {

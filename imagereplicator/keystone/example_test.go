@@ -124,7 +124,9 @@ func logInTo(ctx context.Context, cloud string) (*keystone.Session, error) {
 }
 
 // findImage returns the only image of that name if it is active.
-func findImage(ctx context.Context, session *keystone.Session, name string) (*images.Image, error) {
+func findImage(
+	ctx context.Context, session *keystone.Session, name string,
+) (*images.Image, error) {
 	service, err := session.ImageService()
 	if err != nil {
 		return nil, err

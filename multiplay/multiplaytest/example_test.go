@@ -15,7 +15,8 @@ func Example() {
 	defer server.Close()
 	client := server.Client()
 
-	update, err := client.ImageUpdates.Create(context.Background(), &multiplay.CreateImageUpdateRequest{
+	ctx := context.Background()
+	update, err := client.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
 		ImageID:     multiplaytest.ImageID,
 		MachineID:   multiplaytest.MachineID,
 		Description: "alpha-build",
@@ -25,7 +26,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	done, err := client.ImageUpdates.Wait(context.Background(), update.UpdateID)
+	done, err := client.ImageUpdates.Wait(ctx, update.UpdateID)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -40,10 +41,15 @@ func ExampleServer_Inject() {
 	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0))
 	defer server.Close()
 	client := server.Client()
-	server.Next(multiplaytest.Update, multiplaytest.Outcome{State: multiplay.JobFailed, Error: "no such bucket"})
-	server.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateRetry, Drop: multiplaytest.DropAfter})
+	server.Next(multiplaytest.Update, multiplaytest.Outcome{
+		State: multiplay.JobFailed, Error: "no such bucket",
+	})
+	server.Inject(multiplaytest.Fault{
+		Operation: multiplaytest.OpUpdateRetry, Drop: multiplaytest.DropAfter,
+	})
 
-	update, err := client.ImageUpdates.Create(context.Background(), &multiplay.CreateImageUpdateRequest{
+	ctx := context.Background()
+	update, err := client.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
 		ImageID:     multiplaytest.ImageID,
 		MachineID:   multiplaytest.MachineID,
 		Description: "alpha-build",
@@ -53,9 +59,9 @@ func ExampleServer_Inject() {
 		fmt.Println(err)
 		return
 	}
-	_, err = client.ImageUpdates.Wait(context.Background(), update.UpdateID)
+	_, err = client.ImageUpdates.Wait(ctx, update.UpdateID)
 	fmt.Println(err)
-	_, err = client.ImageUpdates.Retry(context.Background(), update.UpdateID)
+	_, err = client.ImageUpdates.Retry(ctx, update.UpdateID)
 	fmt.Println(errors.Is(err, multiplay.ErrAmbiguous), server.Count(multiplaytest.OpUpdateRetry))
 	// Output:
 	// multiplay: image update 4711 ended with state "Failed": no such bucket
