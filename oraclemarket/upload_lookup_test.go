@@ -197,7 +197,7 @@ func TestUploadInitiateRetryAfter(t *testing.T) {
 		start := time.Now()
 		_, err := r.images.Upload(t.Context(), imageOf(randomBytes(9), nil))
 		require.ErrorIs(t, err, oraclemarket.ErrAmbiguous)
-		require.ErrorContains(t, err, "there may be an upload request for it")
+		require.ErrorContains(t, err, "its upload request may exist")
 		require.Equal(t, 2, r.Count(oraclemarkettest.OpInitiate), "the last at the outage limit")
 		require.InDelta(t, 5.5*60, time.Since(start).Seconds(), 5)
 	})
