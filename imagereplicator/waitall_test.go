@@ -140,14 +140,17 @@ func TestWaitAllArguments(t *testing.T) {
 }
 
 func TestWaitAllContextEnds(t *testing.T) {
-	client, mock := mocked(t)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	mock.RegisterResponder(http.MethodGet, jobsURL, func(*http.Request) (*http.Response, error) {
-		time.AfterFunc(time.Millisecond, func() { cancel(errors.New("the operator went home")) })
-		return httpmock.NewStringResponse(http.StatusOK, "["+fixture(t, "job_execution_example.json")+"]"), nil
+	synctest.Test(t, func(t *testing.T) {
+		client, mock := mocked(t)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		mock.RegisterResponder(http.MethodGet, jobsURL, func(*http.Request) (*http.Response, error) {
+			// In virtual time, while WaitAll waits for its next poll.
+			time.AfterFunc(time.Millisecond, func() { cancel(errors.New("the operator went home")) })
+			return httpmock.NewStringResponse(http.StatusOK, "["+fixture(t, "job_execution_example.json")+"]"), nil
+		})
+		states, err := client.Jobs.WaitAll(ctx, []string{jobID})
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorContains(t, err, "the operator went home")
+		require.Equal(t, executionExample(), *states[0])
 	})
-	states, err := client.Jobs.WaitAll(ctx, []string{jobID})
-	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "the operator went home")
-	require.Equal(t, executionExample(), *states[0])
 }
