@@ -1,6 +1,7 @@
 package oraclemarket_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -173,20 +174,22 @@ func TestUploadMergeLooksFirst(t *testing.T) {
 		first  oraclemarkettest.Fault // of the merge
 		then   int                    // status of later merges, 0 for none
 		merges int
+		takes  time.Duration // the job, 0 for a minute
 	}{
-		"lost":                 {oraclemarkettest.Fault{Drop: oraclemarkettest.DropAfter}, http.StatusConflict, 1},
-		"lost, in time":        {oraclemarkettest.Fault{Stall: oraclemarkettest.StallResponse, Process: true}, http.StatusConflict, 1},
-		"504":                  {oraclemarkettest.Fault{Status: http.StatusGatewayTimeout, Process: true}, http.StatusGone, 1},
-		"meaningless":          {oraclemarkettest.Fault{Body: `{"message":"busy"}`}, http.StatusNotFound, 1},
-		"not processed":        {oraclemarkettest.Fault{Status: http.StatusBadGateway}, 0, 2},
-		"conflict for a while": {oraclemarkettest.Fault{Status: http.StatusConflict, Times: 3}, 0, 4},
-		"404 for a while":      {oraclemarkettest.Fault{Status: http.StatusNotFound, Times: 3}, 0, 4},
-		"refused connections":  {oraclemarkettest.Fault{Status: http.StatusTooManyRequests, Times: 20}, 0, 21},
+		"lost":                 {oraclemarkettest.Fault{Drop: oraclemarkettest.DropAfter}, http.StatusConflict, 1, 0},
+		"lost, long pending":   {oraclemarkettest.Fault{Drop: oraclemarkettest.DropAfter}, http.StatusConflict, 2, 10 * time.Hour}, // it is Pending for longer than a record lags
+		"lost, in time":        {oraclemarkettest.Fault{Stall: oraclemarkettest.StallResponse, Process: true}, http.StatusConflict, 1, 0},
+		"504":                  {oraclemarkettest.Fault{Status: http.StatusGatewayTimeout, Process: true}, http.StatusGone, 1, 0},
+		"meaningless":          {oraclemarkettest.Fault{Body: `{"message":"busy"}`}, http.StatusNotFound, 1, 0},
+		"not processed":        {oraclemarkettest.Fault{Status: http.StatusBadGateway}, 0, 2, 0},
+		"conflict for a while": {oraclemarkettest.Fault{Status: http.StatusConflict, Times: 3}, 0, 4, 0},
+		"404 for a while":      {oraclemarkettest.Fault{Status: http.StatusNotFound, Times: 3}, 0, 4, 0},
+		"refused connections":  {oraclemarkettest.Fault{Status: http.StatusTooManyRequests, Times: 20}, 0, 21, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := inMemory(t, serverOptions{oraclemarkettest.WithJobTime(time.Minute)}, nil)
+				r := inMemory(t, serverOptions{oraclemarkettest.WithJobTime(cmp.Or(test.takes, time.Minute))}, nil)
 				test.first.Operation = oraclemarkettest.OpMerge
 				r.Inject(test.first)
 				if test.then != 0 {

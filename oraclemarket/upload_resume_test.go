@@ -225,6 +225,7 @@ func TestUploadChunkConflict(t *testing.T) {
 	}{
 		"stored":                {oraclemarkettest.Fault{Drop: oraclemarkettest.DropAfter}, 0, true},
 		"stored, counted later": {oraclemarkettest.Fault{Drop: oraclemarkettest.DropAfter}, 10 * time.Second, true},
+		"stored, but refused":   {oraclemarkettest.Fault{Status: http.StatusBadRequest, Process: true}, 0, true},
 		"not stored":            {oraclemarkettest.Fault{Drop: oraclemarkettest.DropDuring}, 0, false},
 		"never sent before":     {oraclemarkettest.Fault{Status: http.StatusConflict}, 0, false},
 	} {
@@ -253,4 +254,29 @@ func TestUploadChunkConflict(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The same where the call that sent the chunk did not live to see the response.
+func TestUploadChunkConflictResumed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, store := inMemory(t, nil, nil), &memStore{}
+		second := func(req *http.Request) bool { return req.Header.Get("X-Chunk-Number") == "2" }
+		r.Inject(oraclemarkettest.Fault{
+			Operation: oraclemarkettest.OpUploadChunk, Match: second, Process: true, Stall: oraclemarkettest.StallResponse,
+		})
+		data := randomBytes(9 * testChunk)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := r.images.Upload(ctx, imageOf(data, store))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotContains(t, store.only(t).numbers(), 2)
+
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Match: second, Status: http.StatusConflict})
+		_, err = r.images.Upload(t.Context(), imageOf(data, store))
+		require.NoError(t, err)
+		requireImage(t, r.only(t), data)
+		require.Zero(t, r.FaultsLeft())
+		require.Equal(t, 1, r.only(t).Receipts[2])
+	})
 }
