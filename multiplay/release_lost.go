@@ -78,7 +78,7 @@ func (r *release) findDiff(
 // none shows up.
 func (r *release) shownDiff(ctx context.Context, before *ImageOptions) (int64, error) {
 	if before == nil {
-		return 0, sleep(ctx, cmp.Or(r.options.Initial, poll.DefaultInitial))
+		return 0, transport.Sleep(ctx, cmp.Or(r.options.Initial, poll.DefaultInitial))
 	}
 	return r.repeat(ctx, outage.Lag, false, func(ctx context.Context) (int64, error) {
 		now, err := r.locks(ctx)
@@ -231,7 +231,7 @@ func (r *release) repeat(
 			}
 			pause = min(max(pause, retryAfter(err)), left)
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := transport.Sleep(ctx, pause); err != nil {
 			return 0, err
 		}
 	}
@@ -239,15 +239,4 @@ func (r *release) repeat(
 
 func (c *Client) outageLimit() time.Duration {
 	return cmp.Or(c.Images.client.outageLimit, outage.DefaultLimit)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return transport.ContextErr(ctx)
-	}
 }

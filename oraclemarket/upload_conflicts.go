@@ -3,6 +3,8 @@ package oraclemarket
 import (
 	"context"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // conflict is a chunk that was sent again and refused with 409: the service may
@@ -45,7 +47,7 @@ func (u *upload) settleConflicts(ctx context.Context) error {
 		case !time.Now().Before(end):
 			return u.conflicts[0].err
 		}
-		if err := sleep(ctx, interval); err != nil {
+		if err := transport.Sleep(ctx, interval); err != nil {
 			return after(err, u.conflicts[0].err)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // DiscardUpload deletes what an unfinished upload left, so that the next
@@ -95,7 +97,7 @@ func (u *upload) mayMerge(ctx context.Context) (*MachineImageUploadRequest, erro
 		if err != nil || now.StatusName != StatusInitiated || !time.Now().Before(end) {
 			return now, err
 		}
-		if err := sleep(ctx, interval); err != nil {
+		if err := transport.Sleep(ctx, interval); err != nil {
 			return nil, err
 		}
 	}

@@ -74,7 +74,7 @@ func (u *upload) initiate(ctx context.Context) error {
 		if !goOn || left <= 0 {
 			return err
 		}
-		if sleepErr := sleep(ctx, min(left, max(pause, retryAfter(err))-time.Since(ended))); sleepErr != nil {
+		if sleepErr := transport.Sleep(ctx, min(left, max(pause, retryAfter(err))-time.Since(ended))); sleepErr != nil {
 			return after(sleepErr, err)
 		}
 	}
@@ -181,15 +181,4 @@ func after(err, before error) error {
 		return nil
 	}
 	return fmt.Errorf("%w, after: %w", err, before)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return transport.ContextErr(ctx)
-	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // limiter limits the bytes that the chunks of an upload send together.
@@ -55,7 +57,7 @@ func (r *limitedReader) ReadAt(p []byte, offset int64) (int, error) {
 	p = p[:min(len(p), r.limiter.piece)]
 	turn := r.limiter.ReserveN(time.Now(), len(p))
 	// Not WaitN, which fails early where ctx has a deadline before its turn.
-	if err := sleep(r.ctx, turn.Delay()); err != nil {
+	if err := transport.Sleep(r.ctx, turn.Delay()); err != nil {
 		turn.Cancel()
 		return 0, err
 	}

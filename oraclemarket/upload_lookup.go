@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // adoptLost searches List for the upload request of an initiate whose response
@@ -57,7 +59,7 @@ func (u *upload) findLost(ctx context.Context, end time.Time) (int64, error) {
 			}
 			return 0, fmt.Errorf("%s: %w: upload requests %v all match; delete the unwanted ones and try again", pkg, ErrAmbiguous, ids)
 		}
-		if err := sleep(ctx, interval); err != nil {
+		if err := transport.Sleep(ctx, interval); err != nil {
 			return 0, fmt.Errorf("%s: search for the upload request of a lost response: %w", pkg, err)
 		}
 	}

@@ -54,7 +54,7 @@ func (u *upload) merge(ctx context.Context, repeated bool) error {
 			return err
 		}
 		wait := max(pause, retryAfter(err)) - time.Since(failed)
-		if sleepErr := sleep(ctx, min(wait, left-time.Since(failed))); sleepErr != nil {
+		if sleepErr := transport.Sleep(ctx, min(wait, left-time.Since(failed))); sleepErr != nil {
 			return after(sleepErr, err)
 		}
 	}
@@ -82,7 +82,7 @@ func (u *upload) looksMerged(ctx context.Context, look time.Duration, refused bo
 		if !time.Now().Before(end) {
 			return false, nil
 		}
-		if err := sleep(ctx, min(max(interval, retryAfter(err)), time.Until(end))); err != nil {
+		if err := transport.Sleep(ctx, min(max(interval, retryAfter(err)), time.Until(end))); err != nil {
 			return false, err
 		}
 	}

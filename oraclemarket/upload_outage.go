@@ -21,7 +21,7 @@ func (u *upload) rideOut(ctx context.Context, f func() error) error {
 		if !goOn {
 			return err
 		}
-		if sleepErr := sleep(ctx, min(max(pause, retryAfter(err)), left)); sleepErr != nil {
+		if sleepErr := transport.Sleep(ctx, min(max(pause, retryAfter(err)), left)); sleepErr != nil {
 			return after(sleepErr, err)
 		}
 	}

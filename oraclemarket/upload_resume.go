@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net/http"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
 // load reads the checkpoint, if there is one for this very file, or makes the
@@ -173,7 +175,7 @@ func (u *upload) known(ctx context.Context) (*MachineImageUploadRequest, error) 
 		case since.IsZero():
 			since = time.Now()
 		}
-		if sleepErr := sleep(ctx, interval); sleepErr != nil {
+		if sleepErr := transport.Sleep(ctx, interval); sleepErr != nil {
 			return nil, errors.Join(sleepErr, err)
 		}
 	}

@@ -31,7 +31,7 @@ type Gate struct {
 	limit time.Duration
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed when those who wait should look again
+	changed  chan struct{} // closed when those who wait should check again
 	inFlight int
 	allowed  int // in flight after an outage, 0 for any number
 	failures int // in a row
@@ -68,7 +68,7 @@ func (g *Gate) Do(ctx context.Context, send func(context.Context) (retryAfter ti
 			return g.givenUp(err)
 		}
 		last = err
-		if err := sleep(ctx, pause); err != nil {
+		if err := transport.Sleep(ctx, pause); err != nil {
 			return after(err, last)
 		}
 	}
@@ -237,18 +237,4 @@ func (g *Gate) ended() int {
 func withJitter(probes int) time.Duration {
 	d := min(minProbe<<min(probes, 10), maxProbe)
 	return d/2 + rand.N(d/2)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return transport.ContextErr(ctx)
-	}
 }

@@ -36,7 +36,7 @@ func (s *service) send(ctx context.Context) (time.Duration, error) {
 	s.mu.Unlock()
 	if err != nil {
 		s.refused.Add(1)
-		if err := sleep(ctx, s.refuses); err != nil {
+		if err := transport.Sleep(ctx, s.refuses); err != nil {
 			return 0, err
 		}
 		var after time.Duration
@@ -45,7 +45,7 @@ func (s *service) send(ctx context.Context) (time.Duration, error) {
 		}
 		return after, err
 	}
-	if err := sleep(ctx, s.takes); err != nil {
+	if err := transport.Sleep(ctx, s.takes); err != nil {
 		return 0, err
 	}
 	return 0, nil

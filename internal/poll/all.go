@@ -138,7 +138,7 @@ func (f *follower[K, T]) run(ctx context.Context, emit func(K, T, error) bool) e
 				err = f.getOthers(ctx, time.Now().Add(withJitter(interval, after, o.Max)))
 			}
 		} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen)); goOn {
-			err = sleep(ctx, min(again.next(after), left))
+			err = transport.Sleep(ctx, min(again.next(after), left))
 		}
 		if err != nil {
 			return f.interrupted(err)
@@ -207,11 +207,11 @@ func (f *follower[K, T]) getOthers(ctx context.Context, next time.Time) error {
 		if lag := time.Now().Add(outage.Lag); again && lag.Before(next) {
 			next = lag
 		}
-		if err := sleep(ctx, min(max(getPause, after), time.Until(next))); err != nil {
+		if err := transport.Sleep(ctx, min(max(getPause, after), time.Until(next))); err != nil {
 			return err
 		}
 	}
-	return sleep(ctx, time.Until(next))
+	return transport.Sleep(ctx, time.Until(next))
 }
 
 // get asks for one job. again reports whether that failed, and is repeated. The

@@ -101,9 +101,9 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 					}
 					return
 				}
-				err = sleep(ctx, withJitter(interval, after, o.Max))
+				err = transport.Sleep(ctx, withJitter(interval, after, o.Max))
 			} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen)); goOn {
-				err = sleep(ctx, min(again.next(after), left)) // the last poll comes at the limit
+				err = transport.Sleep(ctx, min(again.next(after), left)) // the last poll comes at the limit
 			}
 			if err != nil {
 				yield(last, j.interrupted(last, seen, err))
@@ -159,15 +159,4 @@ func withJitter(interval, after, longest time.Duration) time.Duration {
 	const forever = 1 << 60 // so that the sum is not too large
 	after = min(after, forever)
 	return max(interval/2, after) + rand.N(max(interval, min(after, longest))/2+1)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return transport.ContextErr(ctx)
-	}
 }

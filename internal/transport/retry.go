@@ -31,7 +31,7 @@ func (r *retrier) run(ctx context.Context, x *callState) bool {
 		if !again {
 			return false
 		}
-		if x.ended = sleep(ctx, pause); x.ended != nil {
+		if x.ended = Sleep(ctx, pause); x.ended != nil {
 			return false
 		}
 	}
@@ -83,7 +83,8 @@ func jitter(limit time.Duration) time.Duration {
 	return rand.N(limit)
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d, or returns why ctx ended before.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -8,7 +8,7 @@
 //
 // # What no client can help
 //
-// A cache that ignores what a request says about caching answers for the
+// A cache that ignores what a request says about caching responds for the
 // service, and nothing in its responses shows it. Behind such a cache a job's
 // end is seen late by up to the time that the cache keeps a response, and the
 // second of two equal calls of Multiplay, which are GETs, gets the response of
