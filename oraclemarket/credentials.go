@@ -167,6 +167,7 @@ func newTokenClient(config transport.Config, credentials auth.Credentials, call 
 	if err != nil {
 		return nil, err
 	}
+	client = client.SingleAttempts() // who needs the token repeats it
 	return TokenSourceFunc(func(ctx context.Context) (Token, error) {
 		token, _, err := transport.Do(ctx, client, call, decodeToken)
 		return token, err

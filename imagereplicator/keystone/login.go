@@ -40,10 +40,14 @@ type endpoint struct {
 // identity is a Keystone to log in at.
 type identity struct {
 	root string // of its API version 3
-	// logIn requests a token. The secrets are in the closure, where no print of
-	// it can show them.
+	// logIn requests a token. The secrets are in the
+	// closure, where no print of it can show them.
 	logIn func(context.Context) (*issued, error)
 }
+
+// onceKey is of contexts in which a login is one attempt, because who needs the
+// token repeats it.
+type onceKey struct{}
 
 func newIdentity(options *Options) (*identity, error) {
 	auth, err := authOptions(options)
@@ -97,7 +101,12 @@ func newIdentity(options *Options) (*identity, error) {
 			return nil, err
 		}
 	}
+	once := client.SingleAttempts()
 	return &identity{root: client.BaseURL(), logIn: func(ctx context.Context) (*issued, error) {
+		client := client
+		if ctx.Value(onceKey{}) != nil {
+			client = once
+		}
 		token, _, err := transport.Do(ctx, client, &call, readToken)
 		return token, err
 	}}, nil

@@ -65,7 +65,9 @@ func works() []work {
 		{name: "Upload, its merge", state: "after 3 of 3 chunks", run: mergeUpload},
 		{name: "`imagereplicator`: Wait, its login", login: true, state: `last status "replicate_requested"`, run: waitLogin},
 		{name: "`oraclemarket`: Wait, its login", login: true, state: `last status "Pending"`, run: waitOracle},
+		{name: "Upload, 1 chunk at once, its login", login: true, state: " of 4 chunks", run: upload(1, 4, 1)},
 		{name: "Upload, 16 chunks at once, its login", login: true, state: " of 48 chunks", run: upload(1, 48, 16)},
+		{name: "Upload, 64 chunks at once, its login", login: true, state: " of 192 chunks", run: upload(1, 192, 64)},
 	}
 }
 

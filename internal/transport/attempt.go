@@ -31,21 +31,23 @@ func (a *attempter) attempt(ctx context.Context, x *callState) {
 	if x.response.StatusCode != http.StatusUnauthorized || a.config.Credentials == nil || x.renewed {
 		return
 	}
-	x.renewed = true
 	newer, err := a.config.Credentials.Renew(ctx, x.last.grant)
 	switch {
 	case err != nil:
 		x.noToken("getting another token failed", tokenErr(ctx, err), a.config)
+		return
 	case newer:
 		a.config.report(ctx, x, true, 0)
 		a.send(ctx, x)
 	}
+	x.renewed = true
 }
 
 // noToken has the attempt fail because there is no token, and wait for as long as
-// who refused one asks to.
+// who refused one asks to. A request for a token has no retries of its own: those
+// are the call's.
 func (x *callState) noToken(what string, err error, config *Config) {
-	x.last.err = &localError{what, err}
+	x.last.noToken, x.last.err = true, &localError{what, err}
 	if config.RetryAfter != nil {
 		x.response.asked = config.RetryAfter(err)
 	}
@@ -64,6 +66,18 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		local(ContextErr(parent))
 		return
 	}
+	target := x.url // a caller's transport may change it
+	own := a.base.sameOrigin(&target)
+	if own && a.config.Credentials != nil {
+		var err error
+		// Before there is a slot: all who wait for a token wait for the same one.
+		if x.last.grant, err = a.config.Credentials.Grant(parent); err != nil {
+			x.last.local = true
+			x.tokenless++
+			x.noToken("no credentials to send", tokenErr(parent, err), a.config)
+			return
+		}
+	}
 	// Before the clock starts: nothing can move while others have all slots.
 	select {
 	case a.slots <- struct{}{}:
@@ -71,16 +85,6 @@ func (a *attempter) send(parent context.Context, x *callState) {
 	case <-parent.Done():
 		local(ContextErr(parent))
 		return
-	}
-	target := x.url // a caller's transport may change it
-	own := a.base.sameOrigin(&target)
-	if own && a.config.Credentials != nil {
-		var err error
-		if x.last.grant, err = a.config.Credentials.Grant(parent); err != nil {
-			x.last.local = true
-			x.noToken("no credentials to send", tokenErr(parent, err), a.config)
-			return
-		}
 	}
 	req := a.request(x, &target, own)
 
