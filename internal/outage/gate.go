@@ -172,7 +172,7 @@ func (g *Gate) leave(ctx context.Context, sent time.Time, probe bool, after time
 func (g *Gate) success(sent time.Time, paced bool) {
 	now := time.Now()
 	if paced {
-		g.pace.success(now)
+		g.pace.success(sent, now)
 	}
 	if sent.Before(g.began) && now.Before(g.until) {
 		g.since = now // but whether the next one gets through is as open as before
