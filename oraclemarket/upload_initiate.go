@@ -15,10 +15,6 @@ import (
 // may wait for, its attempts, and a first chunk on a slow line.
 const maxInitiate = time.Hour
 
-// maxPause is the longest pause between two calls in an outage, unless the
-// service asks for more.
-const maxPause = 15 * time.Second
-
 // initiate gets an upload request and leaves exactly one on the service. The
 // checkpoint goes first, so that the next call knows of a request whose response
 // this one did not live to see.
@@ -30,7 +26,7 @@ func (u *upload) initiate(ctx context.Context) error {
 		arrived = u.lastArrival()
 	}
 	rule := outage.Rule{Limit: u.service.outageLimit}
-	for pause := time.Second; ; pause = min(pause*3/2, maxPause) {
+	for {
 		if lost {
 			if found, err := u.adoptLost(ctx, arrived); found || err != nil {
 				return err
@@ -74,7 +70,7 @@ func (u *upload) initiate(ctx context.Context) error {
 		if !goOn || left <= 0 {
 			return err
 		}
-		if sleepErr := transport.Sleep(ctx, min(left, max(pause, retryAfter(err))-time.Since(ended))); sleepErr != nil {
+		if sleepErr := transport.Sleep(ctx, min(left, rule.Pause(retryAfter(err))-time.Since(ended))); sleepErr != nil {
 			return after(sleepErr, err)
 		}
 	}
