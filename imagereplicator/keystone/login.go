@@ -84,7 +84,7 @@ func newIdentity(options *Options) (*identity, error) {
 	}
 	scope, err := auth.ToTokenV3ScopeMap()
 	if err != nil {
-		return nil, invalid("Options.Auth", "%v", err)
+		return nil, invalid("Options.Credentials", "%v", err)
 	}
 	switch {
 	case scope == nil && (auth.Password != "" || auth.Passcode != ""):
@@ -95,7 +95,7 @@ func newIdentity(options *Options) (*identity, error) {
 	default:
 		body, err := auth.ToTokenV3CreateMap(scope)
 		if err != nil {
-			return nil, invalid("Options.Auth", "%v", err)
+			return nil, invalid("Options.Credentials", "%v", err)
 		}
 		if call.Body, err = transport.JSONBody(body); err != nil {
 			return nil, err

@@ -111,7 +111,7 @@ func waitLogin(r *outageRig) error {
 	ctx := r.ctx()
 	s := r.replicator(longJob)
 	session, err := keystone.New(ctx, keystone.Options{
-		AuthURL: loginURL + "/v3", APIKey: s.APIKey, APISecret: s.APISecret, TenantID: imagereplicatortest.TenantID,
+		AuthURL: loginURL + "/v3", Credentials: keystone.APIKey(s.APIKey, s.APISecret), TenantID: imagereplicatortest.TenantID,
 		Region: imagereplicatortest.Region, HTTPClient: r.client, InsecureHTTP: true,
 	})
 	if err != nil {
