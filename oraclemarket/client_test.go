@@ -17,7 +17,7 @@ func (c *Client) config(mock *httpmock.MockTransport) transport.Config {
 	return transport.Config{
 		Package: pkg, BaseURL: c.MachineImages.client.BaseURL(), HTTPClient: &http.Client{Transport: mock},
 		Decoder:   decoder,
-		WrapError: func(e *transport.Error) error { return (*Error)(e) },
+		WrapError: func(e *transport.Error, _ string) error { return (*Error)(e) },
 		Invalid:   func(field, problem string) error { return invalid(field, "%s", problem) },
 	}
 }

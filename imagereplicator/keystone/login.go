@@ -114,7 +114,7 @@ func newIdentity(options *Options) (*identity, error) {
 
 // wrapError adds what a 404 can mean: it is also how Keystone refuses an
 // application credential that it does not know.
-func wrapError(e *transport.Error) error {
+func wrapError(e *transport.Error, _ string) error {
 	if e.StatusCode == http.StatusNotFound && e.Hint == "" {
 		e.Hint = "check Options.AuthURL and that the application credential exists"
 	}

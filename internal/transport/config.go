@@ -40,8 +40,9 @@ type Config struct {
 	Header       map[string]string // of each request to the service's own origin
 	PublicQuery  []string          // query names whose values errors and the log may show
 	Decoder      *decode.Decoder   // for Response.JSON
-	// WrapError makes the package's own error of a failed call.
-	WrapError func(*Error) error
+	// WrapError makes the package's own error of a failed call. said is the
+	// message in the response as it came, to be parsed and never to be shown.
+	WrapError func(e *Error, said string) error
 	// RetryAfter returns how long the service asks to wait, of an error that
 	// WrapError made. nil for an error that is none.
 	RetryAfter func(error) time.Duration
