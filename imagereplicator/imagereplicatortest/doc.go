@@ -22,7 +22,9 @@
 // # Observed
 //
 // Errors other than 401 look like those of Glance's library: JSON, HTML or
-// text, as the Accept header asks.
+// text, as the Accept header asks. Keystone refuses an application credential
+// that it does not know with a 404, everything else with a 401; seen with
+// Debian's Keystone 22, not at NTT.
 //
 // # Inferred
 //

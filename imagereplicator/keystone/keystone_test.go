@@ -341,7 +341,7 @@ func TestRefusals(t *testing.T) {
 			imagereplicator.ErrUnauthorized, "401 Unauthorized"},
 		"forbidden by the gateway": {httpmock.NewStringResponder(403, `{"errorMessage": "not permitted"}`), imagereplicator.ErrForbidden, "not permitted"},
 		"unknown application credential": {httpmock.NewStringResponder(404, `{"error": {"code": 404, "title": "Not Found", "message": "Could not find Application Credential: c."}}`),
-			imagereplicator.ErrNotFound, "Could not find Application Credential: c.; check Options.AuthURL and that the application credential exists"},
+			imagereplicator.ErrNotFound, "Could not find Application Credential: c.; this Keystone has no such application credential: check its id"},
 		"redirect": {httpmock.NewStringResponder(307, "").HeaderSet(http.Header{"Location": {"https://keystone.example.com/"}}),
 			nil, "redirects to https://keystone.example.com/"},
 		"a page":           {httpmock.NewStringResponder(201, "<p>"+secret), imagereplicator.ErrTransient, "the response is not the JSON expected"},

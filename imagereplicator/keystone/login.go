@@ -112,11 +112,15 @@ func newIdentity(options *Options) (*identity, error) {
 	}}, nil
 }
 
-// wrapError adds what a 404 can mean: it is also how Keystone refuses an
+// wrapError adds what a 404 means: it is also how Keystone refuses an
 // application credential that it does not know.
-func wrapError(e *transport.Error, _ string) error {
-	if e.StatusCode == http.StatusNotFound && e.Hint == "" {
-		e.Hint = "check Options.AuthURL and that the application credential exists"
+func wrapError(e *transport.Error, said string) error {
+	switch {
+	case e.StatusCode != http.StatusNotFound:
+	case strings.Contains(strings.ToLower(said), "application credential"):
+		e.Hint = "this Keystone has no such application credential: check its id, whether it was deleted, and Options.AuthURL"
+	default:
+		e.Hint = "there is no Keystone at this address: check Options.AuthURL"
 	}
 	return (*imagereplicator.Error)(e)
 }
