@@ -18,6 +18,7 @@ import (
 type attempter struct {
 	config *Config
 	base   baseURL
+	extra  baseURL // the origin that gets what Config.Start adds
 	next   http.RoundTripper
 	once   http.RoundTripper // for calls of class Once, see fresh
 	jar    http.CookieJar    // nil for none
@@ -60,6 +61,11 @@ func (a *attempter) send(parent context.Context, x *callState) {
 	defer func() { x.last.took, x.last.sent = time.Since(start), body.Sent() }()
 
 	local := func(err error) { x.last.local, x.last.err = true, err }
+	var added http.Header
+	if a.config.Start != nil {
+		parent, added = a.config.start(parent, x)
+		x.last.ctx = parent
+	}
 	if parent.Err() != nil {
 		local(ContextErr(parent))
 		return
@@ -83,6 +89,9 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		}
 	}
 	req := a.request(x, &target, own)
+	if len(added) > 0 && a.extra.sameOrigin(&target) {
+		addHeader(req.Header, added)
+	}
 
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -217,6 +226,16 @@ func (a *attempter) request(x *callState, target *url.URL, own bool) *http.Reque
 		}
 	}
 	return req
+}
+
+// addHeader adds what h lacks.
+func addHeader(h, added http.Header) {
+	for name, values := range added {
+		name = http.CanonicalHeaderKey(name)
+		if _, ok := h[name]; !ok {
+			h[name] = slices.Clone(values)
+		}
+	}
 }
 
 func (a *attempter) header(x *callState, own bool) http.Header {

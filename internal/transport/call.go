@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -43,6 +44,7 @@ type Call struct {
 	Repeat    Repeat
 	Upload    bool          // no limit on an attempt, but none may stall
 	Timeout   time.Duration // of an attempt, 0 for the client's
+	Attempts  int           // made before, by a caller with a loop of its own
 	Secrets   []string      // values of this call that no error or log may show
 	Secret    bool          // the response is a secret itself: a token
 }
@@ -84,7 +86,7 @@ type callState struct {
 	limited  io.LimitedReader      // kept here to save an allocation
 
 	single   bool    // the caller has a loop of its own
-	attempts int     // sent so far
+	attempts int     // sent so far, with those of the caller's loop
 	last     outcome // of the newest attempt
 	paid     bool    // a retry drew on the budget
 	renewed  bool    // a rejected token was replaced, which is done once a call
@@ -95,8 +97,9 @@ type callState struct {
 // outcome is how an attempt ended. Without an error, the response was accepted.
 type outcome struct {
 	err    error
-	local  bool // the failure is ours: credentials, or the source of the body
-	unsent bool // the service certainly did not process the request
+	local  bool            // the failure is ours: credentials, or the source of the body
+	unsent bool            // the service certainly did not process the request
+	ctx    context.Context //nolint:containedctx // as Config.Start returned it
 	took   time.Duration
 	sent   int64 // bytes of the body
 	grant  auth.Grant
