@@ -13,9 +13,10 @@ import (
 type Attempt struct {
 	// Op is the operation, as in [Error].
 	Op string
-	// Method, Host and Path are those of the request. Query has the parameters
-	// that are safe to show, encoded.
+	// Method, Scheme, Host and Path are those of the request. Query has the
+	// parameters that are safe to show, encoded.
 	Method string
+	Scheme string
 	Host   string
 	Path   string
 	Query  string

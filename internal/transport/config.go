@@ -75,6 +75,7 @@ type Retry struct {
 type Attempt struct {
 	Op            string
 	Method        string
+	Scheme        string
 	Host          string
 	Path          string
 	Query         string

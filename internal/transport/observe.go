@@ -53,12 +53,16 @@ func (c *Config) report(ctx context.Context, x *callState, again bool, pause tim
 	}
 }
 
-// start tells Config.Start of an attempt to come. It returns what the attempt's
-// context is, and what goes into its header if that is sent to the service.
+// start tells Config.Start of an attempt to come, with the header that is the
+// operation's own. It returns the attempt's context, and the header with what goes
+// to the service.
 func (c *Config) start(ctx context.Context, x *callState) (context.Context, http.Header) {
 	a := c.describe(x)
 	a.Number = x.attempts + 1
-	h := http.Header{}
+	h := x.Header.Clone()
+	if h == nil || x.Secret {
+		h = http.Header{}
+	}
 	return c.Start(ctx, a, h), h
 }
 
@@ -67,6 +71,7 @@ func (c *Config) describe(x *callState) Attempt {
 	return Attempt{
 		Op:     c.Package + "." + x.Operation,
 		Method: x.Method,
+		Scheme: x.url.Scheme,
 		Host:   x.url.Host,
 		Path:   x.url.EscapedPath(),
 		Query:  publicQuery(&x.url, c.PublicQuery),

@@ -82,7 +82,7 @@ func TestStartOfAttempts(t *testing.T) {
 	require.Equal(t, []string{"span-1", "span-2", "span-3"}, arrived.get("traceparent"))
 	require.Len(t, started, 3)
 	for i, a := range started {
-		require.Equal(t, Attempt{Op: "jobs.Jobs.Get", Method: http.MethodGet, Host: a.Host, Path: "/jobs/7", Number: i + 1}, a)
+		require.Equal(t, Attempt{Op: "jobs.Jobs.Get", Method: http.MethodGet, Scheme: "http", Host: a.Host, Path: "/jobs/7", Number: i + 1}, a)
 		require.Equal(t, s.url(), "http://"+a.Host)
 	}
 }
@@ -118,8 +118,10 @@ func TestStartReplacesNoHeader(t *testing.T) {
 	c := newClient(t, Config{
 		BaseURL: s.url(), Credentials: bearer("token"), Header: map[string]string{"X-User": "user"},
 		Start: func(ctx context.Context, _ Attempt, h http.Header) context.Context {
+			require.Equal(t, http.Header{"X-Note": {"note"}}, h)
 			h["authorization"], h["x-user"], h["x-note"] = []string{"other"}, []string{"other"}, []string{"other"}
 			h.Set("Traceparent", "span")
+			h.Set("X-Note", "other")
 			return ctx
 		},
 	})
@@ -131,6 +133,19 @@ func TestStartReplacesNoHeader(t *testing.T) {
 	require.Equal(t, []string{"user"}, arrived.get("X-User"))
 	require.Equal(t, []string{"note"}, arrived.get("X-Note"))
 	require.Equal(t, []string{"span"}, arrived.get("Traceparent"))
+}
+
+// What is secret about a login may be in its header.
+func TestStartSeesNoHeaderOfLogins(t *testing.T) {
+	s := serveTCP(t, respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.url(), Start: func(ctx context.Context, _ Attempt, h http.Header) context.Context {
+		require.Empty(t, h)
+		return ctx
+	}})
+	call := get(Safe)
+	call.Header, call.Secret = http.Header{"X-Auth-Token": {"token"}}, true
+	_, _, err := do(t.Context(), c, call)
+	require.NoError(t, err)
 }
 
 // A client for tokens sends what Start adds only where the service is.
