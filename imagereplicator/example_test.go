@@ -252,7 +252,7 @@ func ExampleCaptureAttempt() {
 	defer server.Close()
 	server.Inject(imagereplicatortest.Fault{
 		Operation: imagereplicatortest.OpList,
-		Header:    http.Header{"X-Openstack-Request-Id": {"req-7"}, "X-RateLimit-Remaining": {"42"}},
+		Header:    http.Header{"X-Openstack-Request-Id": {"req-7"}, "X-Ratelimit-Remaining": {"42"}},
 	})
 	client := server.Client()
 
@@ -263,7 +263,7 @@ func ExampleCaptureAttempt() {
 		return
 	}
 	fmt.Printf("status %d, request id %s, attempt %d, %s requests left\n",
-		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-RateLimit-Remaining"))
+		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-Ratelimit-Remaining"))
 	// Output: status 200, request id req-7, attempt 1, 42 requests left
 }
 

@@ -276,7 +276,7 @@ func ExampleCaptureAttempt() {
 	defer server.Close()
 	server.Inject(multiplaytest.Fault{
 		Operation: multiplaytest.OpInstallList,
-		Header:    http.Header{"X-Request-Id": {"a1b2"}, "X-RateLimit-Remaining": {"42"}},
+		Header:    http.Header{"X-Request-Id": {"a1b2"}, "X-Ratelimit-Remaining": {"42"}},
 	})
 	client := server.Client()
 
@@ -287,7 +287,7 @@ func ExampleCaptureAttempt() {
 		return
 	}
 	fmt.Printf("status %d, request id %s, attempt %d, %s requests left\n",
-		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-RateLimit-Remaining"))
+		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-Ratelimit-Remaining"))
 	// Output: status 200, request id a1b2, attempt 1, 42 requests left
 }
 

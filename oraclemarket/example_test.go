@@ -312,7 +312,7 @@ func ExampleCaptureAttempt() {
 	})
 	server.Inject(oraclemarkettest.Fault{
 		Operation: oraclemarkettest.OpList,
-		Header:    http.Header{"Opc-Request-Id": {"a1b2"}, "X-RateLimit-Remaining": {"42"}},
+		Header:    http.Header{"Opc-Request-Id": {"a1b2"}, "X-Ratelimit-Remaining": {"42"}},
 	})
 	client := server.Client()
 
@@ -323,7 +323,7 @@ func ExampleCaptureAttempt() {
 		return
 	}
 	fmt.Printf("status %d, request id %s, attempt %d, %s requests left\n",
-		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-RateLimit-Remaining"))
+		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-Ratelimit-Remaining"))
 	// Output: status 200, request id a1b2, attempt 2, 42 requests left
 }
 

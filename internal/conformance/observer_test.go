@@ -65,6 +65,6 @@ func TestObservers(t *testing.T) {
 		"oraclemarket.MachineImages.Get": 404, "imagereplicator.Jobs.Get": 404, "multiplay.ImageUpdates.Status": 404,
 	}, seen)
 	require.Equal(t, []string{"oraclemarket.MachineImages.Get", "imagereplicator.Jobs.Get", "multiplay.ImageUpdates.Status"}, started)
-	require.Equal(t, started, []string{oLast.Op, rLast.Op, mLast.Op})
+	require.Equal(t, []string{oLast.Op, rLast.Op, mLast.Op}, started)
 	require.Equal(t, []string{"r-1", "r-1", "r-1"}, []string{oLast.RequestID, rLast.RequestID, mLast.RequestID})
 }

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -97,9 +96,8 @@ type callState struct {
 // outcome is how an attempt ended. Without an error, the response was accepted.
 type outcome struct {
 	err    error
-	local  bool            // the failure is ours: credentials, or the source of the body
-	unsent bool            // the service certainly did not process the request
-	ctx    context.Context //nolint:containedctx // as Config.Start returned it
+	local  bool // the failure is ours: credentials, or the source of the body
+	unsent bool // the service certainly did not process the request
 	took   time.Duration
 	sent   int64 // bytes of the body
 	grant  auth.Grant

@@ -18,7 +18,7 @@ func capture(t *testing.T, last *Attempt) context.Context {
 func TestCaptureStoresTheLastAttempt(t *testing.T) {
 	s := serveTCP(t, sequence(
 		respond(reply("503 Service Unavailable", "X-Request-Id: r-1\r\n", "down")),
-		respond(reply("200 OK", "X-Request-Id: r-2\r\nX-RateLimit-Remaining: 7\r\n", `{}`))))
+		respond(reply("200 OK", "X-Request-Id: r-2\r\nX-Ratelimit-Remaining: 7\r\n", `{}`))))
 	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
 	var last Attempt
 	_, _, err := do(capture(t, &last), c, get(Safe))
@@ -27,7 +27,7 @@ func TestCaptureStoresTheLastAttempt(t *testing.T) {
 	require.Equal(t, 2, last.Number)
 	require.Equal(t, "r-2", last.RequestID)
 	require.Equal(t, "jobs.Jobs.Get", last.Op)
-	require.Equal(t, "7", last.RateLimit.Get("X-RateLimit-Remaining"))
+	require.Equal(t, "7", last.RateLimit.Get("X-Ratelimit-Remaining"))
 	require.NoError(t, last.Err)
 	require.False(t, last.Retry)
 }
@@ -76,7 +76,7 @@ func TestCaptureOfCallsSideBySide(t *testing.T) {
 	for range 8 {
 		group.Go(func() {
 			_, _, err := do(ctx, c, get(Safe))
-			require.NoError(t, err) //nolint:testifylint // the test fails all the same
+			require.NoError(t, err)
 		})
 	}
 	group.Wait()
@@ -87,7 +87,7 @@ func TestCaptureOfCallsSideBySide(t *testing.T) {
 func TestRateLimitHeaders(t *testing.T) {
 	const token = "token-of-the-test"
 	s := serveTCP(t, respond(reply("200 OK", "Set-Cookie: session="+token+"\r\nAuthorization: Bearer "+token+"\r\n"+
-		"X-Auth-Token: "+token+"\r\nX-RateLimit-Client: "+token+"\r\nRetry-After: 3\r\nRateLimit: \"default\";r=7\r\n"+
+		"X-Auth-Token: "+token+"\r\nX-Ratelimit-Client: "+token+"\r\nRetry-After: 3\r\nRateLimit: \"default\";r=7\r\n"+
 		"RateLimit-Policy: 10;w=1\r\nRateLimit-Policy: 50;w=60\r\nX-Rate-Limit-Reset: 9\r\nRatelimits: no\r\n", `{}`)))
 	var seen Attempt
 	c := newClient(t, Config{
@@ -95,8 +95,8 @@ func TestRateLimitHeaders(t *testing.T) {
 	})
 	_, _, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
-	require.NotContains(t, seen.RateLimit.Get("X-RateLimit-Client"), token)
-	seen.RateLimit.Del("X-RateLimit-Client")
+	require.NotContains(t, seen.RateLimit.Get("X-Ratelimit-Client"), token)
+	seen.RateLimit.Del("X-Ratelimit-Client")
 	require.Equal(t, http.Header{
 		"Retry-After":        {"3"},
 		"Ratelimit":          {`"default";r=7`},

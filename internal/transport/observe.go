@@ -42,9 +42,6 @@ func (c *Config) report(ctx context.Context, x *callState, again bool, pause tim
 	if captures {
 		store(a)
 	}
-	if x.last.ctx != nil {
-		ctx = x.last.ctx
-	}
 	if c.Observe != nil {
 		c.Observe(ctx, a)
 	}
@@ -57,6 +54,9 @@ func (c *Config) report(ctx context.Context, x *callState, again bool, pause tim
 // operation's own. It returns the attempt's context, and the header with what goes
 // to the service.
 func (c *Config) start(ctx context.Context, x *callState) (context.Context, http.Header) {
+	if c.Start == nil {
+		return ctx, nil
+	}
 	a := c.describe(x)
 	a.Number = x.attempts + 1
 	h := x.Header.Clone()

@@ -66,7 +66,7 @@ func TestStartOfAttempts(t *testing.T) {
 		Start: func(ctx context.Context, a Attempt, h http.Header) context.Context {
 			require.Len(t, statuses, len(started))
 			require.Empty(t, h)
-			h.Set("traceparent", fmt.Sprint("span-", a.Number))
+			h.Set("Traceparent", fmt.Sprint("span-", a.Number))
 			started = append(started, a)
 			return context.WithValue(ctx, spanKey{}, a.Number)
 		},
@@ -79,7 +79,7 @@ func TestStartOfAttempts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int{503, 401, 200}, statuses)
 	require.Equal(t, []int{1, 2, 3}, logged)
-	require.Equal(t, []string{"span-1", "span-2", "span-3"}, arrived.get("traceparent"))
+	require.Equal(t, []string{"span-1", "span-2", "span-3"}, arrived.get("Traceparent"))
 	require.Len(t, started, 3)
 	for i, a := range started {
 		require.Equal(t, Attempt{Op: "jobs.Jobs.Get", Method: http.MethodGet, Scheme: "http", Host: a.Host, Path: "/jobs/7", Number: i + 1}, a)
@@ -168,7 +168,7 @@ func TestStartHeaderStaysWithTheOrigin(t *testing.T) {
 			c := newClient(t, Config{
 				BaseURL: s.url(), HeaderURL: origin,
 				Start: func(ctx context.Context, _ Attempt, h http.Header) context.Context {
-					h.Set("traceparent", "span")
+					h.Set("Traceparent", "span")
 					return ctx
 				},
 			})
@@ -178,7 +178,7 @@ func TestStartHeaderStaysWithTheOrigin(t *testing.T) {
 			if test.sent {
 				want = "span"
 			}
-			require.Equal(t, []string{want}, arrived.get("traceparent"))
+			require.Equal(t, []string{want}, arrived.get("Traceparent"))
 		})
 	}
 }
