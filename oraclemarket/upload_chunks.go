@@ -197,7 +197,7 @@ func (u *upload) sendPaced(ctx context.Context, chunk *Chunk, sends *int) (ack *
 	err = u.service.gate.Do(ctx, func(ctx context.Context) (retryAfter time.Duration, err error) {
 		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk, *sends)
 		if failed, ok := errors.AsType[*Error](err); ok {
-			*sends = failed.Attempts // which it need not have sent
+			*sends += failed.Attempts // 0 if there was no token
 		} else {
 			*sends++
 		}

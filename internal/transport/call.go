@@ -85,7 +85,7 @@ type callState struct {
 	limited  io.LimitedReader      // kept here to save an allocation
 
 	single   bool    // the caller has a loop of its own
-	attempts int     // sent so far, with those of the caller's loop
+	attempts int     // sent so far, with those made before
 	last     outcome // of the newest attempt
 	paid     bool    // a retry drew on the budget
 	renewed  bool    // a rejected token was replaced, which is done once a call

@@ -112,3 +112,16 @@ func TestNoRateLimitHeaders(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, last.RateLimit)
 }
+
+// A caller with a loop of its own says how many attempts it made. Observers
+// count on, the error of a call is of that call.
+func TestAttemptsMadeBefore(t *testing.T) {
+	s := serveTCP(t, respond(reply("503 Service Unavailable", "", "down")))
+	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)}).SingleAttempts()
+	var last Attempt
+	call := get(Safe)
+	call.Attempts = 4
+	_, _, err := do(capture(t, &last), c, call)
+	require.Equal(t, 1, failure(t, err).Attempts)
+	require.Equal(t, 5, last.Number)
+}
