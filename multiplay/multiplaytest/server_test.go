@@ -196,6 +196,27 @@ func TestWhatIsRefused(t *testing.T) {
 	require.Zero(t, s.Processed(multiplaytest.OpUpdateCreate)+s.Processed(multiplaytest.OpDiffCreate))
 }
 
+// A running update locks its image, and no other.
+func TestUpdateLocks(t *testing.T) {
+	clock := emulator.NewManualClock(time.Unix(1700000000, 0))
+	s := start(t, multiplaytest.WithClock(clock.Now), multiplaytest.WithJobTime(time.Minute),
+		multiplaytest.WithImage(multiplaytest.Image{ID: 5, GameID: 6, Name: "other"}))
+	get(t, s, create)
+	const newDiff = "/cfp/v1/imagediff/create?accountserviceid=1337&imageid=1249&machineid=95394"
+	for _, path := range []string{create, newDiff} {
+		status, body := call(t, s, http.MethodGet, path, s.AccessKey, s.SecretKey)
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, refused("image locked by updateid: 4711"), body)
+	}
+	get(t, s, strings.Replace(create, "1249", "5", 1))
+	clock.Advance(time.Minute)
+	get(t, s, create)
+	clock.Advance(time.Minute)
+	get(t, s, newDiff)
+	require.Equal(t, 3, s.Processed(multiplaytest.OpUpdateCreate))
+	require.Equal(t, 1, s.Processed(multiplaytest.OpDiffCreate))
+}
+
 func TestErrorStyles(t *testing.T) {
 	for style, want := range map[multiplaytest.ErrorStyle][2]int{
 		multiplaytest.ErrorsMixed: {404, 200}, multiplaytest.ErrorsIn200: {200, 200}, multiplaytest.ErrorsByStatus: {404, 400},
