@@ -18,8 +18,8 @@
 //     contradicts itself.
 //   - X-File-Name is required, under this name alone. An initiate call has
 //     X-Number-Of-Chunks and uploadType.
-//   - Chunks come in any order; the merge, a form with action=upload and nothing
-//     else, checks them against X-Number-Of-Chunks. X-MD5-Checksum is verified.
+//   - Chunks come in any order; the merge, a form with the field action=upload,
+//     checks them against X-Number-Of-Chunks. X-MD5-Checksum is verified.
 //   - X-Oracle-UserId is a user of the account, see [WithUsers].
 //   - Tokens live for 7 days.
 //
