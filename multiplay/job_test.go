@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/internal/documents"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
 
@@ -16,10 +17,16 @@ import (
 // placeholders filled in; a nil value in changes takes a field away.
 func exampleResponse(t *testing.T, changes map[string]any) []byte {
 	t.Helper()
-	response := map[string]any{
-		"jobprogress": 100, "jobstateid": 5, "jobstart": 1700000010, "joberror": json.RawMessage("null"), "jobeta": 1700000120,
-		"jobfailed": 0, "success": true, "jobcreated": 1700000000, "updateid": 4711, "jobupdated": 1700000050, "jobstatename": "Completed",
+	printed := documents.UpdateStatus(map[string]string{
+		"jobprogress": "100", "jobstateid": "5", "jobstart": "1700000010", "jobeta": "1700000120", "jobfailed": "0",
+		"jobcreated": "1700000000", "updateid": "4711", "jobupdated": "1700000050", "jobstatename": `"Completed"`,
+	})
+	if changes == nil {
+		return []byte(printed)
 	}
+	response := map[string]any{}
+	require.NoError(t, json.Unmarshal([]byte(printed), &response))
+	response["joberror"] = json.RawMessage("null")
 	maps.Copy(response, changes)
 	maps.DeleteFunc(response, func(_ string, v any) bool { return v == nil })
 	data, err := json.Marshal(response)
