@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/internal/documents"
 )
 
 // executionExample is the job of the API reference's execution example.
@@ -53,6 +54,18 @@ func TestJobDecodesEachSpelling(t *testing.T) {
 
 	want.SourceImageName = "" // in no table
 	require.Equal(t, want, listed(t, fixture(t, "job_table.json")))
+}
+
+// Each key of the execution example counts, also those that are null or 0 there.
+func TestEachKey(t *testing.T) {
+	variations := documents.Variations(fixture(t, "job_execution_example.json"))
+	require.Len(t, variations, 10)
+	seen := map[imagereplicator.Job]string{executionExample(): "the example itself"}
+	for name, text := range variations {
+		job := listed(t, text)
+		require.NotContains(t, seen, job, "%s is like %s", name, seen[job])
+		seen[job] = name
+	}
 }
 
 func TestJobDecodesLeniently(t *testing.T) {

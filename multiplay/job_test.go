@@ -97,6 +97,26 @@ func TestExampleResponseInEveryVariant(t *testing.T) {
 	}
 }
 
+// Each field of the example response counts. A strange jobstatename does not,
+// beside a jobstateid that is known.
+func TestEachField(t *testing.T) {
+	printed := string(exampleResponse(t, nil))
+	variations := documents.Variations(printed)
+	require.Len(t, variations, 11)
+	variations["jobstatename"] = documents.Variations(string(exampleResponse(t, map[string]any{"jobstateid": nil})))["jobstatename"]
+	variations["nothing"] = printed
+	seen := map[string]string{}
+	for name, text := range variations {
+		client, mock := mockClient(t)
+		mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/4711/status", respondWith(text))
+		got, err := client.ImageUpdates.Status(t.Context(), 4711)
+		decoded := fmt.Sprintf("%+v %v", got, err)
+		require.NotContains(t, seen, decoded, "%s is like %s", name, seen[decoded])
+		seen[decoded] = name
+		require.Equal(t, name == "success" || name == "updateid", err != nil, "%s: %v", name, err)
+	}
+}
+
 func TestStates(t *testing.T) {
 	states := []multiplay.JobState{
 		multiplay.JobCreated, multiplay.JobPending, multiplay.JobQueued, multiplay.JobRunning,

@@ -79,3 +79,13 @@ func TestUpdateStatus(t *testing.T) {
 	require.Equal(t, strings.Count(printed, ":"), strings.Count(filled, ":"))
 	require.Contains(t, filled, `{ "jobprogress": 7, "jobstateid": null, "jobstart": null, "joberror": "why", `)
 }
+
+func TestVariations(t *testing.T) {
+	require.Equal(t, map[string]string{
+		"a":   `{"a":2,"b":[{"c":true,"d":"x"}],"e":null,"f":"2018-06-12T04:28:50.001Z"}`,
+		"b.c": `{"a":1,"b":[{"c":false,"d":"x"}],"e":null,"f":"2018-06-12T04:28:50.001Z"}`,
+		"b.d": `{"a":1,"b":[{"c":true,"d":"1x"}],"e":null,"f":"2018-06-12T04:28:50.001Z"}`,
+		"e":   `{"a":1,"b":[{"c":true,"d":"x"}],"e":"other","f":"2018-06-12T04:28:50.001Z"}`,
+		"f":   `{"a":1,"b":[{"c":true,"d":"x"}],"e":null,"f":"2018-06-12T05:28:50.001Z"}`,
+	}, documents.Variations(`{"a":1,"b":[{"c":true,"d":"x"}],"e":null,"f":"2018-06-12T04:28:50.001Z"}`))
+}
