@@ -24,6 +24,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/documents"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
 // serve runs a sandbox until the end of the test.
@@ -141,7 +142,7 @@ func TestCommandsOfTheDocuments(t *testing.T) {
 // headers, and the fields of the form.
 func oracleCommand(t *testing.T, a addresses, document, prefix string) string {
 	t.Helper()
-	command := strings.Replace(documents.Example(document, prefix+"curl"), "https://ocm-apis.cloud.oracle.com", a.Addresses["oraclemarket"], 1)
+	command := strings.Replace(documents.Example(document, prefix+"curl"), oraclemarket.DocumentedBaseURL, a.Addresses["oraclemarket"], 1)
 	for line := range strings.Lines(documents.Example(document, prefix+"request header")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		printed := regexp.MustCompile(`"` + name + `: [^"]*"`)
@@ -213,8 +214,9 @@ func TestCommandOfTheDocumentWithEitherCredentials(t *testing.T) {
 			}
 			printed := documents.Example(documents.MultiplayUpdateStatus, "curl")
 			require.Contains(t, printed, documents.Example(documents.MultiplayUpdateStatus, "url"))
+			require.Contains(t, printed, multiplay.DefaultBaseURL)
 			command := strings.NewReplacer(
-				"https://api.multiplay.co.uk", a.Addresses["multiplay"], "<updateid>", strconv.FormatInt(update.UpdateID, 10),
+				multiplay.DefaultBaseURL, a.Addresses["multiplay"], "<updateid>", strconv.FormatInt(update.UpdateID, 10),
 				"<accountserviceid>", a.Env["MULTIPLAY_ACCOUNT_SERVICE_ID"], "Basic YOUR_AUTH_CREDENTIALS", credentials,
 				`\ --`, "--", // its end of the line is lost
 			).Replace(printed)
