@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -27,12 +29,18 @@ type bucketObject struct {
 	modified time.Time
 }
 
-// openBucket opens the bucket with that URL.
+// openBucket opens the bucket with that URL. What drivers take from its query is
+// no secret.
 func openBucket(ctx context.Context, raw string) (*blob.Bucket, *redact.Set, error) {
-	values := []string{}
-	if u, err := url.Parse(raw); err == nil {
-		values = append(values, credentialsIn(u)...)
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, nil, errors.New("is not a URL")
 	}
+	if mux := blob.DefaultURLMux(); !mux.ValidBucketScheme(u.Scheme) {
+		return nil, nil, fmt.Errorf("must be a URL of the schemes %v: build with -tags s3, gs or azblob for others", mux.BucketSchemes())
+	}
+	password, _ := u.User.Password()
+	values := []string{u.User.Username(), password}
 	for _, name := range []string{
 		"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_CONNECTION_STRING",
 	} {
@@ -41,7 +49,7 @@ func openBucket(ctx context.Context, raw string) (*blob.Bucket, *redact.Set, err
 	secrets := redact.New(values...)
 	bucket, err := blob.OpenBucket(ctx, raw)
 	if err != nil {
-		return nil, nil, secrets.Err(err)
+		return nil, nil, fmt.Errorf("cannot be opened: %w", secrets.Err(err))
 	}
 	return bucket, secrets, nil
 }

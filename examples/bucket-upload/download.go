@@ -158,11 +158,8 @@ func (d *download) setHeader(header http.Header, offset, length int64) {
 // credentialsIn returns the user, the password and the query of a URL. Any value
 // in that may be a signature or a token.
 func credentialsIn(u *url.URL) []string {
-	values := []string{u.RawQuery}
-	if u.User != nil {
-		password, _ := u.User.Password()
-		values = append(values, u.User.Username(), password)
-	}
+	password, _ := u.User.Password()
+	values := []string{u.User.Username(), password, u.RawQuery}
 	for _, more := range u.Query() {
 		values = append(values, more...)
 	}

@@ -53,7 +53,7 @@ func (p *program) openURL(ctx context.Context) (*image, error) {
 func (p *program) openKey(ctx context.Context) (*image, error) {
 	bucket, secrets, err := openBucket(ctx, p.bucket)
 	if err != nil {
-		return nil, cli.UsageError("-bucket: %w", err)
+		return nil, cli.UsageError("-bucket %w", err)
 	}
 	o, err := openBucketObject(ctx, bucket, p.key, secrets)
 	if err != nil {
