@@ -152,7 +152,7 @@ func (b *build) start(t *testing.T) <-chan string {
 		"-var", "ntt_image="+imagereplicatortest.ImageID, "-var", "ntt_tenants="+imagereplicatortest.DestinationTenantID,
 		b.template)
 	command.Dir = b.dir
-	command.Env = append(os.Environ(), "PACKER_LOG=1", "CHECKPOINT_DISABLE=1", "PACKER_CONFIG_DIR="+b.dir, "TMPDIR="+b.dir)
+	command.Env = append(os.Environ(), "PACKER_LOG=1", "CHECKPOINT_DISABLE=1", "PACKER_CONFIG_DIR="+b.dir)
 	for name, value := range b.env {
 		command.Env = append(command.Env, name+"="+value)
 	}
