@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -223,6 +224,27 @@ func ExampleJobsService_List() {
 }
 
 // A job that failed is an error of its own type.
+// The request id and the rate limits of a call that succeeded.
+func ExampleCaptureAttempt() {
+	server := imagereplicatortest.NewServer()
+	defer server.Close()
+	server.Inject(imagereplicatortest.Fault{
+		Operation: imagereplicatortest.OpList,
+		Header:    http.Header{"X-Openstack-Request-Id": {"req-7"}, "X-Ratelimit-Remaining": {"42"}},
+	})
+	client := server.Client()
+
+	var last imagereplicator.Attempt
+	ctx := imagereplicator.CaptureAttempt(context.Background(), &last)
+	if _, err := client.Jobs.List(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("status %d, request id %s, attempt %d, %s requests left\n",
+		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-Ratelimit-Remaining"))
+	// Output: status 200, request id req-7, attempt 1, 42 requests left
+}
+
 func ExampleStateError() {
 	server := imagereplicatortest.NewServer(
 		imagereplicatortest.WithJobTime(0), imagereplicatortest.WithOutcome(imagereplicator.StatusError))

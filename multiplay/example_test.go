@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -231,6 +232,27 @@ func ExampleImageUpdatesService_Watch() {
 }
 
 // A source prints without its credentials.
+// The request id and the rate limits of a call that succeeded.
+func ExampleCaptureAttempt() {
+	server := multiplaytest.NewServer()
+	defer server.Close()
+	server.Inject(multiplaytest.Fault{
+		Operation: multiplaytest.OpInstallList,
+		Header:    http.Header{"X-Request-Id": {"a1b2"}, "X-Ratelimit-Remaining": {"42"}},
+	})
+	client := server.Client()
+
+	var last multiplay.Attempt
+	ctx := multiplay.CaptureAttempt(context.Background(), &last)
+	if _, err := client.ImageInstalls.List(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("status %d, request id %s, attempt %d, %s requests left\n",
+		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-Ratelimit-Remaining"))
+	// Output: status 200, request id a1b2, attempt 1, 42 requests left
+}
+
 func ExampleS3Source() {
 	source := multiplay.S3Source{
 		AccessKey: multiplay.NewSecret("AKIAEXAMPLE"),

@@ -135,6 +135,7 @@ func OAMClientCredentials(tokenURL, identityDomain, id, secret string) TokenSour
 			query.Set("grant_type", "client_credentials")
 		}
 		u.Path, u.RawPath, u.RawQuery = "", "", ""
+		config.HeaderURL = config.BaseURL
 		config.BaseURL, config.BaseURLName = u.String(), fn+": tokenURL"
 		return newTokenClient(config, auth.Basic(id, secret), &transport.Call{
 			Operation: "OAMToken",

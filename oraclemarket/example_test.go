@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -275,6 +276,31 @@ func ExampleStorageImagesService_Get() {
 		fmt.Println(dc.DataCenterName, dc.IsAvailable)
 	}
 	// Output: US2 COMMERCIAL CHERRY true
+}
+
+// The request id, the number of attempts and the rate limits of a call that
+// succeeded.
+func ExampleCaptureAttempt() {
+	server := oraclemarkettest.NewServer()
+	defer server.Close()
+	server.Inject(oraclemarkettest.Fault{
+		Operation: oraclemarkettest.OpList, Status: 429, RetryAfter: "0.01",
+	})
+	server.Inject(oraclemarkettest.Fault{
+		Operation: oraclemarkettest.OpList,
+		Header:    http.Header{"Opc-Request-Id": {"a1b2"}, "X-Ratelimit-Remaining": {"42"}},
+	})
+	client := server.Client()
+
+	var last oraclemarket.Attempt
+	ctx := oraclemarket.CaptureAttempt(context.Background(), &last)
+	if _, err := client.MachineImages.List(ctx, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("status %d, request id %s, attempt %d, %s requests left\n",
+		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-Ratelimit-Remaining"))
+	// Output: status 200, request id a1b2, attempt 2, 42 requests left
 }
 
 func ExampleStateError() {

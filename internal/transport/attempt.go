@@ -18,6 +18,7 @@ import (
 type attempter struct {
 	config *Config
 	base   baseURL
+	extra  baseURL // the origin that gets what Config.Start adds
 	next   http.RoundTripper
 	once   http.RoundTripper // for calls of class Once, see fresh
 	jar    http.CookieJar    // nil for none
@@ -25,21 +26,25 @@ type attempter struct {
 }
 
 // attempt sends the call, or twice when the token was rejected and there is a
-// newer one. The outcome stands in x.
-func (a *attempter) attempt(ctx context.Context, x *callState) {
-	a.send(ctx, x)
+// newer one. The outcome stands in x. It returns the context that observers know
+// the attempt by.
+func (a *attempter) attempt(ctx context.Context, x *callState) context.Context {
+	known, added := a.config.start(ctx, x)
+	a.send(known, x, added)
 	if x.response.StatusCode != http.StatusUnauthorized || a.config.Credentials == nil || x.renewed {
-		return
+		return known
 	}
 	x.renewed = true
-	newer, err := a.config.Credentials.Renew(ctx, x.last.grant)
+	newer, err := a.config.Credentials.Renew(known, x.last.grant)
 	switch {
 	case err != nil:
-		x.noToken("getting another token failed", tokenErr(ctx, err), a.config)
+		x.noToken("getting another token failed", tokenErr(known, err), a.config)
 	case newer:
-		a.config.report(ctx, x, true, 0)
-		a.send(ctx, x)
+		a.config.report(known, x, true, 0)
+		known, added = a.config.start(ctx, x)
+		a.send(known, x, added)
 	}
+	return known
 }
 
 // noToken has the attempt fail because there is no token, and wait for as long as
@@ -51,8 +56,9 @@ func (x *callState) noToken(what string, err error, config *Config) {
 	}
 }
 
-// send sends the call once and reads the response.
-func (a *attempter) send(parent context.Context, x *callState) {
+// send sends the call once, with what is added to its header, and reads the
+// response.
+func (a *attempter) send(parent context.Context, x *callState, added http.Header) {
 	x.last = outcome{}
 	x.response = Response{decoder: x.response.decoder, secret: x.Secret}
 	var body *wire.Body
@@ -83,6 +89,9 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		}
 	}
 	req := a.request(x, &target, own)
+	if len(added) > 0 && a.extra.sameOrigin(&target) {
+		addHeader(req.Header, added)
+	}
 
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -217,6 +226,16 @@ func (a *attempter) request(x *callState, target *url.URL, own bool) *http.Reque
 		}
 	}
 	return req
+}
+
+// addHeader adds what h lacks.
+func addHeader(h, added http.Header) {
+	for name, values := range added {
+		name = http.CanonicalHeaderKey(name)
+		if _, ok := h[name]; !ok {
+			h[name] = slices.Clone(values)
+		}
+	}
 }
 
 func (a *attempter) header(x *callState, own bool) http.Header {

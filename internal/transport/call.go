@@ -43,6 +43,7 @@ type Call struct {
 	Repeat    Repeat
 	Upload    bool          // no limit on an attempt, but none may stall
 	Timeout   time.Duration // of an attempt, 0 for the client's
+	Attempts  int           // made before, by a caller with a loop of its own
 	Secrets   []string      // values of this call that no error or log may show
 	Secret    bool          // the response is a secret itself: a token
 }
@@ -84,7 +85,7 @@ type callState struct {
 	limited  io.LimitedReader      // kept here to save an allocation
 
 	single   bool    // the caller has a loop of its own
-	attempts int     // sent so far
+	attempts int     // sent so far, with those made before
 	last     outcome // of the newest attempt
 	paid     bool    // a retry drew on the budget
 	renewed  bool    // a rejected token was replaced, which is done once a call

@@ -39,7 +39,7 @@ func (x *callState) failure(config *Config) *Error {
 		URL:        publicURL(&x.url, config.PublicQuery),
 		StatusCode: r.StatusCode,
 		RequestID:  x.requestID(),
-		Attempts:   x.attempts,
+		Attempts:   x.attempts - x.Call.Attempts,
 		RetryAfter: r.RetryAfter(),
 		Ambiguous:  x.ambiguous(),
 	}

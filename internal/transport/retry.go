@@ -21,9 +21,9 @@ type retrier struct {
 func (r *retrier) run(ctx context.Context, x *callState) bool {
 	x.single = r.single
 	for {
-		r.next.attempt(ctx, x)
+		known := r.next.attempt(ctx, x)
 		pause, again := r.again(ctx, x)
-		r.next.config.report(ctx, x, again, pause)
+		r.next.config.report(known, x, again, pause)
 		if x.last.err == nil {
 			r.budget.refill(x.paid)
 			return true
