@@ -34,6 +34,7 @@ type program struct {
 	chunkSize                cli.Size
 	concurrency              int
 	once, restart, noWait    bool
+	overwrite                *bool
 	checkpointDir            string
 	minPause                 time.Duration // between requests that fail
 
@@ -83,6 +84,7 @@ func (p *program) define(flags *flag.FlagSet) {
 	flags.StringVar(&p.application, "application", "", "name of the image")
 	flags.StringVar(&p.version, "image-version", "", "version of the image")
 	flags.StringVar(&p.os, "os", "", "operating system of the image")
+	oracle.OverwriteFlag(flags, &p.overwrite)
 	flags.Var(&p.chunkSize, "chunk-size", "`size` of a chunk; without it, 16 to 64 MiB as fits the image")
 	flags.IntVar(&p.concurrency, "concurrency", oraclemarket.DefaultConcurrency, "chunks in flight")
 	flags.BoolVar(&p.once, "once", false, "fetch each byte once, not twice, and hold the chunks in flight in memory")
@@ -147,7 +149,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 
 func (p *program) request() *oraclemarket.ImageUpload {
 	req := &oraclemarket.ImageUpload{
-		Application: p.application, Version: p.version, OperatingSystem: p.os,
+		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
 		FileName: p.image.name, File: p.image.source, Size: p.image.source.size,
 		ChunkSize: int64(p.chunkSize), Concurrency: p.concurrency, NoWait: p.noWait,
 		Progress: p.shown.Progress, StatusChanged: p.shown.Status,

@@ -12,7 +12,6 @@ import (
 	"flag"
 	"io"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
@@ -69,11 +68,7 @@ func (p *program) define(flags *flag.FlagSet) {
 	flags.StringVar(&p.application, "application", "", "name of the image")
 	flags.StringVar(&p.version, "image-version", "", "version of the image")
 	flags.StringVar(&p.os, "os", "", "operating system of the image")
-	flags.BoolFunc("overwrite", "replace a stored file of the same path; without it the service decides", func(text string) error {
-		value, err := strconv.ParseBool(text)
-		p.overwrite = &value
-		return err
-	})
+	oracle.OverwriteFlag(flags, &p.overwrite)
 	flags.BoolVar(&p.whole, "whole", false, "upload in one request, which cannot be resumed")
 	flags.Var(&p.chunkSize, "chunk-size", "`size` of a chunk; without it, 16 to 64 MiB as fits the file")
 	flags.IntVar(&p.concurrency, "concurrency", oraclemarket.DefaultConcurrency, "chunks in flight")
