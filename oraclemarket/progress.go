@@ -3,6 +3,7 @@ package oraclemarket
 import (
 	"context"
 	"io"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -28,6 +29,22 @@ type UploadProgress struct {
 	// BytesPerSecond is the mean rate of SentBytes in the last ten seconds. It is 0
 	// while it is not known, in the first second of a call.
 	BytesPerSecond float64
+}
+
+// TimeLeft returns how long the rest takes at BytesPerSecond. It is not known
+// while that is 0, and once all is sent but not acknowledged.
+func (p UploadProgress) TimeLeft() (left time.Duration, known bool) {
+	switch {
+	case p.Bytes >= p.Total:
+		return 0, true
+	case p.BytesPerSecond <= 0 || p.SentBytes >= p.Total:
+		return 0, false
+	}
+	seconds := float64(p.Total-p.SentBytes) / p.BytesPerSecond
+	if seconds >= math.MaxInt64/float64(time.Second) {
+		return math.MaxInt64, true
+	}
+	return time.Duration(seconds * float64(time.Second)), true
 }
 
 const (

@@ -99,7 +99,8 @@ func (p *program) progress(now oraclemarket.UploadProgress) {
 	if now.Bytes < now.Total {
 		sent = min(sent, now.Total-1) // it is all there once it is acknowledged
 	}
-	done := cli.BytesProgress(sent, now.Total, now.BytesPerSecond)
+	left, _ := now.TimeLeft() // 0 if it is not known
+	done := cli.BytesProgress(sent, now.Total, now.BytesPerSecond, left)
 	done.Chunks, done.TotalChunks = now.Chunks, now.TotalChunks
 	p.sent.Set(cli.Event{Event: cli.Moved, IDs: p.ids(), Progress: done})
 }
