@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"net"
 	"sync/atomic"
 	"time"
 )
@@ -152,10 +153,10 @@ func (u *upload) doneBytes() int64 {
 
 // counted returns file such that the bytes read of it are those of chunk i in
 // flight.
-func (u *upload) counted(i int, file io.ReaderAt) io.ReaderAt {
+func (u *upload) counted(i int, file io.ReaderAt) *countingReader {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	r := &countingReader{ReaderAt: file}
+	r := &countingReader{ReaderAt: file, ramp: u.ramp}
 	u.progress.flying[i] = r
 	return r
 }
@@ -165,13 +166,16 @@ func (u *upload) counted(i int, file io.ReaderAt) io.ReaderAt {
 type countingReader struct {
 	io.ReaderAt
 
-	at atomic.Int64
+	ramp *ramp
+	conn atomic.Pointer[net.Conn] // that it is sent over
+	at   atomic.Int64
 }
 
 // ReadAt implements [io.ReaderAt].
 func (r *countingReader) ReadAt(p []byte, offset int64) (int, error) {
 	n, err := r.ReaderAt.ReadAt(p, offset)
 	r.at.Store(offset + int64(max(n, 0)))
+	r.ramp.moved()
 	return n, err
 }
 
