@@ -141,7 +141,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 	took := time.Since(began)
 	out.Emit(cli.Event{
 		Event: cli.Result, IDs: p.shown.IDs(), State: string(done.StatusName), Detail: done,
-		Progress: cli.BytesProgress(req.Size, req.Size, 0), Seconds: took.Seconds(),
+		Progress: cli.BytesProgress(req.Size, req.Size, 0, 0), Seconds: took.Seconds(),
 	}, "%s: %s, %d bytes, in %s\n  read with %d requests, %s in all",
 		done.StatusName, req.FileName, req.Size, took.Round(time.Millisecond), requests, cli.FormatSize(received))
 	return out.Keep(p.shown.IDs(), string(done.StatusName))
