@@ -9,6 +9,7 @@ import (
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/internal/documents"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -60,6 +61,7 @@ func TestNewAccepts(t *testing.T) {
 		_, err := New("user@example.com", StaticToken("t"), opts...)
 		require.NoError(t, err)
 	}
+	require.Contains(t, documents.Example(documents.OracleGet, "curl"), ` "`+DocumentedBaseURL+"/appstore/")
 }
 
 func TestUserAgentAndBaseURL(t *testing.T) {

@@ -30,6 +30,7 @@ func (u *upload) span(i int) (offset, size int64) {
 // error ends it, and wins over the cancellations that it causes.
 func (u *upload) sendChunks(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
+	u.ramp = newRamp(u.req.Concurrency, u.chooses, u.state.ChunkSize)
 	u.begun = u.done.count
 	if !u.proven {
 		if err := u.save(ctx, phaseUploading); err != nil { // now marked as unproven
@@ -58,7 +59,7 @@ func (u *upload) sendChunks(ctx context.Context) error {
 		return err
 	case ctx.Err() != nil: // before the first chunk, or between two
 		return transport.ContextErr(ctx)
-	case u.done.count < len(u.done.have) || !u.proven:
+	case u.done.count+len(u.conflicts) < len(u.done.have) || !u.proven:
 		return fmt.Errorf("%s: not all chunks are acknowledged and verified", pkg) // for whatever reason
 	}
 	return nil
@@ -142,11 +143,12 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 	u.begun++
 	u.mu.Unlock()
 	var sent *sentReader
-	if u.req.DisableChecksum && u.req.Checkpoints != nil {
+	if u.req.DisableChecksum && (u.req.Checkpoints != nil || u.total > 0) {
 		sent = &sentReader{ReaderAt: section}
 		chunk.File = sent
 	}
-	chunk.File = u.counted(i, u.limited(ctx, chunk.File))
+	counted := u.counted(i, u.limited(ctx, chunk.File))
+	chunk.File = counted
 	var sends int
 	for attempt := 1; ; attempt++ {
 		sum, err := source.checksum(ctx, offset, size)
@@ -157,7 +159,11 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, sum)
 		}
 		chunk.MD5 = sum
-		ack, err := u.sendPaced(ctx, chunk, &sends)
+		var ack *ChunkAcknowledgement
+		err = u.ramp.send(ctx, counted, size, func(ctx context.Context) (err error) {
+			ack, err = u.sendPaced(ctx, chunk, &sends)
+			return err
+		})
 		conflicts := errors.Is(err, ErrConflict) && u.wasSentBefore(i, sends) && !u.tainted
 		if sent != nil {
 			sum = sent.sum(size)
@@ -209,7 +215,8 @@ func (u *upload) sendPaced(ctx context.Context, chunk *Chunk, sends *int) (ack *
 // wasSentBefore reports whether the service may have a chunk from an attempt
 // before the last.
 func (u *upload) wasSentBefore(i, sends int) bool {
-	return sends > 1 || u.resumed || i == 0 && u.state.First != ""
+	first := i == 0 && (u.state.First != "" || u.total > 0 && u.firstChunk == u.service.firstChunk) // with the initiate call
+	return sends > 1 || u.resumed || first
 }
 
 // chunkError returns err with the number of its chunk or, if the file has

@@ -227,6 +227,7 @@ func TestUploadStalledChunk(t *testing.T) {
 		}
 
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Stall: oraclemarkettest.StallRequestBody, Times: -1})
+		req.OverwriteStorageFile = new(true)
 		_, err = r.images.Upload(t.Context(), req)
 		require.ErrorIs(t, err, oraclemarket.ErrStalled)
 	})

@@ -22,6 +22,7 @@ func (u *upload) initiate(ctx context.Context) error {
 	var arrived time.Time // the last moment at which a lost request can have
 	lost := u.resumed     // an earlier call may have come through
 	u.mayExist = lost
+	withFirst := u.service.wantsFirst.Load()
 	if lost {
 		arrived = u.lastArrival()
 	}
@@ -32,7 +33,7 @@ func (u *upload) initiate(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := u.saveInitiate(ctx); err != nil {
+		if err := u.saveInitiate(ctx, withFirst); err != nil {
 			return err
 		}
 		created, err := u.requestUpload(ctx)
@@ -47,9 +48,7 @@ func (u *upload) initiate(ctx context.Context) error {
 		case errors.Is(err, ErrBadRequest) && u.state.First == "":
 			// Nothing was created. The documentation's text has this call upload the
 			// first chunk, its sample does not: this service may insist on it.
-			if err := u.hashFirst(ctx); err != nil {
-				return err
-			}
+			withFirst = true
 			continue
 		case ctx.Err() != nil:
 			return err // the checkpoint stays: the request may have come through
@@ -86,8 +85,10 @@ func (u *upload) lastArrival() time.Time {
 	return now
 }
 
-func (u *upload) saveInitiate(ctx context.Context) error {
-	if u.state.First != "" || u.service.wantsFirst.Load() {
+// saveInitiate prepares an initiate call, one with the first chunk if an earlier
+// one had it, or if withFirst says so.
+func (u *upload) saveInitiate(ctx context.Context, withFirst bool) error {
+	if withFirst || u.state.First != "" {
 		if err := u.hashFirst(ctx); err != nil {
 			return err
 		}

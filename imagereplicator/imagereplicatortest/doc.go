@@ -14,9 +14,9 @@
 //
 // # Documented
 //
-// Paths, methods, fields, status codes and state names. A job can be canceled
-// while replicate_requested or replicating, otherwise the status is 409; it
-// stays in the list. The text and headers of a 401. The layout of the JSON.
+// Paths, methods, fields, status codes and state names. A create call has the
+// content type application/json. A job can be canceled while replicate_requested
+// or replicating, otherwise the status is 409; it stays in the list. The text and headers of a 401. The layout of the JSON.
 // Keystone's POST and GET /v3/auth/tokens, and tokens that live for an hour.
 //
 // # Observed
@@ -29,7 +29,7 @@
 // # Inferred
 //
 // Progress is in percent. An unknown image or tenant is a 404, as are other
-// tenants' jobs. Creating a job requires the content type application/json.
+// tenants' jobs, and another content type a 415.
 //
 // # Ours
 //

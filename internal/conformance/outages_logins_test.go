@@ -83,7 +83,7 @@ func uploadThrough(chunks, atOnce int) func(context.Context, *outageRig, *oracle
 
 func waitThrough(waits int) func(context.Context, *outageRig, *oraclemarkettest.Server, *oraclemarket.Client) error {
 	return func(ctx context.Context, r *outageRig, s *oraclemarkettest.Server, c *oraclemarket.Client) error {
-		id, err := createImage(ctx, c)
+		id, err := createImage(ctx, c, 0)
 		if err != nil {
 			return err
 		}

@@ -136,7 +136,7 @@ func waitLogin(r *outageRig) error {
 func waitOracle(r *outageRig) error {
 	ctx := r.ctx()
 	s, c := r.oracle(longJob)
-	id, err := createImage(ctx, c)
+	id, err := createImage(ctx, c, 0)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func waitAllOracle(r *outageRig) error {
 	ids := make([]int64, 3)
 	for i := range ids {
 		var err error
-		if ids[i], err = createImage(ctx, c); err != nil {
+		if ids[i], err = createImage(ctx, c, i); err != nil {
 			return err
 		}
 	}
@@ -166,9 +166,9 @@ func waitAllOracle(r *outageRig) error {
 	return err
 }
 
-func createImage(ctx context.Context, c *oraclemarket.Client) (int64, error) {
+func createImage(ctx context.Context, c *oraclemarket.Client, n int) (int64, error) {
 	created, err := c.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
-		Application: "app", Version: "1.0", OperatingSystem: "Linux", FileName: "image.tar.gz",
+		Application: "app", Version: "1.0", OperatingSystem: "Linux", FileName: fmt.Sprintf("image%d.tar.gz", n),
 		File: strings.NewReader("content"), Size: 7,
 	})
 	if err != nil {

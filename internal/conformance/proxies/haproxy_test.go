@@ -179,7 +179,7 @@ func TestHAProxyReloadAmongCreates(t *testing.T) {
 	const reloads, callers = 3, 4
 	for name, h := range given(t) {
 		t.Run(name, func(t *testing.T) {
-			s := newServices(t)
+			s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
 			c, ctx := s.distant(h, p), within(t, 30*time.Second)
 			var n creates
@@ -207,7 +207,7 @@ func TestHAProxyKeepAlive(t *testing.T) {
 	for name, h := range given(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServices(t)
+			s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
 			c, ctx := s.distant(h, p), within(t, time.Minute)
 			var n creates

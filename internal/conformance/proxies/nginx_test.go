@@ -64,7 +64,7 @@ func plainJob(t *testing.T, h *http.Client, base, jobID string) string {
 // A cache that lets clients ask for the service's own response is asked.
 func TestNginxCache(t *testing.T) {
 	t.Parallel()
-	s := newServices(t)
+	s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
 	c, ctx := s.behind(p), within(t, 30*time.Second)
 	job := s.copy(ctx, t, c)
