@@ -12,7 +12,6 @@ import (
 	"flag"
 	"io"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
@@ -34,9 +33,7 @@ type program struct {
 	out    *cli.Output
 	client *oraclemarket.Client
 	image  *image
-	id     int64
-	sent   *cli.Bar
-	wait   *cli.Bar
+	shown  *oracle.Upload
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -71,11 +68,7 @@ func (p *program) define(flags *flag.FlagSet) {
 	flags.StringVar(&p.application, "application", "", "name of the image")
 	flags.StringVar(&p.version, "image-version", "", "version of the image")
 	flags.StringVar(&p.os, "os", "", "operating system of the image")
-	flags.BoolFunc("overwrite", "replace a stored file of the same path; without it the service decides", func(text string) error {
-		value, err := strconv.ParseBool(text)
-		p.overwrite = &value
-		return err
-	})
+	oracle.OverwriteFlag(flags, &p.overwrite)
 	flags.BoolVar(&p.whole, "whole", false, "upload in one request, which cannot be resumed")
 	flags.Var(&p.chunkSize, "chunk-size", "`size` of a chunk; without it, 16 to 64 MiB as fits the file")
 	flags.IntVar(&p.concurrency, "concurrency", 0, "chunks in flight; without it, up to 4 as the line carries them")
@@ -85,7 +78,7 @@ func (p *program) define(flags *flag.FlagSet) {
 }
 
 func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
-	p.out = out
+	p.out, p.shown = out, &oracle.Upload{Out: out}
 	if out.Demo {
 		p.application = cmp.Or(p.application, "sample-image")
 		p.version = cmp.Or(p.version, "1.0")
@@ -129,10 +122,10 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 	took := time.Since(began)
 	out.Finish()
 	out.Emit(cli.Event{
-		Event: cli.Result, IDs: p.ids(), State: string(done.StatusName), Detail: done,
+		Event: cli.Result, IDs: p.shown.IDs(), State: string(done.StatusName), Detail: done,
 		Progress: cli.BytesProgress(p.image.size, p.image.size, 0, 0), Checksum: md5, Seconds: took.Seconds(),
 	}, "%s: %s, %d bytes, in %s\n  MD5 %s", done.StatusName, filepath.Base(p.image.name), p.image.size, took.Round(time.Millisecond), md5)
-	return p.out.Keep(p.ids(), string(done.StatusName))
+	return p.out.Keep(p.shown.IDs(), string(done.StatusName))
 }
 
 // check finds out whether the credentials are accepted.
