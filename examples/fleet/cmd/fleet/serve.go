@@ -44,11 +44,14 @@ func startServer(ctx context.Context, out *cli.Output, stderr io.Writer, o devse
 	if err != nil {
 		return nil, err
 	}
-	o.Log = stderr
-	o.SearchAttributes = map[string]string{
+	o.Log, o.SearchAttributes = stderr, searchAttributes()
+	return devserver.Start(ctx, o)
+}
+
+func searchAttributes() map[string]string {
+	return map[string]string{
 		workflows.StateAttribute.GetName(): "Keyword", workflows.DoneAttribute.GetName(): "Int", workflows.FailedAttribute.GetName(): "Int",
 	}
-	return devserver.Start(ctx, o)
 }
 
 func workerCommand(io.Writer) *cli.Command {
