@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -90,7 +91,7 @@ func benchFifty(t *testing.T) {
 		one := image(t, size, 8<<20, 0)
 		for i := range images {
 			upload := one
-			upload.Version = fmt.Sprint(i)
+			upload.Version = strconv.Itoa(i)
 			in.Images = append(in.Images, workflows.FleetImage{Upload: &upload})
 		}
 		before, began := cpu(t, r.temporal.Process.Pid), time.Now()

@@ -60,14 +60,18 @@ func demo(ctx context.Context, out *cli.Output, stderr io.Writer) error {
 	defer f.client.Close()
 
 	var workers []*process
+	defer func() {
+		for _, w := range workers {
+			w.kill()
+		}
+	}()
 	for range 3 {
 		w, err := startWorker(ctx, stderr, service.Env())
 		if err != nil {
 			return err
 		}
-		defer w.kill()
-		out.Line("worker %d runs", w.Process.Pid)
 		workers = append(workers, w)
+		out.Line("worker %d runs", w.Process.Pid)
 	}
 	in, err := demoFleet(dir)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-func oracleServer(t testing.TB, options ...oraclemarkettest.Option) *oraclemarkettest.Server {
+func oracleServer(t *testing.T, options ...oraclemarkettest.Option) *oraclemarkettest.Server {
 	t.Helper()
 	service := oraclemarkettest.NewServer(append([]oraclemarkettest.Option{oraclemarkettest.WithSpeed(10)}, options...)...)
 	t.Cleanup(service.Close)

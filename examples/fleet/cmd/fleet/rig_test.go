@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // what the service computes
+	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -46,7 +46,7 @@ const testLimit = 100 * time.Second
 
 // rig is a Temporal server, to which workers in processes of their own connect.
 type rig struct {
-	t        testing.TB
+	t        *testing.T
 	ctx      context.Context //nolint:containedctx // that of the test
 	fleet    *fleet
 	temporal *devserver.Server
@@ -56,7 +56,7 @@ type rig struct {
 
 // newRig starts a server and skips the test if there is none, unless
 // IMAGEJOBS_REQUIRE_TEMPORAL is set.
-func newRig(t testing.TB, limit time.Duration, env ...[]string) *rig {
+func newRig(t *testing.T, limit time.Duration, env ...[]string) *rig {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
@@ -104,7 +104,7 @@ func (r *rig) worker(args ...string) *process {
 }
 
 // tail logs what a worker prints, which is seen if the test fails.
-type tail struct{ t testing.TB }
+type tail struct{ t *testing.T }
 
 func (w *tail) Write(p []byte) (int, error) {
 	if w.t.Context().Err() == nil {
@@ -208,7 +208,7 @@ func (r *rig) command(args ...string) ([]cli.Event, int) {
 }
 
 // image writes an image of so many bytes and returns its upload.
-func image(t testing.TB, size, chunk int64, concurrency int) workflows.UploadImageInput {
+func image(t *testing.T, size, chunk int64, concurrency int) workflows.UploadImageInput {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image.tar.gz")
 	file, err := os.Create(path)
@@ -239,7 +239,7 @@ func (r *rig) uploaded(service *oraclemarkettest.Server, run client.WorkflowRun,
 	require.Equal(r.t, oraclemarkettest.Completed, upload.Status)
 	data, err := os.ReadFile(in.Source)
 	require.NoError(r.t, err)
-	want := md5.Sum(data) //nolint:gosec // what the service computes
+	want := md5.Sum(data)
 	got, err := upload.MD5()
 	require.NoError(r.t, err)
 	require.Equal(r.t, hex.EncodeToString(want[:]), got)

@@ -95,7 +95,7 @@ func devCommand(stderr io.Writer) *cli.Command {
 		},
 		Do: func(ctx context.Context, out *cli.Output) error {
 			if out.Demo {
-				stop, err := services(ctx, out)
+				stop, err := services(out) //nolint:contextcheck // they run until stop
 				if err != nil {
 					return err
 				}
@@ -125,7 +125,7 @@ func devCommand(stderr io.Writer) *cli.Command {
 }
 
 // services starts the built-in services and points the environment to them.
-func services(ctx context.Context, out *cli.Output) (stop func(), err error) {
+func services(out *cli.Output) (stop func(), err error) {
 	oracles, replicators, clanforges := oraclemarkettest.NewServer(), imagereplicatortest.NewServer(), multiplaytest.NewServer()
 	for _, s := range [][]string{oracles.Env(), replicators.Env(), clanforges.Env()} {
 		for _, line := range s {

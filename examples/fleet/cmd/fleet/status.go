@@ -53,7 +53,7 @@ func statusCommand(io.Writer) *cli.Command {
 			return err
 		}
 		list, err := f.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			PageSize: int32(min(max(limit, 1), 1000)), //nolint:gosec // bounded
+			PageSize: int32(min(max(limit, 1), 1000)),
 			Query:    "WorkflowType IN ('UploadImage', 'CopyImage', 'ReleaseImage', 'PublishFleet')",
 		})
 		if err != nil {
@@ -97,7 +97,7 @@ func (f *fleet) look(ctx context.Context, id, runID string) (*job, error) {
 			j.Error = f.out.Failure(ctx, ended)
 		}
 		// One that was terminated or timed out cannot say so.
-		if info.Status != enums.WORKFLOW_EXECUTION_STATUS_COMPLETED && !strings.Contains("Failed Canceled", string(j.State)) {
+		if info.Status != enums.WORKFLOW_EXECUTION_STATUS_COMPLETED && j.State != workflows.StateFailed && j.State != workflows.StateCanceled {
 			j.State = workflows.State(info.Status.String())
 		}
 	}
@@ -131,7 +131,7 @@ func (f *fleet) query(ctx context.Context, j *job, into any) error {
 	response, err := f.client.QueryWorkflow(ctx, j.WorkflowID, j.RunID, workflows.StatusQuery)
 	if err != nil {
 		j.Retrying = cmp.Or(j.Retrying, "no worker responds")
-		return nil //nolint:nilerr // it is in the job
+		return nil // it is in the job
 	}
 	return response.Get(into)
 }
