@@ -47,7 +47,9 @@ func resolveCommand(io.Writer) *cli.Command {
 		flags.StringVar((*string)(&in.Action), "action", "", "adopt, if the call took effect; repeat, if it did not; give-up")
 		flags.StringVar(&in.ID, "adopt", "", "`id` of what the call made")
 		flags.StringVar(&in.By, "by", "", "who found out")
-	}, func(ctx context.Context, f *fleet, id string) error { return f.update(ctx, id, workflows.DecideUpdate, in) })
+	}, func(ctx context.Context, f *fleet, id string) error {
+		return f.update(ctx, id, workflows.DecideUpdate, in)
+	})
 }
 
 // update sends something to a workflow, which accepts or refuses it.
