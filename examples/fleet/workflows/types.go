@@ -61,7 +61,8 @@ const (
 	StateNeedsApproval State = "NeedsApproval"
 	StateRollingOut    State = "RollingOut"
 	StateNeedsDecision State = "NeedsDecision"
-	StatePublishing    State = "Publishing"
+	StatePublishing    State = "Publishing" // a fleet
+	StateRunning       State = "Running"    // an image of a fleet
 	StateCanceling     State = "Canceling"
 	StateDone          State = "Done"
 	StateFailed        State = "Failed"
@@ -73,7 +74,8 @@ const (
 	// ErrorArgument is a wrong input, source or configuration of a worker. The
 	// message names the field or the variable.
 	ErrorArgument = "Argument"
-	// ErrorRefused is a call that the service refused, such as an unknown image.
+	// ErrorRefused is a call that the service refused, such as one for an unknown
+	// image, and any other failure that the next attempt would meet again.
 	ErrorRefused = "Refused"
 	// ErrorState is a job that ended badly.
 	ErrorState = "State"
@@ -117,6 +119,11 @@ type UploadImageInput struct {
 	Parts int `json:"parts,omitempty"`
 }
 
+// Name returns FileName or its default.
+func (in UploadImageInput) Name() string {
+	return cmp.Or(in.FileName, in.Source[strings.LastIndexAny(in.Source, `/\`)+1:])
+}
+
 // UploadImageResult is the result of UploadImage.
 type UploadImageResult struct {
 	UploadRequestID int64  `json:"upload_request_id"`
@@ -148,8 +155,9 @@ type Copy struct {
 	JobID              string `json:"job_id,omitempty"`
 	Status             string `json:"status,omitempty"`
 	DestinationImageID string `json:"destination_image_id,omitempty"`
-	// Error is why there is no copy, empty if there is.
-	Error string `json:"error,omitempty"`
+	// Error is why there is no copy, empty if there is. ErrorType is its type.
+	Error     string `json:"error,omitempty"`
+	ErrorType string `json:"error_type,omitempty"`
 }
 
 // ReleaseImageInput is the input of ReleaseImage. The fields are those of
@@ -286,25 +294,9 @@ type Approval struct {
 	Comment string `json:"comment,omitempty"`
 }
 
-// UploadProgress is the heartbeat of an upload, from which the next attempt
-// resumes. Temporal shows it with the pending activity.
-type UploadProgress struct {
-	UploadRequestID int64 `json:"upload_request_id,omitempty"`
-	Bytes           int64 `json:"bytes"`
-	Total           int64 `json:"total"`
-	Chunks          int   `json:"chunks"`
-	TotalChunks     int   `json:"total_chunks"`
-	// Checkpoint is the state of the upload.
-	Checkpoint []byte `json:"checkpoint,omitempty"`
-}
-
 // UploadID is the workflow id of an upload: the image it makes.
 func UploadID(in UploadImageInput) string {
-	return id("upload", in.Application, in.Version, in.OperatingSystem, in.fileName())
-}
-
-func (in UploadImageInput) fileName() string {
-	return cmp.Or(in.FileName, in.Source[strings.LastIndexAny(in.Source, `/\`)+1:])
+	return id("upload", in.Application, in.Version, in.OperatingSystem, in.Name())
 }
 
 // CopyID is the workflow id of a copy: the image and its tenants, in any order.
