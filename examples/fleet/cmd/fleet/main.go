@@ -113,7 +113,7 @@ type fleet struct {
 }
 
 func dial(ctx context.Context, out *cli.Output) (*fleet, error) {
-	options, err := worker.ConnectOptions()
+	options, err := worker.ClientOptions()
 	if err != nil {
 		return nil, cli.UsageError("%w", err)
 	}
@@ -143,9 +143,9 @@ func classify(err error, f *cli.Failure) {
 		}
 	} else if canceled, ok := errors.AsType[*temporal.CanceledError](err); ok {
 		f.Code, f.Message = cli.Ended, "it was canceled"
-		var left string
-		if canceled.HasDetails() && canceled.Details(&left) == nil && left != "" {
-			f.Message += "; left on the service: " + left
+		var last workflows.Status
+		if canceled.HasDetails() && canceled.Details(&last) == nil && len(last.Left) > 0 {
+			f.Message += "; left: " + strings.Join(last.Left, ", ")
 		}
 	}
 }

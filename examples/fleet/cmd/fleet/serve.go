@@ -69,7 +69,9 @@ func workerFlags(o *worker.Options) func(*flag.FlagSet) {
 
 // work runs a worker until a signal ends the context.
 func (f *fleet) work(ctx context.Context, o worker.Options) error {
-	w := worker.New(f.client, activities.FromEnv(), o)
+	a := activities.FromEnv()
+	a.DataConverter = f.converter
+	w := worker.New(f.client, a, o)
 	if err := w.Start(); err != nil {
 		return err
 	}

@@ -90,15 +90,21 @@ func (f *fleet) look(ctx context.Context, id, runID string) (*job, error) {
 	for _, a := range d.PendingActivities {
 		j.pending(a, f.converter.FromPayloads)
 	}
-	running := info.Status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
-	if !running {
+	switch info.Status {
+	case enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+		j.State = workflows.StateDone
+	case enums.WORKFLOW_EXECUTION_STATUS_FAILED:
+		j.State = workflows.StateFailed
+	case enums.WORKFLOW_EXECUTION_STATUS_CANCELED:
+		j.State = workflows.StateCanceled
+	default: // it was terminated
+		j.State = workflows.State(info.Status.String())
+	}
+	if info.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		j.Ended = info.CloseTime.AsTime()
 		if ended := f.client.GetWorkflow(ctx, id, j.RunID).Get(ctx, nil); ended != nil {
 			j.Error = f.out.Failure(ctx, ended)
-		}
-		// One that was terminated or timed out cannot say so.
-		if info.Status != enums.WORKFLOW_EXECUTION_STATUS_COMPLETED && j.State != workflows.StateFailed && j.State != workflows.StateCanceled {
-			j.State = workflows.State(info.Status.String())
 		}
 	}
 	if j.Type == "PublishFleet" {
