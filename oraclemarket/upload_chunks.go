@@ -58,7 +58,7 @@ func (u *upload) sendChunks(ctx context.Context) error {
 		return err
 	case ctx.Err() != nil: // before the first chunk, or between two
 		return transport.ContextErr(ctx)
-	case u.done.count < len(u.done.have) || !u.proven:
+	case u.done.count+len(u.conflicts) < len(u.done.have) || !u.proven:
 		return fmt.Errorf("%s: not all chunks are acknowledged and verified", pkg) // for whatever reason
 	}
 	return nil
@@ -142,7 +142,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 	u.begun++
 	u.mu.Unlock()
 	var sent *sentReader
-	if u.req.DisableChecksum && u.req.Checkpoints != nil {
+	if u.req.DisableChecksum && (u.req.Checkpoints != nil || u.total > 0) {
 		sent = &sentReader{ReaderAt: section}
 		chunk.File = sent
 	}
@@ -204,7 +204,8 @@ func (u *upload) sendPaced(ctx context.Context, chunk *Chunk) (ack *ChunkAcknowl
 // wasSentBefore reports whether the service may have a chunk from an attempt
 // before the last.
 func (u *upload) wasSentBefore(i, sends, calls int) bool {
-	return sends > 1 || calls > 1 || u.resumed || i == 0 && u.state.First != ""
+	first := i == 0 && (u.state.First != "" || u.total > 0 && u.firstChunk == u.service.firstChunk) // with the initiate call
+	return sends > 1 || calls > 1 || u.resumed || first
 }
 
 // chunkError returns err with the number of its chunk or, if the file has

@@ -23,9 +23,9 @@ func (u *upload) addConflict(c conflict) {
 
 // settleConflicts acknowledges the chunks that were refused with 409 if the
 // service counts all chunks, now that every other one is acknowledged. A count
-// may lag.
+// may lag. Those of a range are left to the merge.
 func (u *upload) settleConflicts(ctx context.Context) error {
-	if len(u.conflicts) == 0 {
+	if len(u.conflicts) == 0 || u.total > 0 {
 		return nil
 	}
 	var end time.Time
@@ -43,6 +43,7 @@ func (u *upload) settleConflicts(ctx context.Context) error {
 					return err
 				}
 			}
+			u.conflicts = nil
 			return nil
 		case !time.Now().Before(end):
 			return u.conflicts[0].err
