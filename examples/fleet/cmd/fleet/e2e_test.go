@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
+	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
@@ -221,8 +223,6 @@ func TestCancel(t *testing.T) {
 	t.Cleanup(replicator.Close)
 	clanforge := multiplaytest.NewServer(multiplaytest.WithJobTime(time.Hour))
 	t.Cleanup(clanforge.Close)
-	quick := multiplaytest.NewServer(multiplaytest.WithSpeed(100))
-	t.Cleanup(quick.Close)
 	r := newRig(t, testLimit, oracle.Env(), replicator.Env(), clanforge.Env())
 	r.worker()
 
@@ -246,13 +246,34 @@ func TestCancel(t *testing.T) {
 	r.until("there are copies", func() bool { return replicator.Processed(imagereplicatortest.OpCreate) == 2 })
 	r.canceled(id)
 	for _, j := range replicator.Jobs() {
-		require.Equal(t, imagereplicator.StatusCanceled, j.Status, "copying")
+		if j.ID != imagereplicatortest.JobID { // which was there before
+			require.Equal(t, imagereplicator.StatusCanceled, j.Status, "copying")
+		}
 	}
 
 	release := workflows.ReleaseImageInput{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "1"}
 	id = r.start(workflows.ReleaseID(release), workflows.ReleaseImage, release).GetID()
 	r.until("there is an update", func() bool { return clanforge.Processed(multiplaytest.OpUpdateCreate) == 1 })
 	require.Contains(t, r.canceled(id), "update", "updating")
+}
+
+// A release is canceled while it waits for approval, and while it rolls out.
+func TestCancelRelease(t *testing.T) {
+	t.Parallel()
+	clanforge := multiplaytest.NewServer(multiplaytest.WithSpeed(100)) // installs do not start by themselves
+	t.Cleanup(clanforge.Close)
+	r := newRig(t, testLimit, clanforge.Env())
+	r.worker()
+	in := workflows.ReleaseImageInput{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "first"}
+	id := r.start(workflows.ReleaseID(in), workflows.ReleaseImage, in).GetID()
+	r.state(id, workflows.StateNeedsApproval)
+	t.Log(r.canceled(id))
+	require.Equal(t, 1, clanforge.Processed(multiplaytest.OpDiffReject), "else it locks the image")
+	in.Description, in.Approve = "second", true
+	id = r.start(workflows.ReleaseID(in), workflows.ReleaseImage, in).GetID()
+	r.state(id, workflows.StateRollingOut)
+	r.until("there is a version", func() bool { return len(clanforge.Versions()) == 1 })
+	require.Contains(t, r.canceled(id), "version")
 }
 
 // A release waits for a person: because a call was lost, and for approval.
@@ -278,7 +299,7 @@ func TestReleaseWaitsForPeople(t *testing.T) {
 
 	_, code = r.command("resolve", "-id", run.GetID(), "-action", "adopt", "-by", "test")
 	require.NotZero(t, code, "adopting needs an id")
-	_, code = r.command("resolve", "-id", run.GetID(), "-action", "adopt", "-adopt", "100001", "-by", "test")
+	_, code = r.command("resolve", "-id", run.GetID(), "-action", "adopt", "-adopt", strconv.FormatInt(clanforge.Updates()[0].ID, 10), "-by", "test")
 	require.Zero(t, code)
 	r.state(run.GetID(), workflows.StateNeedsApproval)
 	_, code = r.command("approve", "-id", run.GetID(), "-by", "test")
@@ -290,36 +311,84 @@ func TestReleaseWaitsForPeople(t *testing.T) {
 	require.Len(t, clanforge.Versions(), 1)
 }
 
-// What is wrong is named, in fleet status as well.
-func TestStatusNamesErrors(t *testing.T) {
+// A file that changes while its upload changes workers is uploaded no further.
+func TestChangedSource(t *testing.T) {
 	t.Parallel()
 	service := oracleServer(t)
 	r := newRig(t, testLimit, service.Env())
+	in := image(t, 64<<10, 1<<10, 2)
+	slow(service, 200*time.Millisecond)
+	worker := r.worker()
+	run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
+	r.until("chunks arrive", func() bool { return received(service) >= 10 })
+	worker.kill()
+	require.NoError(t, os.WriteFile(in.Source, make([]byte, 64<<10), 0o600))
+	r.worker()
+	require.Error(t, run.Get(r.ctx, nil))
+	e, left := r.failed(run.GetID())
+	require.Contains(t, e.Error.Message, "changed")
+	require.Empty(t, left)
+	require.Equal(t, oraclemarkettest.Deleted, service.Uploads()[0].Status)
+}
+
+// failed returns a failed job as fleet status has it.
+func (r *rig) failed(id string) (e cli.Event, left []any) {
+	r.t.Helper()
+	events, code := r.command("status", "-id", id)
+	require.Zero(r.t, code)
+	require.Equal(r.t, string(workflows.StateFailed), events[0].State)
+	require.NotNil(r.t, events[0].Error)
+	detail, _ := events[0].Detail.(map[string]any)
+	status, _ := detail["status"].(map[string]any)
+	left, _ = status["left"].([]any)
+	return events[0], left
+}
+
+// What is wrong is named, and nothing is left.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	service, replicator := oracleServer(t), imagereplicatortest.NewServer()
+	t.Cleanup(replicator.Close)
+	r := newRig(t, testLimit, service.Env(), replicator.Env())
 	r.worker()
 	good := image(t, 8<<10, 4<<10, 2)
-	unreadable := good
+	unreadable, nameless := good, good
 	unreadable.Source += ".missing"
-	nameless := good
 	nameless.Application = ""
-	for want, in := range map[string]workflows.UploadImageInput{"image.tar.gz.missing": unreadable, "pplication": nameless} {
-		run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
-		require.Error(t, run.Get(r.ctx, nil))
-		events, code := r.command("status", "-id", run.GetID())
-		require.Zero(t, code)
-		require.Equal(t, string(workflows.StateFailed), events[0].State)
-		require.NotNil(t, events[0].Error)
-		require.Contains(t, events[0].Error.Message, want)
-		require.Equal(t, "usage", events[0].Error.Kind)
+	const usage, failed = "usage", "failed"
+	copyOf := func(image, tenant string) workflows.CopyImageInput {
+		return workflows.CopyImageInput{ImageID: image, TenantIDs: []string{tenant}}
 	}
-	copies := workflows.CopyImageInput{ImageID: imagereplicatortest.ImageID, TenantIDs: []string{imagereplicatortest.DestinationTenantID}}
-	run := r.start(workflows.CopyID(copies), workflows.CopyImage, copies)
-	require.ErrorContains(t, run.Get(r.ctx, nil), "OS_AUTH_URL", "a worker without credentials")
+	for _, c := range []struct {
+		id            string
+		workflow, in  any
+		message, kind string
+	}{
+		{workflows.UploadID(unreadable), workflows.UploadImage, unreadable, "image.tar.gz.missing", usage},
+		{workflows.UploadID(nameless), workflows.UploadImage, nameless, "Application", usage},
+		{"wrong image", workflows.CopyImage, copyOf("a/b", imagereplicatortest.DestinationTenantID), "ImageID", usage},
+		{"unknown image", workflows.CopyImage, copyOf("00000000-0000-4000-8000-000000000000", imagereplicatortest.DestinationTenantID), "image", failed},
+		{"unknown tenant", workflows.CopyImage, copyOf(imagereplicatortest.ImageID, "a"), "tenant", failed},
+		{"no credentials", workflows.ReleaseImage, workflows.ReleaseImageInput{ImageID: 1, MachineID: 1, Description: "1"}, "MULTIPLAY_ACCESS_KEY", usage},
+	} {
+		run := r.start(c.id, c.workflow, c.in)
+		require.Error(t, run.Get(r.ctx, nil))
+		e, left := r.failed(c.id)
+		t.Log(e.Error.Message)
+		require.Contains(t, e.Error.Message, c.message, c.id)
+		require.Equal(t, c.kind, e.Error.Kind, c.id)
+		require.Empty(t, left)
+	}
 	require.Empty(t, service.Uploads())
 
 	_, code := r.command("upload", "-application", "A", "-version", "1", "-os", "Linux", "-source", good.Source)
 	require.Zero(t, code)
 	_, code = r.command("upload", "-application", "A", "-version", "1", "-os", "Linux", "-source", unreadable.Source)
-	require.Equal(t, 2, code)
+	require.Equal(t, cli.Usage, code)
+	_, code = r.command("upload", "-version", "1", "-os", "Linux", "-source", good.Source)
+	require.Equal(t, cli.Usage, code)
+	events, _ := r.command("status")
+	require.Len(t, events, 9, "eight jobs and the end")
 }
 
 func TestDemo(t *testing.T) {

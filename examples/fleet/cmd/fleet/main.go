@@ -110,6 +110,7 @@ type fleet struct {
 	client    client.Client
 	converter converter.DataConverter
 	out       *cli.Output
+	alone     bool // no worker responds
 }
 
 func dial(ctx context.Context, out *cli.Output) (*fleet, error) {

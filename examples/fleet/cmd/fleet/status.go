@@ -130,16 +130,20 @@ func (j *job) pending(a *workflow.PendingActivityInfo, decode func(*common.Paylo
 	}
 }
 
-// query asks the workflow. That no worker responds is no error.
+// query asks the workflow. That no worker responds is no error: after one was
+// killed it can take 10 seconds until another one is asked.
 func (f *fleet) query(ctx context.Context, j *job, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	response, err := f.client.QueryWorkflow(ctx, j.WorkflowID, j.RunID, workflows.StatusQuery)
-	if err != nil {
-		j.Retrying = cmp.Or(j.Retrying, "no worker responds")
-		return nil // it is in the job
+	if !f.alone {
+		response, err := f.client.QueryWorkflow(ctx, j.WorkflowID, j.RunID, workflows.StatusQuery)
+		if err == nil {
+			return response.Get(into)
+		}
+		f.alone = true // nor does one for the next job
 	}
-	return response.Get(into)
+	j.Retrying = cmp.Or(j.Retrying, "no worker responds")
+	return nil
 }
 
 // show prints what there is to know in a line, if that is new.
