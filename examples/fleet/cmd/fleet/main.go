@@ -93,9 +93,13 @@ Environment:
                      all workers and commands
 `
 
-// remote returns a command that talks to Temporal.
-func remote(synopsis string, define func(*flag.FlagSet), do func(context.Context, *fleet) error) *cli.Command {
+// remote returns a command that talks to Temporal, once check finds no fault
+// with the arguments.
+func remote(synopsis string, define func(*flag.FlagSet), check func() error, do func(context.Context, *fleet) error) *cli.Command {
 	return &cli.Command{Synopsis: synopsis, Help: temporalHelp, Define: define, Do: func(ctx context.Context, out *cli.Output) error {
+		if err := check(); err != nil {
+			return err
+		}
 		f, err := dial(ctx, out)
 		if err != nil {
 			return err
@@ -104,6 +108,8 @@ func remote(synopsis string, define func(*flag.FlagSet), do func(context.Context
 		return do(ctx, f)
 	}}
 }
+
+func unchecked() error { return nil }
 
 // fleet is a connection to Temporal.
 type fleet struct {

@@ -56,7 +56,7 @@ func searchAttributes() map[string]string {
 
 func workerCommand(io.Writer) *cli.Command {
 	var o worker.Options
-	return remote("[-transfers N]", workerFlags(&o), func(ctx context.Context, f *fleet) error { return f.work(ctx, o) })
+	return remote("[-transfers N]", workerFlags(&o), unchecked, func(ctx context.Context, f *fleet) error { return f.work(ctx, o) })
 }
 
 func workerFlags(o *worker.Options) func(*flag.FlagSet) {

@@ -29,9 +29,7 @@ func uploadCommand(io.Writer) *cli.Command {
 		flags.Int64Var(&in.ChunkSize, "chunk-size", 0, "`bytes`")
 		flags.IntVar(&in.Concurrency, "concurrency", 0, "chunks at once, per worker")
 		flags.IntVar(&in.Parts, "parts", 0, "upload as many parts in parallel, on as many workers")
-	}, func() (string, any, any, error) {
-		return workflows.UploadID(in), workflows.UploadImage, in, in.Validate()
-	})
+	}, func() (string, any, any) { return workflows.UploadID(in), workflows.UploadImage, in }, func() error { return in.Validate() })
 }
 
 func copyCommand(io.Writer) *cli.Command {
@@ -43,7 +41,7 @@ func copyCommand(io.Writer) *cli.Command {
 			return nil
 		})
 		flags.BoolVar(&in.CancelOnFailure, "cancel-on-failure", false, "cancel the other copies once one has failed")
-	}, func() (string, any, any, error) { return workflows.CopyID(in), workflows.CopyImage, in, nil })
+	}, func() (string, any, any) { return workflows.CopyID(in), workflows.CopyImage, in }, unchecked)
 }
 
 func releaseCommand(io.Writer) *cli.Command {
@@ -56,7 +54,7 @@ func releaseCommand(io.Writer) *cli.Command {
 		flags.StringVar(&in.Source, "source", "", "files from the workers' MULTIPLAY_SOURCE_URL_`name`")
 		flags.BoolVar(&in.Restart, "restart", false, "restart servers that are not empty")
 		flags.BoolVar(&in.Approve, "approve", false, "release without asking: fleet approve is not needed")
-	}, func() (string, any, any, error) { return workflows.ReleaseID(in), workflows.ReleaseImage, in, nil })
+	}, func() (string, any, any) { return workflows.ReleaseID(in), workflows.ReleaseImage, in }, unchecked)
 }
 
 func publishCommand(io.Writer) *cli.Command {
@@ -69,21 +67,19 @@ func publishCommand(io.Writer) *cli.Command {
 			}
 			return json.Unmarshal(data, &in)
 		})
-	}, func() (string, any, any, error) {
-		return workflows.FleetID(in), workflows.PublishFleet, in, in.Validate()
-	})
+	}, func() (string, any, any) { return workflows.FleetID(in), workflows.PublishFleet, in }, func() error { return in.Validate() })
 }
 
 // starter returns a command that starts a workflow, unless that runs or is done
 // already, and follows it to its end.
-func starter(synopsis string, define func(*flag.FlagSet), job func() (id string, run, in any, err error)) *cli.Command {
+func starter(synopsis string, define func(*flag.FlagSet), job func() (id string, workflow, in any), check func() error) *cli.Command {
 	var detach, again bool
-	c := remote(synopsis+" [-detach]", func(flags *flag.FlagSet) {
+	return remote(synopsis+" [-detach]", func(flags *flag.FlagSet) {
 		define(flags)
 		flags.BoolVar(&detach, "detach", false, "do not wait for the end")
 		flags.BoolVar(&again, "again", false, "do it again although it was done")
-	}, func(ctx context.Context, f *fleet) error {
-		id, workflow, in, _ := job()
+	}, check, func(ctx context.Context, f *fleet) error {
+		id, workflow, in := job()
 		run, err := f.start(ctx, id, workflow, in, again)
 		if err != nil {
 			return err
@@ -98,14 +94,6 @@ func starter(synopsis string, define func(*flag.FlagSet), job func() (id string,
 		}
 		return err
 	})
-	connect := c.Do
-	c.Do = func(ctx context.Context, out *cli.Output) error {
-		if _, _, _, err := job(); err != nil {
-			return err
-		}
-		return connect(ctx, out)
-	}
-	return c
 }
 
 // start starts a workflow. Of one that runs, or that is done unless again is

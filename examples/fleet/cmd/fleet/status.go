@@ -44,7 +44,7 @@ func statusCommand(io.Writer) *cli.Command {
 	return remote("[-id ID] [-limit N]", func(flags *flag.FlagSet) {
 		flags.StringVar(&id, "id", "", "workflow `id` of one job")
 		flags.IntVar(&limit, "limit", limit, "how many of the newest jobs")
-	}, func(ctx context.Context, f *fleet) error {
+	}, unchecked, func(ctx context.Context, f *fleet) error {
 		if id != "" {
 			one, err := f.look(ctx, id, "")
 			if err == nil {

@@ -14,18 +14,15 @@ import (
 // onJob returns a command about one job, which gets its workflow id.
 func onJob(synopsis string, define func(*flag.FlagSet), do func(ctx context.Context, f *fleet, id string) error) *cli.Command {
 	var id string
-	c := remote("-id ID "+synopsis, func(flags *flag.FlagSet) {
+	return remote("-id ID "+synopsis, func(flags *flag.FlagSet) {
 		flags.StringVar(&id, "id", "", "workflow `id` of the job")
 		define(flags)
-	}, func(ctx context.Context, f *fleet) error { return do(ctx, f, id) })
-	connect := c.Do
-	c.Do = func(ctx context.Context, out *cli.Output) error {
+	}, func() error {
 		if id == "" {
 			return cli.UsageError("-id is missing: fleet status has it")
 		}
-		return connect(ctx, out)
-	}
-	return c
+		return nil
+	}, func(ctx context.Context, f *fleet) error { return do(ctx, f, id) })
 }
 
 func approveCommand(io.Writer) *cli.Command {
