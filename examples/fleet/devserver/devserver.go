@@ -63,7 +63,7 @@ func Build(ctx context.Context, output io.Writer) (string, error) {
 func cached(ctx context.Context) (path, tools string, err error) {
 	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/imagejobs/imagejobs-go/examples/fleet").Output()
 	if err != nil {
-		return "", "", fmt.Errorf("finding the module: %w", err)
+		return "", "", fmt.Errorf("there is no temporal in the PATH, and it can be built only in the folder of this module: go list: %w", err)
 	}
 	tools = filepath.Join(strings.TrimSpace(string(dir)), "tools")
 	sums, err := os.ReadFile(filepath.Join(tools, "go.sum"))
@@ -96,7 +96,7 @@ type Options struct {
 	UI       bool // serve web pages on the port above by 1000
 	// SearchAttributes are registered, with their types.
 	SearchAttributes map[string]string
-	Log              io.Writer
+	Log              io.Writer // for errors; nil discards them
 }
 
 // Start starts a server and returns when it serves, within 30 seconds.
@@ -118,7 +118,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		args = append(args, "--search-attribute", name+"="+kind)
 	}
 	command := exec.Command(o.Binary, args...) //nolint:gosec,noctx // the caller's binary, which Stop ends gently
-	command.Stdout, command.Stderr = o.Log, o.Log
+	command.Stderr = o.Log
 	detach(command)
 	if err := command.Start(); err != nil {
 		return nil, err

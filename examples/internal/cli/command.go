@@ -30,6 +30,9 @@ type Command struct {
 	Server bool
 	// NoDemo removes -demo from a client that has no built-in service.
 	NoDemo bool
+	// Daemon marks a program that runs until a signal, and prints nothing only to
+	// show that it does.
+	Daemon bool
 	// Pipeline adds -check and -result.
 	Pipeline bool
 

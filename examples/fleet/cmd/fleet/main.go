@@ -116,7 +116,8 @@ type fleet struct {
 	client    client.Client
 	converter converter.DataConverter
 	out       *cli.Output
-	alone     bool // no worker responds
+	alone     bool              // no worker responds
+	shown     map[string]string // the newest line of each job
 }
 
 func dial(ctx context.Context, out *cli.Output) (*fleet, error) {
@@ -129,7 +130,7 @@ func dial(ctx context.Context, out *cli.Output) (*fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Temporal: %w", err)
 	}
-	f := &fleet{client: c, converter: options.DataConverter, out: out}
+	f := &fleet{client: c, converter: options.DataConverter, out: out, shown: map[string]string{}}
 	if f.converter == nil {
 		f.converter = converter.GetDefaultDataConverter()
 	}

@@ -66,7 +66,7 @@ func newRig(t *testing.T, limit time.Duration, env ...[]string) *rig {
 	}
 	require.NoError(t, err)
 	r := &rig{t: t, ctx: ctx, options: devserver.Options{
-		Binary: binary, Database: filepath.Join(t.TempDir(), "temporal.db"), SearchAttributes: searchAttributes(), Log: io.Discard,
+		Binary: binary, Database: filepath.Join(t.TempDir(), "temporal.db"), SearchAttributes: searchAttributes(),
 	}}
 	r.startTemporal()
 	r.env = append(r.env, asProgram+"=1", addressVariable+"="+r.temporal.Address)

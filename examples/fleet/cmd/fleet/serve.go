@@ -44,7 +44,7 @@ func startServer(ctx context.Context, out *cli.Output, stderr io.Writer, o devse
 	if err != nil {
 		return nil, err
 	}
-	o.Log, o.SearchAttributes = stderr, searchAttributes()
+	o.SearchAttributes = searchAttributes()
 	return devserver.Start(ctx, o)
 }
 
@@ -56,7 +56,9 @@ func searchAttributes() map[string]string {
 
 func workerCommand(io.Writer) *cli.Command {
 	var o worker.Options
-	return remote("[-transfers N]", workerFlags(&o), unchecked, func(ctx context.Context, f *fleet) error { return f.work(ctx, o) })
+	c := remote("[-transfers N]", workerFlags(&o), unchecked, func(ctx context.Context, f *fleet) error { return f.work(ctx, o) })
+	c.Daemon = true
+	return c
 }
 
 func workerFlags(o *worker.Options) func(*flag.FlagSet) {
@@ -87,6 +89,7 @@ func devCommand(stderr io.Writer) *cli.Command {
 	var o worker.Options
 	dir := filepath.Join(".imagejobs", "fleet")
 	return &cli.Command{
+		Daemon:    true,
 		Synopsis:  "[-demo] [-dir DIR] [-port N]",
 		Help:      oracle.Help + clanforge.Help + "  OS_AUTH_URL, OS_CLOUD …        as for the image replicator everywhere\n",
 		Variables: append(append(oracle.Variables(), clanforge.Variables()...), "OS_AUTH_URL", "OS_CLOUD"),
@@ -106,7 +109,7 @@ func devCommand(stderr io.Writer) *cli.Command {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
-			server.Database = filepath.Join(dir, "temporal.db")
+			server.Database, server.Log = filepath.Join(dir, "temporal.db"), stderr
 			temporal, err := startServer(ctx, out, stderr, server)
 			if err != nil {
 				return err

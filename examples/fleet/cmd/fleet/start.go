@@ -90,7 +90,7 @@ func starter(synopsis string, define func(*flag.FlagSet), job func() (id string,
 		}
 		err = f.follow(ctx, run)
 		if ctx.Err() != nil {
-			return cli.WithCode(fmt.Errorf("%w; %s goes on: see fleet status -id %s", ctx.Err(), id, id), cli.Interrupted)
+			return cli.WithCode(fmt.Errorf("interrupted; %s goes on: see fleet status -id %s", id, id), cli.Interrupted)
 		}
 		return err
 	})

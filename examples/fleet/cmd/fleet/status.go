@@ -117,7 +117,7 @@ func (f *fleet) look(ctx context.Context, id, runID string) (*job, error) {
 
 // pending adds what an activity is doing.
 func (j *job) pending(a *workflow.PendingActivityInfo, decode func(*common.Payloads, ...any) error) {
-	if progress := new(workflows.UploadProgress); a.HeartbeatDetails != nil && decode(a.HeartbeatDetails, progress) == nil {
+	if progress := new(workflows.UploadProgress); a.HeartbeatDetails != nil && decode(a.HeartbeatDetails, progress) == nil && progress.Total > 0 {
 		progress.Checkpoint = nil
 		if j.Progress == nil {
 			j.Progress = progress
@@ -171,6 +171,8 @@ func (f *fleet) show(event string, j *job) {
 	if s := j.Status; s != nil && len(s.Left) > 0 {
 		line += "; left on the service: " + strings.Join(s.Left, ", ")
 	}
-	f.out.Event(e)
-	f.out.Changed(j.WorkflowID, "%s", line)
+	if f.shown[j.WorkflowID] != line || event == cli.Result {
+		f.shown[j.WorkflowID] = line
+		f.out.Emit(e, "%s", line)
+	}
 }
