@@ -3,10 +3,13 @@ package activities
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -17,6 +20,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
+	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
@@ -51,30 +55,45 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
+// pipe returns a listener, and a client that reaches it, in a synctest bubble.
+func pipe(t *testing.T) (net.Listener, *http.Client) {
+	t.Helper()
+	listener := emulator.NewPipeListener()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: listener.DialContext}
+	t.Cleanup(transport.CloseIdleConnections)
+	return listener, &http.Client{Transport: transport}
+}
+
 func (r *rig) oracle(t *testing.T, opts ...oraclemarkettest.Option) *oraclemarkettest.Server {
 	t.Helper()
-	server := oraclemarkettest.NewServer(append([]oraclemarkettest.Option{oraclemarkettest.WithJobTime(0)}, opts...)...)
+	listener, client := pipe(t)
+	opts = append([]oraclemarkettest.Option{oraclemarkettest.WithJobTime(0), oraclemarkettest.WithListener(listener)}, opts...)
+	server := oraclemarkettest.NewServer(opts...)
 	t.Cleanup(server.Close)
-	client := server.Client()
-	r.Oracle = func(context.Context) (*oraclemarket.Client, error) { return client, nil }
+	c := server.Client(oraclemarket.WithHTTPClient(client))
+	r.Oracle = func(context.Context) (*oraclemarket.Client, error) { return c, nil }
 	return server
 }
 
 func (r *rig) replicator(t *testing.T, opts ...imagereplicatortest.Option) *imagereplicatortest.Server {
 	t.Helper()
-	server := imagereplicatortest.NewServer(append([]imagereplicatortest.Option{imagereplicatortest.WithJobTime(0)}, opts...)...)
+	listener, client := pipe(t)
+	opts = append([]imagereplicatortest.Option{imagereplicatortest.WithJobTime(0), imagereplicatortest.WithListener(listener)}, opts...)
+	server := imagereplicatortest.NewServer(opts...)
 	t.Cleanup(server.Close)
-	client := server.Client()
-	r.Replicator = func(context.Context) (*imagereplicator.Client, error) { return client, nil }
+	c := server.Client(imagereplicator.WithHTTPClient(client))
+	r.Replicator = func(context.Context) (*imagereplicator.Client, error) { return c, nil }
 	return server
 }
 
 func (r *rig) clanforge(t *testing.T, opts ...multiplaytest.Option) *multiplaytest.Server {
 	t.Helper()
-	server := multiplaytest.NewServer(append([]multiplaytest.Option{multiplaytest.WithJobTime(0)}, opts...)...)
+	listener, client := pipe(t)
+	opts = append([]multiplaytest.Option{multiplaytest.WithJobTime(time.Minute), multiplaytest.WithListener(listener)}, opts...)
+	server := multiplaytest.NewServer(opts...)
 	t.Cleanup(server.Close)
-	client := server.Client()
-	r.Multiplay = func(context.Context) (*multiplay.Client, error) { return client, nil }
+	c := server.Client(multiplay.WithHTTPClient(client))
+	r.Multiplay = func(context.Context) (*multiplay.Client, error) { return c, nil }
 	return server
 }
 
@@ -88,13 +107,19 @@ func (r *rig) last() any {
 	return r.heartbeats[len(r.heartbeats)-1]
 }
 
+// bubble runs a subtest in virtual time.
+func bubble(t *testing.T, name string, run func(*testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, run) })
+}
+
 // attempt executes an activity, from the heartbeat of the attempt before if
 // there is one.
 func attempt[R any](t *testing.T, r *rig, activity any, heartbeat any, args ...any) (R, error) {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
-	env.SetTestTimeout(time.Minute)
+	env.SetTestTimeout(24 * time.Hour)
 	env.RegisterActivity(r.Activities)
 	env.SetWorkerStopChannel(r.stop)
 	if heartbeat != nil {
@@ -130,4 +155,8 @@ func image(t *testing.T, size int) workflows.UploadImageInput {
 	return workflows.UploadImageInput{
 		Application: "Game", Version: "1.0", OperatingSystem: "Linux", Source: path, ChunkSize: 1000, Concurrency: 4,
 	}
+}
+
+func asApplicationError(err error) (*temporal.ApplicationError, bool) {
+	return errors.AsType[*temporal.ApplicationError](err)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -23,7 +24,9 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-func TestUploadImage(t *testing.T) {
+func TestUploadImage(t *testing.T) { synctest.Test(t, testUploadImage) }
+
+func testUploadImage(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t)
 	in := image(t, 9500)
@@ -81,7 +84,9 @@ func stallAt(server *oraclemarkettest.Server, chunk string, then func()) {
 	})
 }
 
-func TestUploadImageIsHandedOver(t *testing.T) {
+func TestUploadImageIsHandedOver(t *testing.T) { synctest.Test(t, testUploadImageIsHandedOver) }
+
+func testUploadImageIsHandedOver(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t)
 	in := image(t, 9500)
@@ -105,6 +110,10 @@ func TestUploadImageIsHandedOver(t *testing.T) {
 
 // A new activity has no heartbeat, but the details of the failure before.
 func TestUploadImageResumesFromDetails(t *testing.T) {
+	synctest.Test(t, testUploadImageResumesFromDetails)
+}
+
+func testUploadImageResumesFromDetails(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t)
 	in := image(t, 9500)
@@ -130,7 +139,7 @@ func TestHeartbeatEndsAnUpload(t *testing.T) {
 		"lost":     {serviceerror.NewNotFound("activity not found"), false},
 		"outage":   {serviceerror.NewUnavailable("the server is down"), false},
 	} {
-		t.Run(name, func(t *testing.T) {
+		bubble(t, name, func(t *testing.T) {
 			r := newRig(t)
 			server := r.oracle(t)
 			r.onRecord = func(details any) error {
@@ -167,7 +176,9 @@ func newRigWith(t *testing.T, other *rig) *rig {
 	return r
 }
 
-func TestDiscardNamesWhatItLeaves(t *testing.T) {
+func TestDiscardNamesWhatItLeaves(t *testing.T) { synctest.Test(t, testDiscardNamesWhatItLeaves) }
+
+func testDiscardNamesWhatItLeaves(t *testing.T) {
 	r := newRig(t)
 	r.oracle(t)
 	in := image(t, 3000)
@@ -216,13 +227,11 @@ func TestUploadImageErrors(t *testing.T) {
 		"refused": {func(_ *testing.T, _ *rig, server *oraclemarkettest.Server, _ *workflows.UploadImageInput) {
 			server.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusForbidden})
 		}, workflows.ErrorRefused, false, "403"},
-		"busy": {func(_ *testing.T, r *rig, server *oraclemarkettest.Server, _ *workflows.UploadImageInput) {
+		"busy": {func(_ *testing.T, _ *rig, server *oraclemarkettest.Server, _ *workflows.UploadImageInput) {
 			server.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Status: http.StatusServiceUnavailable, RetryAfter: "150", Times: -1})
-			client := server.Client(oraclemarket.WithOutageLimit(time.Millisecond))
-			r.Oracle = func(context.Context) (*oraclemarket.Client, error) { return client, nil }
 		}, workflows.ErrorTransient, true, "503"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		bubble(t, name, func(t *testing.T) {
 			r := newRig(t)
 			server := r.oracle(t)
 			in := image(t, 3000)
@@ -238,7 +247,9 @@ func TestUploadImageErrors(t *testing.T) {
 	}
 }
 
-func TestSourceChangedBetweenWorkers(t *testing.T) {
+func TestSourceChangedBetweenWorkers(t *testing.T) { synctest.Test(t, testSourceChangedBetweenWorkers) }
+
+func testSourceChangedBetweenWorkers(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t)
 	in := image(t, 9500)
@@ -254,7 +265,9 @@ func TestSourceChangedBetweenWorkers(t *testing.T) {
 	require.Equal(t, server.Uploads()[0].ID, task.Progress.UploadRequestID)
 }
 
-func TestFinishUploadWaits(t *testing.T) {
+func TestFinishUploadWaits(t *testing.T) { synctest.Test(t, testFinishUploadWaits) }
+
+func testFinishUploadWaits(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t, oraclemarkettest.WithJobTime(time.Hour))
 	in := image(t, 3000)
@@ -268,7 +281,9 @@ func TestFinishUploadWaits(t *testing.T) {
 	require.Equal(t, gets+1, server.Count(oraclemarkettest.OpGet))
 }
 
-func TestFinishUploadEndsBadly(t *testing.T) {
+func TestFinishUploadEndsBadly(t *testing.T) { synctest.Test(t, testFinishUploadEndsBadly) }
+
+func testFinishUploadEndsBadly(t *testing.T) {
 	r := newRig(t)
 	r.oracle(t, oraclemarkettest.WithOutcome(oraclemarkettest.IsRejected))
 	in := image(t, 3000)
@@ -298,7 +313,9 @@ func parts(t *testing.T, r *rig, in workflows.UploadImageInput, n int) workflows
 	return task
 }
 
-func TestUploadInParts(t *testing.T) {
+func TestUploadInParts(t *testing.T) { synctest.Test(t, testUploadInParts) }
+
+func testUploadInParts(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t)
 	in := image(t, 9500)
@@ -314,7 +331,9 @@ func TestUploadInParts(t *testing.T) {
 	requireSent(t, server, in.Source)
 }
 
-func TestPartOfAnotherVersion(t *testing.T) {
+func TestPartOfAnotherVersion(t *testing.T) { synctest.Test(t, testPartOfAnotherVersion) }
+
+func testPartOfAnotherVersion(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t)
 	in := image(t, 9500)
@@ -331,11 +350,15 @@ func TestPartOfAnotherVersion(t *testing.T) {
 
 // An adopted upload request gets all chunks, with the size that Upload would
 // have chosen.
-func TestAdoptedUpload(t *testing.T) {
+func TestAdoptedUpload(t *testing.T) { synctest.Test(t, testAdoptedUpload) }
+
+func testAdoptedUpload(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t)
 	in := image(t, 9500)
-	created, err := server.Client().MachineImages.Initiate(t.Context(), &oraclemarket.InitiateUploadRequest{
+	client, err := r.Oracle(t.Context())
+	require.NoError(t, err)
+	created, err := client.MachineImages.Initiate(t.Context(), &oraclemarket.InitiateUploadRequest{
 		Application: in.Application, Version: in.Version, OperatingSystem: in.OperatingSystem, FileName: in.Name(), NumberOfChunks: 10,
 	})
 	require.NoError(t, err)
@@ -360,7 +383,9 @@ func TestChunkSizeIsThatOfUpload(t *testing.T) {
 }
 
 // What is lost of an initiate call is found, and not made again.
-func TestLostInitiate(t *testing.T) {
+func TestLostInitiate(t *testing.T) { synctest.Test(t, testLostInitiate) }
+
+func testLostInitiate(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t)
 	in := image(t, 9500)

@@ -9,7 +9,7 @@ const (
 	finishUpload  = "FinishUpload"
 	discardUpload = "DiscardUpload"
 	createCopies  = "CreateCopies"
-	waitCopies   = "WaitCopies"
+	waitCopies    = "WaitCopies"
 	cancelCopies  = "CancelCopies"
 	release       = "Release"
 	rejectDiff    = "RejectDiff"
