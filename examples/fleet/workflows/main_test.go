@@ -22,18 +22,17 @@ type service struct {
 	calls map[string]int
 	tasks map[string]any // the last input
 
-	upload      func(n int, task UploadTask) (*UploadProgress, error)
-	part        func(n int, task UploadTask) (json.RawMessage, error)
-	finish      func(n int, task UploadTask) (*UploadImageResult, error)
-	discard     func(n int, task UploadTask) (string, error)
-	create      func(n int, task CopyTask) (*CopyProgress, error)
-	wait        func(n int, task CopyTask) (*CopyProgress, error)
-	cancel      func(n int, task CopyTask) (*CopyProgress, error)
-	release     func(n int, task ReleaseTask) (*ReleaseProgress, error)
-	reject      func(n int, diffID int64) (struct{}, error)
-	follow      func(n int, id string) (struct{}, error)
-	heartbeat   func(n int, name string) (json.RawMessage, error)
-	searchState []State
+	upload    func(n int, task UploadTask) (*UploadProgress, error)
+	part      func(n int, task UploadTask) (json.RawMessage, error)
+	finish    func(n int, task UploadTask) (*UploadImageResult, error)
+	discard   func(n int, task UploadTask) (string, error)
+	create    func(n int, task CopyTask) (*CopyProgress, error)
+	wait      func(n int, task CopyTask) (*CopyProgress, error)
+	cancel    func(n int, task CopyTask) (*CopyProgress, error)
+	release   func(n int, task ReleaseTask) (*ReleaseProgress, error)
+	reject    func(n int, diffID int64) (struct{}, error)
+	follow    func(n int, id string) (struct{}, error)
+	heartbeat func(n int, name string) (json.RawMessage, error)
 }
 
 func call[T, R any](s *service, name string, f *func(int, T) (R, error)) any {
@@ -86,7 +85,7 @@ func newService() *service {
 		},
 		reject:    func(int, int64) (struct{}, error) { return struct{}{}, nil },
 		follow:    func(int, string) (struct{}, error) { return struct{}{}, nil },
-		heartbeat: func(int, string) (json.RawMessage, error) { return nil, nil },
+		heartbeat: func(int, string) (json.RawMessage, error) { return nil, fails(ErrorRefused, "no heartbeat") },
 	}
 }
 

@@ -72,7 +72,9 @@ func TestUploadFails(t *testing.T) {
 			}
 		}, ErrorArgument, "UploadImageInput.Source", 0, nil},
 		"source changed": {func(s *service, _ *UploadImageInput) {
-			s.upload = func(int, UploadTask) (*UploadProgress, error) { return nil, fails(ErrorSourceChanged, "it changed", last) }
+			s.upload = func(int, UploadTask) (*UploadProgress, error) {
+				return nil, fails(ErrorSourceChanged, "it changed", last)
+			}
 		}, ErrorSourceChanged, "it changed", 1, nil},
 		"not discarded": {func(s *service, _ *UploadImageInput) {
 			s.upload = func(int, UploadTask) (*UploadProgress, error) { return nil, fails(ErrorRefused, "403", last) }
