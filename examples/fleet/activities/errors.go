@@ -19,7 +19,7 @@ import (
 // failure returns err as Temporal is to see it. It is the one place that decides
 // what is retried.
 func failure(err error, details ...any) error {
-	if _, ok := errors.AsType[*temporal.ApplicationError](err); ok || err == nil {
+	if is[*temporal.ApplicationError](err) {
 		return err
 	}
 	kind := errorType(err)
@@ -28,34 +28,44 @@ func failure(err error, details ...any) error {
 	})
 }
 
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
 // errorType returns the type of an error of any of the three packages, which
 // share their sentinels.
 func errorType(err error) string {
 	switch {
 	case errors.Is(err, oraclemarket.ErrSourceChanged):
 		return workflows.ErrorSourceChanged
-	case endedBadly(err):
+	case is[*oraclemarket.StateError](err), is[*imagereplicator.StateError](err), is[*multiplay.StateError](err),
+		is[*multiplay.RolloutError](err), is[*multiplay.RolloutNotStartedError](err):
 		return workflows.ErrorState
 	case errors.Is(err, oraclemarket.ErrInvalidArgument), errors.Is(err, oraclemarket.ErrCheckpointInvalid):
 		return workflows.ErrorArgument
-	case errors.Is(err, oraclemarket.ErrAmbiguous):
+	case errors.Is(err, oraclemarket.ErrAmbiguous) && !willSearch(err):
 		return workflows.ErrorAmbiguous
-	case oraclemarket.IsTransient(err), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case oraclemarket.IsTransient(err), willSearch(err), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return workflows.ErrorTransient
 	default:
 		return workflows.ErrorRefused
 	}
 }
 
-func endedBadly(err error) bool {
-	_, upload := errors.AsType[*oraclemarket.StateError](err)
-	_, copied := errors.AsType[*imagereplicator.StateError](err)
-	_, job := errors.AsType[*multiplay.StateError](err)
-	_, rollout := errors.AsType[*multiplay.RolloutError](err)
-	_, waiting := errors.AsType[*multiplay.RolloutNotStartedError](err)
-	return upload || copied || job || rollout || waiting
+// willSearch reports whether err is an upload that an outage ended before it knew
+// its upload request: the next attempt searches for that before it requests
+// another.
+func willSearch(err error) bool {
+	upload, ok := errors.AsType[*oraclemarket.UploadError](err)
+	if !ok || upload.UploadRequestID != 0 {
+		return false
+	}
+	call, ok := upload.Err.(*oraclemarket.Error) //nolint:errorlint // several candidates are another error, around this one
+	return ok && call.Ambiguous
 }
 
+// retryAfter returns the wait that the service asked for, 0 if none.
 func retryAfter(err error) time.Duration {
 	if e, ok := errors.AsType[*oraclemarket.Error](err); ok {
 		return e.RetryAfter
@@ -79,12 +89,24 @@ func pending(ctx context.Context, format string, args ...any) error {
 		temporal.ApplicationErrorOptions{NextRetryDelay: delay})
 }
 
-// sleep returns early, with an error, if ctx is done.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// slice bounds an attempt that waits by itself. It is longer than the SDK takes
+// until it queues installs, and until it gives up on a rollout that does not
+// start.
+const slice = 20 * time.Minute
+
+// search calls find until it has found a job whose create call may have been
+// lost, or until such a job would be visible.
+func search(ctx context.Context, find func() (bool, error)) (bool, error) {
+	const interval, attempts = 2 * time.Second, 16
+	for n := 1; ; n++ {
+		found, err := find()
+		if found || err != nil || n == attempts {
+			return found, err
+		}
+		select {
+		case <-time.After(interval):
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
 	}
 }

@@ -141,9 +141,9 @@ func (a *Activities) recorder(ctx context.Context) func(context.Context, any) er
 }
 
 // LastHeartbeat returns the last heartbeat of another activity of the same
-// workflow, null if there is none. A workflow asks before it cancels one: an
-// activity that waits for its next attempt ends without its heartbeat.
-func (a *Activities) LastHeartbeat(ctx context.Context, activityType string) (json.RawMessage, error) {
+// workflow. A workflow asks before it cancels one: an activity that waits for its
+// next attempt ends without its heartbeat.
+func (a *Activities) LastHeartbeat(ctx context.Context, activityType string) (details json.RawMessage, err error) {
 	run := activity.GetInfo(ctx).WorkflowExecution
 	now, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, run.ID, run.RunID)
 	if err != nil {
@@ -153,13 +153,11 @@ func (a *Activities) LastHeartbeat(ctx context.Context, activityType string) (js
 	if c == nil {
 		c = converter.GetDefaultDataConverter()
 	}
-	var details json.RawMessage
 	for _, p := range now.GetPendingActivities() {
 		if p.GetActivityType().GetName() == activityType && p.GetHeartbeatDetails() != nil {
-			if err := c.FromPayloads(p.GetHeartbeatDetails(), &details); err != nil {
-				return nil, failure(err)
-			}
+			err := c.FromPayloads(p.GetHeartbeatDetails(), &details)
+			return details, err
 		}
 	}
-	return details, nil
+	return nil, failure(fmt.Errorf("%s has no heartbeat", activityType))
 }

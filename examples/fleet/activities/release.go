@@ -5,16 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
-
-// rolloutSlice bounds an attempt that follows a rollout. It is longer than what
-// Client.Release waits until it queues installs, and until it gives up on a
-// rollout that does not start.
-const rolloutSlice = 20 * time.Minute
 
 type releasing struct {
 	*keeper[workflows.ReleaseProgress]
@@ -37,10 +31,8 @@ func (a *Activities) Release(ctx context.Context, task workflows.ReleaseTask) (*
 		if err != nil {
 			return err
 		}
-		if k.get().Creating != "" {
-			if err := r.find(ctx); err != nil {
-				return err
-			}
+		if err := r.find(ctx); err != nil {
+			return err
 		}
 		return r.run(ctx, req, task.DiffOnly)
 	})
@@ -58,12 +50,9 @@ func (r *releasing) request() (*multiplay.ReleaseRequest, error) {
 	if r.in.Source != "" {
 		variable += "_" + r.in.Source
 	}
-	raw := os.Getenv(variable)
-	if raw == "" {
-		if r.in.Source != "" {
-			return nil, &multiplay.ArgumentError{Field: "ReleaseImageInput.Source", Problem: variable + " is not set on this worker"}
-		}
-		return req, nil
+	raw, set := os.LookupEnv(variable)
+	if !set && r.in.Source == "" {
+		return req, nil // the image's default source
 	}
 	source, err := multiplay.ParseSourceURL(raw)
 	if wrong, ok := errors.AsType[*multiplay.ArgumentError](err); ok {
@@ -74,51 +63,56 @@ func (r *releasing) request() (*multiplay.ReleaseRequest, error) {
 }
 
 func (r *releasing) run(ctx context.Context, req *multiplay.ReleaseRequest, diffOnly bool) error {
-	now := r.get()
-	req.Resume = multiplay.ReleaseIDs(now.ReleaseIDs)
-	req.Retries = max(r.in.Retries-now.Retried, 0)
+	began := r.get()
+	req.Resume = multiplay.ReleaseIDs(began.ReleaseIDs)
+	req.Retries = max(r.in.Retries-began.Retried, 0)
 	if err := req.Validate(); err != nil {
 		return err
 	}
-	if now.ReleaseIDs == (workflows.ReleaseIDs{}) {
+	if began.ReleaseIDs == (workflows.ReleaseIDs{}) {
 		if err := r.creating(ctx, multiplay.StepUpdate); err != nil {
 			return err
 		}
 	}
-	// A create call is not canceled: nobody would know what it did.
-	slice, stop := context.WithTimeout(context.WithoutCancel(ctx), rolloutSlice)
+	// A create call under way is not canceled: nobody would know what it did.
+	limited, stop := context.WithTimeout(context.WithoutCancel(ctx), slice)
 	defer stop()
 	defer context.AfterFunc(ctx, func() {
 		if r.get().Creating == "" {
 			stop()
 		}
 	})()
-	var waiting string
+	waiting, compared := "the image is rolled out", false
 	var failed error
-	compared := false
 	req.OnEvent = func(e multiplay.ReleaseEvent) {
-		if failed == nil {
-			failed = r.event(ctx, e, now.Retried)
+		if failed != nil {
+			return
 		}
+		failed = r.keepIDs(ctx, workflows.ReleaseIDs(e.ReleaseIDs), began.Retried+e.Retry)
 		switch {
-		case e.Job != nil && !e.Job.State.Terminal():
+		case e.Job == nil:
+			return
+		case !e.Job.State.Terminal():
 			waiting = fmt.Sprintf("the image %s is %s", e.Step, e.Job.State)
-		case e.Step == multiplay.StepDiff && e.Job != nil && e.Job.State == multiplay.JobCompleted && diffOnly:
+			stop()
+		case e.Job.State != multiplay.JobCompleted || failed != nil || e.Step == multiplay.StepVersion:
+		case e.Step == multiplay.StepUpdate:
+			failed = r.creating(ctx, multiplay.StepDiff)
+		case diffOnly:
 			compared = true
-		case e.Job != nil && e.Job.State == multiplay.JobCompleted && failed == nil:
-			failed = r.completed(ctx, e.Step)
-		case e.Rollout != nil:
-			waiting = fmt.Sprintf("%d machines wait for the version", e.Rollout.Pending)
+			stop()
+		default:
+			failed = r.creating(ctx, multiplay.StepVersion)
 		}
-		if failed != nil || compared || waiting != "" && e.Rollout == nil || ctx.Err() != nil && r.get().Creating == "" {
+		if failed != nil {
 			stop()
 		}
 	}
-	result, err := r.client.Release(slice, req)
-	stopped := slice.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+	result, err := r.client.Release(limited, req)
 	if !errors.Is(err, multiplay.ErrAmbiguous) {
-		r.set(func(p *workflows.ReleaseProgress) { p.Creating = "" })
+		r.set(func(p *workflows.ReleaseProgress) { p.Creating = "" }) // it is known, or took no effect
 	}
+	stopped := limited.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 	switch {
 	case failed != nil:
 		return failed
@@ -136,28 +130,13 @@ func (r *releasing) run(ctx context.Context, req *multiplay.ReleaseRequest, diff
 	}
 }
 
-// event keeps what happened.
-func (r *releasing) event(ctx context.Context, e multiplay.ReleaseEvent, retried int) error {
-	ids := workflows.ReleaseIDs(e.ReleaseIDs)
-	if now := r.get(); now.ReleaseIDs == ids && now.Retried == retried+e.Retry {
-		return nil
-	}
-	return r.save(ctx, func(p *workflows.ReleaseProgress) {
-		if p.ReleaseIDs != ids {
-			p.ReleaseIDs, p.Creating, p.Retried = ids, "", 0
-		} else {
-			p.Retried = retried + e.Retry
-		}
-	})
-}
-
-// completed prepares the step after one that is complete.
-func (r *releasing) completed(ctx context.Context, step multiplay.ReleaseStep) error {
-	switch step {
-	case multiplay.StepUpdate:
-		return r.creating(ctx, multiplay.StepDiff)
-	case multiplay.StepDiff:
-		return r.creating(ctx, multiplay.StepVersion)
+// keepIDs keeps a new job, and how often the newest one was run again.
+func (r *releasing) keepIDs(ctx context.Context, ids workflows.ReleaseIDs, retried int) error {
+	switch now := r.get(); {
+	case now.ReleaseIDs != ids:
+		return r.save(ctx, func(p *workflows.ReleaseProgress) { p.ReleaseIDs, p.Creating, p.Retried = ids, "", 0 })
+	case now.Retried < retried:
+		return r.save(ctx, func(p *workflows.ReleaseProgress) { p.Retried = retried })
 	default:
 		return nil
 	}
@@ -165,52 +144,53 @@ func (r *releasing) completed(ctx context.Context, step multiplay.ReleaseStep) e
 
 // creating keeps that a job is about to be created, and what there was before.
 func (r *releasing) creating(ctx context.Context, step multiplay.ReleaseStep) error {
-	var before workflows.ReleaseIDs
-	if r.in.GameID != 0 {
-		locks, err := r.client.Images.Options(ctx, &multiplay.ImageOptionsRequest{GameID: r.in.GameID, ImageID: r.in.ImageID})
-		if err != nil {
-			return err
-		}
-		before.UpdateID, before.DiffID = locks.UpdateID, locks.DiffID
+	before, err := r.locks(ctx)
+	if err != nil {
+		return err
 	}
 	return r.save(ctx, func(p *workflows.ReleaseProgress) { p.Creating, p.Before = string(step), before })
 }
 
-// find looks for the job that an attempt before may have created: one that
+// locks returns what locks the image, nothing if there is no way to know.
+func (r *releasing) locks(ctx context.Context) (ids workflows.ReleaseIDs, err error) {
+	if r.in.GameID == 0 {
+		return ids, nil
+	}
+	now, err := r.client.Images.Options(ctx, &multiplay.ImageOptionsRequest{GameID: r.in.GameID, ImageID: r.in.ImageID})
+	if err == nil {
+		ids.UpdateID, ids.DiffID = now.UpdateID, now.DiffID
+	}
+	return ids, err
+}
+
+// find looks for the job that an earlier attempt may have created: one that
 // locks the image and did not before.
 func (r *releasing) find(ctx context.Context) error {
-	now := r.get()
-	for end := time.Now().Add(visible); r.in.GameID != 0; {
-		locks, err := r.client.Images.Options(ctx, &multiplay.ImageOptionsRequest{GameID: r.in.GameID, ImageID: r.in.ImageID})
-		if err != nil {
-			return err
-		}
-		found := now.ReleaseIDs
-		switch multiplay.ReleaseStep(now.Creating) {
-		case multiplay.StepUpdate:
-			if locks.UpdateID != now.Before.UpdateID {
-				found.UpdateID = locks.UpdateID
-			}
-		case multiplay.StepDiff:
-			if locks.DiffID != now.Before.DiffID {
-				found.DiffID = locks.DiffID
-			}
-		}
-		if found != now.ReleaseIDs {
-			return r.save(ctx, func(p *workflows.ReleaseProgress) { p.ReleaseIDs, p.Creating, p.Retried = found, "", 0 })
-		}
-		if !time.Now().Before(end) {
-			break
-		}
-		if err := sleep(ctx, 2*time.Second); err != nil {
-			return err
-		}
+	was := r.get()
+	if was.Creating == "" {
+		return nil
 	}
-	if now.Creating == string(multiplay.StepDiff) { // the service has one per image at most, and refuses another
+	found, err := search(ctx, func() (bool, error) {
+		now, err := r.locks(ctx)
+		ids := was.ReleaseIDs
+		switch {
+		case err != nil:
+			return false, err
+		case was.Creating == string(multiplay.StepUpdate) && now.UpdateID != was.Before.UpdateID:
+			ids.UpdateID = now.UpdateID
+		case was.Creating == string(multiplay.StepDiff) && now.DiffID != was.Before.DiffID:
+			ids.DiffID = now.DiffID
+		}
+		return ids != was.ReleaseIDs, r.keepIDs(ctx, ids, 0)
+	})
+	switch {
+	case found || err != nil:
+		return err
+	case was.Creating == string(multiplay.StepDiff): // the service refuses a second one
 		return r.save(ctx, func(p *workflows.ReleaseProgress) { p.Creating = "" })
 	}
-	return fmt.Errorf("the image %s may have been created, and is not known: look for it in the Clanforge panel: %w",
-		now.Creating, multiplay.ErrAmbiguous)
+	return fmt.Errorf("the image %s may have been created, and its id is not known; look for it in the Clanforge panel: %w",
+		was.Creating, multiplay.ErrAmbiguous)
 }
 
 // RejectDiff rejects a diff once it has ended, which unlocks its image.

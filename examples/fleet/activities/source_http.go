@@ -2,12 +2,10 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,21 +14,19 @@ import (
 )
 
 const (
-	// maxStreams bounds the responses that are kept open, maxReads how often a
-	// read is tried, and readStall how long it may make no progress.
-	maxStreams = 16
-	maxReads   = 5
-	readStall  = 30 * time.Second
+	maxStreams = 16               // that are kept open
+	readStall  = 30 * time.Second // without a byte
 )
 
 // httpSource reads a URL by ranges. It keeps each response open and reads on
 // from it, or a chunk would cost a request for each of its pieces.
 type httpSource struct {
-	ctx      context.Context // until Close
-	url      string
-	size     int64
-	etag     string // strong, or empty
-	modified string
+	ctx  context.Context
+	url  string
+	size int64
+	// etag and modified are those of the first response. An ETag is sent with each
+	// request if it is a strong one.
+	etag, modified string
 
 	mu      sync.Mutex
 	streams []*stream // that nobody reads, the oldest first
@@ -49,13 +45,9 @@ func (s *stream) close() {
 	_ = s.Close() // only read
 }
 
-func openHTTP(ctx context.Context, source string) (Source, error) {
-	s := &httpSource{ctx: ctx, url: source}
-	var first *stream
-	err := s.retry(func() (err error) {
-		first, err = s.get(0)
-		return err
-	})
+func openHTTP(ctx context.Context, url string) (Source, error) {
+	s := &httpSource{ctx: ctx, url: url}
+	first, err := s.get(0)
 	if err != nil {
 		return nil, err
 	}
@@ -63,15 +55,12 @@ func openHTTP(ctx context.Context, source string) (Source, error) {
 	return s, nil
 }
 
-// Size implements Source.
 func (s *httpSource) Size() int64 { return s.size }
 
-// Version implements Source.
 func (s *httpSource) Version() (string, error) {
 	return fmt.Sprintf("%d bytes, ETag %s, Last-Modified %s", s.size, s.etag, s.modified), nil
 }
 
-// Close implements Source.
 func (s *httpSource) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,56 +71,26 @@ func (s *httpSource) Close() error {
 	return nil
 }
 
-// ReadAt implements Source.
-func (s *httpSource) ReadAt(p []byte, offset int64) (n int, err error) {
-	end := false
-	if left := max(s.size-offset, 0); int64(len(p)) >= left {
-		p, end = p[:left], int64(len(p)) > left
+func (s *httpSource) ReadAt(p []byte, offset int64) (int, error) {
+	if offset >= s.size {
+		return 0, io.EOF
 	}
-	for n < len(p) {
-		err := s.retry(func() error {
-			more, err := s.read(p[n:], offset+int64(n))
-			n += more
-			return err
-		})
-		if err != nil {
-			return n, err
-		}
-	}
-	if end {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// retry calls f again after failures in passing.
-func (s *httpSource) retry(f func() error) error {
-	for i := 1; ; i++ {
-		err := f()
-		if err == nil || i == maxReads || !errors.Is(err, oraclemarket.ErrTransient) {
-			return err
-		}
-		if sleep(s.ctx, time.Duration(i)*time.Second) != nil {
-			return err
-		}
-	}
-}
-
-// read fills p from one stream.
-func (s *httpSource) read(p []byte, offset int64) (int, error) {
 	from, err := s.take(offset)
 	if err != nil {
 		return 0, err
 	}
 	stalled := time.AfterFunc(readStall, from.cancel)
-	n, err := io.ReadFull(from, p)
+	n, err := io.ReadFull(from, p[:min(int64(len(p)), s.size-offset)])
 	stalled.Stop()
 	from.next += int64(n)
 	if err != nil {
 		from.close()
-		return n, fmt.Errorf("read %s at %d: %w: %w", s.url, offset, oraclemarket.ErrTransient, err)
+		return n, fmt.Errorf("read %s at %d: %w: %w", s.url, from.next, oraclemarket.ErrTransient, err)
 	}
 	s.keep(from)
+	if n < len(p) {
+		return n, io.EOF
+	}
 	return n, nil
 }
 
@@ -139,27 +98,26 @@ func (s *httpSource) read(p []byte, offset int64) (int, error) {
 func (s *httpSource) take(offset int64) (*stream, error) {
 	s.mu.Lock()
 	i := slices.IndexFunc(s.streams, func(o *stream) bool { return o.next == offset })
-	if i >= 0 {
-		found := s.streams[i]
-		s.streams = slices.Delete(s.streams, i, i+1)
+	if i < 0 {
 		s.mu.Unlock()
-		return found, nil
+		return s.get(offset)
 	}
-	s.mu.Unlock()
-	return s.get(offset)
+	defer s.mu.Unlock()
+	found := s.streams[i]
+	s.streams = slices.Delete(s.streams, i, i+1)
+	return found, nil
 }
 
 func (s *httpSource) keep(one *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.streams = append(s.streams, one)
-	if len(s.streams) > maxStreams {
+	if s.streams = append(s.streams, one); len(s.streams) > maxStreams {
 		s.streams[0].close()
 		s.streams = slices.Delete(s.streams, 0, 1)
 	}
 }
 
-// get requests the rest of the source from an offset on.
+// get requests the source from an offset to its end.
 func (s *httpSource) get(offset int64) (*stream, error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
@@ -169,7 +127,7 @@ func (s *httpSource) get(offset int64) (*stream, error) {
 	}
 	r.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	r.Header.Set("Accept-Encoding", "identity")
-	if s.etag != "" {
+	if s.etag != "" && !strings.HasPrefix(s.etag, "W/") {
 		r.Header.Set("If-Match", s.etag)
 	}
 	stalled := time.AfterFunc(readStall, cancel)
@@ -179,41 +137,35 @@ func (s *httpSource) get(offset int64) (*stream, error) {
 		cancel()
 		return nil, fmt.Errorf("%s: %w: %w", sourceField, oraclemarket.ErrTransient, err)
 	}
+	one := &stream{response.Body, offset, cancel}
 	if err := s.check(response, offset); err != nil {
-		cancel()
-		_ = response.Body.Close() // only read
+		one.close()
 		return nil, err
 	}
-	return &stream{ReadCloser: response.Body, next: offset, cancel: cancel}, nil
+	return one, nil
 }
 
 // check compares a response with the first one.
 func (s *httpSource) check(response *http.Response, offset int64) error {
-	status := response.StatusCode
-	switch {
+	var from, to, size int64
+	switch status := response.StatusCode; {
 	case status == http.StatusPreconditionFailed, status == http.StatusRequestedRangeNotSatisfiable && s.size > 0:
-		return &oraclemarket.SourceChangedError{Change: s.url + " responded " + response.Status}
+		return &oraclemarket.SourceChangedError{Change: "its server responded " + response.Status}
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= http.StatusInternalServerError:
 		return fmt.Errorf("%s: %s: %w", sourceField, response.Status, oraclemarket.ErrTransient)
-	case status == http.StatusOK:
-		return badSource("the server does not support ranges")
 	case status != http.StatusPartialContent:
-		return badSource("the server responded %s", response.Status)
+		return badSource("its server responded %s, not 206 Partial Content", response.Status)
 	}
-	unit, total, _ := strings.Cut(response.Header.Get("Content-Range"), "/")
-	size, err := strconv.ParseInt(total, 10, 64)
-	if err != nil || size < 1 || !strings.HasPrefix(unit, fmt.Sprintf("bytes %d-", offset)) {
-		return badSource("the server responded to the range from %d with %q", offset, response.Header.Get("Content-Range"))
+	text := response.Header.Get("Content-Range")
+	if _, err := fmt.Sscanf(text, "bytes %d-%d/%d", &from, &to, &size); err != nil || from != offset || to+1 != size {
+		return badSource("its server responded with the range %q to one from %d on", text, offset)
 	}
-	now := httpSource{size: size, etag: response.Header.Get("ETag"), modified: response.Header.Get("Last-Modified")}
-	if strings.HasPrefix(now.etag, "W/") {
-		now.etag = ""
-	}
+	etag, modified := response.Header.Get("ETag"), response.Header.Get("Last-Modified")
 	if s.size == 0 {
-		s.size, s.etag, s.modified = now.size, now.etag, now.modified
+		s.size, s.etag, s.modified = size, etag, modified
 	}
-	if s.size != now.size || s.etag != now.etag || s.modified != now.modified {
-		return &oraclemarket.SourceChangedError{Change: fmt.Sprintf("%s was %d bytes of %s and is %d of %s", s.url, s.size, s.etag, now.size, now.etag)}
+	if s.size != size || s.etag != etag || s.modified != modified {
+		return &oraclemarket.SourceChangedError{Change: fmt.Sprintf("it was %d bytes, modified at %s, and is %d, modified at %s", s.size, s.modified, size, modified)}
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
-	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -35,7 +34,7 @@ func newCodec(key []byte) converter.PayloadCodec {
 func (c codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	out := make([]*commonpb.Payload, len(payloads))
 	for i, p := range payloads {
-		plain, err := proto.Marshal(p)
+		plain, err := p.Marshal()
 		if err != nil {
 			return nil, fmt.Errorf("encrypt payload: %w", err)
 		}
@@ -60,7 +59,7 @@ func (c codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error)
 			return nil, errors.New("decrypt payload: another key")
 		}
 		out[i] = &commonpb.Payload{}
-		if err := proto.Unmarshal(plain, out[i]); err != nil {
+		if err := out[i].Unmarshal(plain); err != nil {
 			return nil, fmt.Errorf("decrypt payload: %w", err)
 		}
 	}

@@ -62,7 +62,7 @@ func (c *copies) do(ctx workflow.Context) error {
 		}
 		c.decided(d, err)
 	}
-	if err := c.step(control(ctx), checkCopies); err != nil {
+	if err := c.step(control(ctx), waitCopies); err != nil {
 		return err
 	}
 	var failed []error
@@ -118,7 +118,7 @@ func (c *copies) cancel(ctx workflow.Context) (left []string) {
 	c.task.Input.CancelOnFailure = false // wait for all of them
 	err := c.step(briefly(ctx), cancelCopies)
 	if err == nil {
-		err = c.step(briefly(ctx), checkCopies)
+		err = c.step(briefly(ctx), waitCopies)
 	}
 	if tenant := c.task.Progress.Creating; tenant != "" {
 		left = append(left, fmt.Sprintf("perhaps a copy to tenant %s: %s", tenant, message(rootCause(err))))

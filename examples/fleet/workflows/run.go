@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -137,11 +136,8 @@ func keep[S any](ctx workflow.Context, name string, state *S, task any) error {
 		Select(ctx)
 	if canceled {
 		free, stop := workflow.NewDisconnectedContext(ctx)
-		var last json.RawMessage
 		asking := workflow.WithScheduleToCloseTimeout(control(free), time.Minute)
-		if workflow.ExecuteActivity(asking, lastHeartbeat, name).Get(asking, &last) == nil && len(last) > 0 {
-			_ = json.Unmarshal(last, state) // or what is known stays
-		}
+		_ = workflow.ExecuteActivity(asking, lastHeartbeat, name).Get(asking, state) // or what is known stays
 		stop()
 	}
 	cancel()

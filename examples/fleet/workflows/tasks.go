@@ -9,7 +9,7 @@ const (
 	finishUpload  = "FinishUpload"
 	discardUpload = "DiscardUpload"
 	createCopies  = "CreateCopies"
-	checkCopies   = "CheckCopies"
+	waitCopies    = "WaitCopies"
 	cancelCopies  = "CancelCopies"
 	release       = "Release"
 	rejectDiff    = "RejectDiff"

@@ -301,12 +301,12 @@ func UploadID(in UploadImageInput) string {
 
 // CopyID is the workflow id of a copy: the image and its tenants, in any order.
 func CopyID(in CopyImageInput) string {
-	tenants := strings.Join(slices.Compact(slices.Sorted(slices.Values(in.TenantIDs))), ",")
-	if len(in.TenantIDs) > 1 {
-		sum := sha256.Sum256([]byte(tenants))
-		tenants = hex.EncodeToString(sum[:8])
+	tenants := slices.Compact(slices.Sorted(slices.Values(in.TenantIDs)))
+	if len(tenants) == 1 {
+		return id("copy", in.ImageID, tenants[0])
 	}
-	return id("copy", in.ImageID, tenants)
+	sum := sha256.Sum256([]byte(strings.Join(tenants, ",")))
+	return id("copy", in.ImageID, hex.EncodeToString(sum[:8]))
 }
 
 // ReleaseID is the workflow id of a release: the image and its build, or the

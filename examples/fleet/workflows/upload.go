@@ -111,21 +111,24 @@ func (u *upload) send(ctx workflow.Context, parts bool) error {
 	n := min(max(u.task.Input.Parts, 1), u.task.Progress.TotalChunks)
 	sending, cancel := workflow.WithCancel(transfer(ctx))
 	defer cancel()
-	var all []workflow.Future
-	for i := range n {
-		part := u.task
-		part.First = u.task.Progress.TotalChunks * i / n
-		part.Count = u.task.Progress.TotalChunks*(i+1)/n - part.First
-		all = append(all, workflow.ExecuteActivity(sending, uploadPart, part))
-	}
-	u.task.Parts = make([]json.RawMessage, n)
 	free, stop := workflow.NewDisconnectedContext(ctx)
 	defer stop()
-	for i, part := range all {
-		if failed := part.Get(free, &u.task.Parts[i]); failed != nil && (err == nil || temporal.IsCanceledError(err)) {
-			err = failed
-			cancel() // the others have to end before anything is deleted
-		}
+	u.task.Parts = make([]json.RawMessage, n)
+	ended := workflow.NewSelector(free)
+	for i := range n {
+		part := u.task
+		part.Parts = nil
+		part.First = u.task.Progress.TotalChunks * i / n
+		part.Count = u.task.Progress.TotalChunks*(i+1)/n - part.First
+		ended.AddFuture(workflow.ExecuteActivity(sending, uploadPart, part), func(f workflow.Future) {
+			if failed := f.Get(free, &u.task.Parts[i]); failed != nil && err == nil {
+				err = failed
+				cancel() // the others have to end before anything is deleted
+			}
+		})
+	}
+	for range n {
+		ended.Select(free)
 	}
 	return err
 }
