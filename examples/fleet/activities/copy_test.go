@@ -59,6 +59,7 @@ func TestLostCopyIsFound(t *testing.T) {
 		"several":     {2, 2, workflows.ErrorAmbiguous},
 	} {
 		bubble(t, name, func(t *testing.T) {
+			t.Helper()
 			r := newRig(t)
 			server := r.replicator(t)
 			client, err := r.Replicator(t.Context())
@@ -119,7 +120,7 @@ func testCopyIsRefusedInPassing(t *testing.T) {
 	task := copyTask(imagereplicatortest.ThirdTenantID)
 	_, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
 	require.Equal(t, 500*time.Second, requireFailure(t, err, workflows.ErrorTransient, true).NextRetryDelay())
-	require.Empty(t, r.last().(workflows.CopyProgress).Creating)
+	require.Empty(t, heartbeat[workflows.CopyProgress](t, r).Creating)
 	began := time.Now()
 	progress, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, r.last(), task)
 	require.NoError(t, err)
@@ -149,6 +150,7 @@ func testCopiesAreHandedOver(t *testing.T) {
 
 func TestWaitCopies(t *testing.T) {
 	created := func(t *testing.T, r *rig) workflows.CopyTask {
+		t.Helper()
 		task := copyTask(imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID)
 		var err error
 		task.Progress, err = attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
@@ -156,17 +158,19 @@ func TestWaitCopies(t *testing.T) {
 		return task
 	}
 	bubble(t, "for long", func(t *testing.T) {
+		t.Helper()
 		r := newRig(t)
 		server := r.replicator(t, imagereplicatortest.WithJobTime(time.Hour))
 		task := created(t, r)
 		time.AfterFunc(5*time.Minute, func() { close(r.stop) })
 		lists := server.Count(imagereplicatortest.OpList)
 		_, err := attempt[workflows.CopyProgress](t, r, r.WaitCopies, nil, task)
-		requireFailure(t, err, workflows.ErrorTransient, true)
+		_ = requireFailure(t, err, workflows.ErrorTransient, true)
 		require.Zero(t, server.Count(imagereplicatortest.OpGet), "a poll is one list")
 		require.Less(t, server.Count(imagereplicatortest.OpList)-lists, 60)
 	})
 	bubble(t, "with a failure", func(t *testing.T) {
+		t.Helper()
 		r := newRig(t)
 		server := r.replicator(t, imagereplicatortest.WithJobTime(time.Minute))
 		task := created(t, r)
@@ -189,6 +193,7 @@ func TestWaitCopies(t *testing.T) {
 		require.Equal(t, "canceled", progress.Copies[0].Status)
 	})
 	bubble(t, "for nothing", func(t *testing.T) {
+		t.Helper()
 		r := newRig(t)
 		r.replicator(t)
 		_, err := attempt[workflows.CopyProgress](t, r, r.WaitCopies, nil, copyTask())

@@ -84,7 +84,7 @@ func retryAfter(err error) time.Duration {
 func pending(ctx context.Context, format string, args ...any) error {
 	const longest = 15 * time.Second
 	delay := min(time.Duration(activity.GetInfo(ctx).Attempt)*time.Second, longest)
-	delay -= rand.N(delay / 2) // so that many jobs are not polled in step
+	delay -= rand.N(delay / 2) //nolint:gosec // so that many jobs are not polled in step
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf(format, args...), workflows.ErrorPending,
 		temporal.ApplicationErrorOptions{NextRetryDelay: delay})
 }

@@ -107,6 +107,14 @@ func (r *rig) last() any {
 	return r.heartbeats[len(r.heartbeats)-1]
 }
 
+// heartbeat returns the last heartbeat.
+func heartbeat[S any](t *testing.T, r *rig) S {
+	t.Helper()
+	state, ok := r.last().(S)
+	require.True(t, ok, "%v", r.last())
+	return state
+}
+
 // bubble runs a subtest in virtual time.
 func bubble(t *testing.T, name string, run func(*testing.T)) {
 	t.Helper()

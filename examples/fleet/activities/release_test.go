@@ -30,9 +30,9 @@ func source(t *testing.T) {
 // another worker.
 func untilDone(t *testing.T, r *rig, task workflows.ReleaseTask) (last workflows.ReleaseProgress, attempts int, err error) {
 	t.Helper()
-	var heartbeat any
+	var before any
 	for attempts = 1; ; attempts++ {
-		last, err = attempt[workflows.ReleaseProgress](t, r, r.Release, heartbeat, task)
+		last, err = attempt[workflows.ReleaseProgress](t, r, r.Release, before, task)
 		if err == nil {
 			return last, attempts, nil
 		}
@@ -40,8 +40,8 @@ func untilDone(t *testing.T, r *rig, task workflows.ReleaseTask) (last workflows
 		if failed.NonRetryable() || attempts == 100 {
 			return last, attempts, err
 		}
-		heartbeat = r.last()
-		time.Sleep(5 * time.Second)
+		before = r.last()
+		<-time.After(5 * time.Second)
 	}
 }
 
@@ -93,45 +93,44 @@ func testFailedJobsAreRetried(t *testing.T) {
 // asked.
 func TestLostReleaseJobs(t *testing.T) {
 	source(t)
-	lose := func(t *testing.T, r *rig, server *multiplaytest.Server, op string, task workflows.ReleaseTask) any {
-		var before any
+	lose := func(t *testing.T, r *rig, server *multiplaytest.Server, op string) (before workflows.ReleaseProgress) {
+		t.Helper()
 		server.Inject(multiplaytest.Fault{Operation: op, Delay: 0, Match: func(*http.Request) bool {
-			before = r.last()
+			before = heartbeat[workflows.ReleaseProgress](t, r)
 			return true
 		}})
-		_, _, err := untilDone(t, r, task)
+		_, _, err := untilDone(t, r, releaseTask())
 		require.NoError(t, err)
-		require.NotNil(t, before)
 		return before
 	}
 	for _, op := range []string{multiplaytest.OpUpdateCreate, multiplaytest.OpDiffCreate, multiplaytest.OpVersionCreate} {
 		bubble(t, "marked "+op, func(t *testing.T) {
+			t.Helper()
 			r := newRig(t)
 			server := r.clanforge(t)
-			before := lose(t, r, server, op, releaseTask()).(workflows.ReleaseProgress)
+			before := lose(t, r, server, op)
 			require.NotEmpty(t, before.Creating)
-			require.True(t, strings.Contains(strings.ToLower(op), before.Creating), "%s %s", op, before.Creating)
+			require.Contains(t, strings.ToLower(op), before.Creating)
 		})
 	}
-	t.Run("update", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
-			server := r.clanforge(t)
-			task := releaseTask()
-			_, err := attempt[workflows.ReleaseProgress](t, r, r.Release, nil, task)
-			requireFailure(t, err, workflows.ErrorPending, true)
-			found, err := attempt[workflows.ReleaseProgress](t, r, r.Release, workflows.ReleaseProgress{Creating: "update"}, task)
-			requireFailure(t, err, workflows.ErrorPending, true)
-			_ = found
-			require.Equal(t, server.Updates()[0].ID, r.last().(workflows.ReleaseProgress).UpdateID)
-			require.Len(t, server.Updates(), 1)
-		})
+	bubble(t, "update", func(t *testing.T) {
+		t.Helper()
+		r := newRig(t)
+		server := r.clanforge(t)
+		task := releaseTask()
+		_, err := attempt[workflows.ReleaseProgress](t, r, r.Release, nil, task)
+		_ = requireFailure(t, err, workflows.ErrorPending, true)
+		_, err = attempt[workflows.ReleaseProgress](t, r, r.Release, workflows.ReleaseProgress{Creating: "update"}, task)
+		_ = requireFailure(t, err, workflows.ErrorPending, true)
+		require.Equal(t, server.Updates()[0].ID, heartbeat[workflows.ReleaseProgress](t, r).UpdateID)
+		require.Len(t, server.Updates(), 1)
 	})
 	for name, test := range map[string]workflows.ReleaseProgress{
 		"update":  {Creating: "update"},
 		"version": {Creating: "version", ReleaseIDs: workflows.ReleaseIDs{DiffID: 7}},
 	} {
 		bubble(t, "unknown "+name, func(t *testing.T) {
+			t.Helper()
 			r := newRig(t)
 			r.clanforge(t)
 			_, err := attempt[workflows.ReleaseProgress](t, r, r.Release, test, releaseTask())
@@ -154,11 +153,11 @@ func testReleaseIsHandedOver(t *testing.T) {
 		Match: func(*http.Request) bool { close(r.stop); return true },
 	})
 	_, err := attempt[workflows.ReleaseProgress](t, r, r.Release, nil, releaseTask())
-	requireFailure(t, err, workflows.ErrorTransient, true)
-	require.Equal(t, server.Updates()[0].ID, r.last().(workflows.ReleaseProgress).UpdateID, "a call under way is not canceled")
+	_ = requireFailure(t, err, workflows.ErrorTransient, true)
+	require.Equal(t, server.Updates()[0].ID, heartbeat[workflows.ReleaseProgress](t, r).UpdateID, "a call under way is not canceled")
 	r.stop = make(chan struct{})
 	_, err = attempt[workflows.ReleaseProgress](t, r, r.Release, r.last(), releaseTask())
-	requireFailure(t, err, workflows.ErrorPending, true)
+	_ = requireFailure(t, err, workflows.ErrorPending, true)
 	require.Len(t, server.Updates(), 1)
 }
 
@@ -168,7 +167,7 @@ func TestReleaseErrors(t *testing.T) {
 		kind    string
 		text    string
 	}{
-		"no credentials": {func(t *testing.T, r *rig, _ *workflows.ReleaseTask) {
+		"no credentials": {func(_ *testing.T, r *rig, _ *workflows.ReleaseTask) {
 			r.Multiplay = FromEnv().Multiplay
 		}, workflows.ErrorArgument, "MULTIPLAY_ACCESS_KEY"},
 		"source": {func(_ *testing.T, _ *rig, task *workflows.ReleaseTask) {
@@ -204,20 +203,17 @@ func testRejectDiff(t *testing.T) {
 	server := r.clanforge(t)
 	task := releaseTask()
 	task.DiffOnly = true
-	var heartbeat any
-	for { // until there is a diff
-		_, err := attempt[workflows.ReleaseProgress](t, r, r.Release, heartbeat, task)
-		heartbeat = r.last()
-		if heartbeat.(workflows.ReleaseProgress).DiffID != 0 {
-			break
-		}
+	var before any
+	diff := int64(0)
+	for diff == 0 {
+		_, err := attempt[workflows.ReleaseProgress](t, r, r.Release, before, task)
 		require.Error(t, err)
-		time.Sleep(5 * time.Second)
+		before, diff = r.last(), heartbeat[workflows.ReleaseProgress](t, r).DiffID
+		<-time.After(5 * time.Second)
 	}
-	diff := heartbeat.(workflows.ReleaseProgress).DiffID
 	_, err := attempt[struct{}](t, r, r.RejectDiff, nil, diff)
 	require.Contains(t, requireFailure(t, err, workflows.ErrorPending, true).Message(), "image diff")
-	time.Sleep(2 * time.Minute)
+	<-time.After(2 * time.Minute)
 	_, err = attempt[struct{}](t, r, r.RejectDiff, nil, diff)
 	require.NoError(t, err)
 	require.Equal(t, 1, server.Processed(multiplaytest.OpDiffReject))

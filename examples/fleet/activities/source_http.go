@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-cleanhttp"
+
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
@@ -21,9 +23,10 @@ const (
 // httpSource reads a URL by ranges. It keeps each response open and reads on
 // from it, or a chunk would cost a request for each of its pieces.
 type httpSource struct {
-	ctx  context.Context
-	url  string
-	size int64
+	ctx    context.Context
+	client *http.Client
+	url    string
+	size   int64
 	// etag and modified are those of the first response. An ETag is sent with each
 	// request if it is a strong one.
 	etag, modified string
@@ -46,8 +49,8 @@ func (s *stream) close() {
 }
 
 func openHTTP(ctx context.Context, url string) (Source, error) {
-	s := &httpSource{ctx: ctx, url: url}
-	first, err := s.get(0)
+	s := &httpSource{ctx: ctx, client: cleanhttp.DefaultClient(), url: url}
+	first, err := s.get(0) //nolint:contextcheck // it has ctx
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +123,7 @@ func (s *httpSource) keep(one *stream) {
 // get requests the source from an offset to its end.
 func (s *httpSource) get(offset int64) (*stream, error) {
 	ctx, cancel := context.WithCancel(s.ctx)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, http.NoBody)
 	if err != nil {
 		cancel()
 		return nil, badSource("%v", err)
@@ -131,7 +134,7 @@ func (s *httpSource) get(offset int64) (*stream, error) {
 		r.Header.Set("If-Match", s.etag)
 	}
 	stalled := time.AfterFunc(readStall, cancel)
-	response, err := http.DefaultClient.Do(r)
+	response, err := s.client.Do(r) //nolint:bodyclose // the stream closes it
 	stalled.Stop()
 	if err != nil {
 		cancel()

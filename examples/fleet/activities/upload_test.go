@@ -140,10 +140,11 @@ func TestHeartbeatEndsAnUpload(t *testing.T) {
 		"outage":   {serviceerror.NewUnavailable("the server is down"), false},
 	} {
 		bubble(t, name, func(t *testing.T) {
+			t.Helper()
 			r := newRig(t)
 			server := r.oracle(t)
 			r.onRecord = func(details any) error {
-				if details.(workflows.UploadProgress).Chunks > 3 {
+				if p, ok := details.(workflows.UploadProgress); ok && p.Chunks > 3 {
 					return test.heartbeat
 				}
 				return nil
@@ -203,6 +204,7 @@ func TestUploadImageErrors(t *testing.T) {
 		text    string
 	}{
 		"no credentials": {func(t *testing.T, r *rig, _ *oraclemarkettest.Server, _ *workflows.UploadImageInput) {
+			t.Helper()
 			t.Setenv("ORACLE_MARKETPLACE_USER", "")
 			r.Oracle = FromEnv().Oracle
 		}, workflows.ErrorArgument, false, "ORACLE_MARKETPLACE_USER"},
@@ -210,12 +212,15 @@ func TestUploadImageErrors(t *testing.T) {
 			in.Source += ".missing"
 		}, workflows.ErrorArgument, false, "UploadImageInput.Source: open "},
 		"folder": {func(t *testing.T, _ *rig, _ *oraclemarkettest.Server, in *workflows.UploadImageInput) {
+			t.Helper()
 			in.Source = t.TempDir()
 		}, workflows.ErrorArgument, false, "is not a regular file"},
 		"empty": {func(t *testing.T, _ *rig, _ *oraclemarkettest.Server, in *workflows.UploadImageInput) {
+			t.Helper()
 			require.NoError(t, os.Truncate(in.Source, 0))
 		}, workflows.ErrorArgument, false, "is empty"},
 		"outside of the folder": {func(t *testing.T, r *rig, _ *oraclemarkettest.Server, _ *workflows.UploadImageInput) {
+			t.Helper()
 			r.SourceDir = t.TempDir()
 		}, workflows.ErrorArgument, false, "path escapes"},
 		"scheme": {func(_ *testing.T, _ *rig, _ *oraclemarkettest.Server, in *workflows.UploadImageInput) {
@@ -232,6 +237,7 @@ func TestUploadImageErrors(t *testing.T) {
 		}, workflows.ErrorTransient, true, "503"},
 	} {
 		bubble(t, name, func(t *testing.T) {
+			t.Helper()
 			r := newRig(t)
 			server := r.oracle(t)
 			in := image(t, 3000)
@@ -257,7 +263,7 @@ func testSourceChangedBetweenWorkers(t *testing.T) {
 	task := workflows.UploadTask{Input: in}
 	stallAt(server, "5", func() { close(r.stop) })
 	_, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, task)
-	requireFailure(t, err, workflows.ErrorTransient, true)
+	_ = requireFailure(t, err, workflows.ErrorTransient, true)
 	require.NoError(t, os.WriteFile(in.Source, bytes.Repeat([]byte{1}, 9500), 0o600))
 	_, err = attempt[workflows.UploadProgress](t, newRigWith(t, r), (&Activities{}).UploadImage, r.last(), task)
 	failed := requireFailure(t, err, workflows.ErrorSourceChanged, false)
@@ -423,7 +429,7 @@ func TestBadURLs(t *testing.T) {
 	}{
 		"no ranges": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("all")) }, workflows.ErrorArgument, "200 OK, not 206"},
 		"missing":   {http.NotFound, workflows.ErrorArgument, "404"},
-		"broken":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, workflows.ErrorTransient, "500"},
+		"broken":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, workflows.ErrorTransient, "500"},
 		"range": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Range", "bytes 0-1/3")
 			w.WriteHeader(http.StatusPartialContent)
@@ -452,7 +458,8 @@ func TestBadURLs(t *testing.T) {
 func TestClientsAreMadeOnce(t *testing.T) {
 	calls := 0
 	get := once(func(context.Context) (*int, error) {
-		if calls++; calls == 1 {
+		calls++
+		if calls == 1 {
 			return nil, errors.New("down")
 		}
 		return new(int), nil

@@ -149,7 +149,7 @@ func TestCopyNeedsDecision(t *testing.T) {
 			require.Equal(t, test.job, status.Copies[1].JobID)
 			require.Equal(t, test.err, status.Copies[1].Error)
 			require.Equal(t, "replicated", status.Copies[2].Status)
-			require.Empty(t, s.tasks[waitCopies].(CopyTask).Progress.Creating)
+			require.Empty(t, input[CopyTask](t, s, waitCopies).Progress.Creating)
 		})
 	}
 	t.Run("cancel", func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestCopyNeedsDecision(t *testing.T) {
 
 func TestCopyIsCanceled(t *testing.T) {
 	s := newService()
-	s.wait = func(n int, task CopyTask) (*CopyProgress, error) {
+	s.wait = func(_ int, task CopyTask) (*CopyProgress, error) {
 		if s.calls[cancelCopies] == 0 {
 			return nil, fails(ErrorTransient, "still running")
 		}

@@ -144,8 +144,7 @@ func (f *fleet) child(ctx workflow.Context, i int) error {
 		WorkflowID: id, TaskQueue: ControlQueue, WaitForCancellation: true, WorkflowIDReusePolicy: ReusePolicy,
 		ParentClosePolicy: enums.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
 	}), run, in).Get(ctx, nil)
-	var started *temporal.ChildWorkflowExecutionAlreadyStartedError
-	if errors.As(err, &started) {
+	if _, started := errors.AsType[*temporal.ChildWorkflowExecutionAlreadyStartedError](err); started {
 		return workflow.ExecuteActivity(control(ctx), followRun, id).Get(ctx, nil)
 	}
 	return err

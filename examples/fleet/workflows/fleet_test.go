@@ -2,7 +2,7 @@ package workflows
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +15,7 @@ func fleetOf(n int) PublishFleetInput {
 	in := PublishFleetInput{Name: "nightly"}
 	for i := range n {
 		upload := uploadInput()
-		upload.Version = fmt.Sprint(i)
+		upload.Version = strconv.Itoa(i)
 		in.Images = append(in.Images, FleetImage{Upload: &upload})
 	}
 	return in

@@ -46,7 +46,7 @@ func call[T, R any](s *service, name string, f *func(int, T) (R, error)) any {
 func newService() *service {
 	return &service{
 		calls: map[string]int{}, tasks: map[string]any{},
-		upload: func(_ int, task UploadTask) (*UploadProgress, error) {
+		upload: func(int, UploadTask) (*UploadProgress, error) {
 			return &UploadProgress{UploadRequestID: 7, TotalChunks: 10, Chunks: 10, Checkpoint: []byte("7")}, nil
 		},
 		part: func(_ int, task UploadTask) (json.RawMessage, error) {
@@ -87,6 +87,14 @@ func newService() *service {
 		follow:    func(int, string) (struct{}, error) { return struct{}{}, nil },
 		heartbeat: func(int, string) (json.RawMessage, error) { return nil, fails(ErrorRefused, "no heartbeat") },
 	}
+}
+
+// input returns the last input of an activity.
+func input[T any](t *testing.T, s *service, name string) T {
+	t.Helper()
+	task, ok := s.tasks[name].(T)
+	require.True(t, ok, "%s was not called", name)
+	return task
 }
 
 // environment returns a test environment with the service's activities.

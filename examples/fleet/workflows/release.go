@@ -51,7 +51,7 @@ func (r *releasing) takeApprovals(ctx workflow.Context) error {
 		case r.status.State != StateNeedsApproval || r.approval != nil:
 			return fmt.Errorf("the release is %s: there is nothing to approve", r.status.State)
 		case a.By == "":
-			return errors.New("By must say who approves or refuses")
+			return errors.New("it does not say who approves or refuses")
 		}
 		return nil
 	}})

@@ -122,7 +122,7 @@ func TestReleaseNeedsDecision(t *testing.T) {
 			env.ExecuteWorkflow(ReleaseImage, in)
 			require.NoError(t, env.GetWorkflowError())
 			require.Error(t, rejected.rejected)
-			require.Equal(t, ReleaseProgress{ReleaseIDs: test.adopted}, s.tasks[release].(ReleaseTask).Progress)
+			require.Equal(t, ReleaseProgress{ReleaseIDs: test.adopted}, input[ReleaseTask](t, s, release).Progress)
 		})
 		t.Run("repeat "+test.creating, func(t *testing.T) {
 			s := newService()
@@ -131,7 +131,7 @@ func TestReleaseNeedsDecision(t *testing.T) {
 			update(env, 2*time.Hour, DecideUpdate, Decision{Action: Repeat})
 			env.ExecuteWorkflow(ReleaseImage, in)
 			require.NoError(t, env.GetWorkflowError())
-			require.Equal(t, test.before, s.tasks[release].(ReleaseTask).Progress.ReleaseIDs)
+			require.Equal(t, test.before, input[ReleaseTask](t, s, release).Progress.ReleaseIDs)
 		})
 		t.Run("give up "+test.creating, func(t *testing.T) {
 			s := newService()
@@ -156,7 +156,7 @@ func TestReleaseIsCanceled(t *testing.T) {
 	})
 	t.Run("while it waits", func(t *testing.T) {
 		s := newService()
-		s.release = func(_ int, task ReleaseTask) (*ReleaseProgress, error) {
+		s.release = func(int, ReleaseTask) (*ReleaseProgress, error) {
 			return nil, fails(ErrorPending, "the image update is Running", ReleaseProgress{})
 		}
 		env := s.environment()

@@ -161,16 +161,14 @@ func keep[S any](ctx workflow.Context, name string, state *S, task any) error {
 // message returns what an activity or a child workflow said, without the
 // engine's words around it.
 func message(err error) string {
-	var failed *temporal.ApplicationError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return failed.Message()
 	}
 	return err.Error()
 }
 
 func errorType(err error) string {
-	var failed *temporal.ApplicationError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return failed.Type()
 	}
 	return ErrorRefused

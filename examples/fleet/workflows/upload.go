@@ -19,8 +19,12 @@ const maxParts = 256
 // an image is checked by the activities.
 func (in UploadImageInput) Validate() error {
 	switch {
-	case in.Application == "" || in.Version == "" || in.OperatingSystem == "":
-		return wrong("UploadImageInput.Application, Version and OperatingSystem", "must not be empty")
+	case in.Application == "":
+		return wrong("UploadImageInput.Application", "must not be empty")
+	case in.Version == "":
+		return wrong("UploadImageInput.Version", "must not be empty")
+	case in.OperatingSystem == "":
+		return wrong("UploadImageInput.OperatingSystem", "must not be empty")
 	case in.Source == "" || in.Name() == "":
 		return wrong("UploadImageInput.Source", "must name a file")
 	case in.Parts < 0 || in.Parts > maxParts:

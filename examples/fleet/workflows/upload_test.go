@@ -45,9 +45,9 @@ func TestUploadInParts(t *testing.T) {
 	in.Parts = 3
 	env.ExecuteWorkflow(UploadImage, in)
 	require.NoError(t, env.GetWorkflowError())
-	task := s.tasks[finishUpload].(UploadTask)
+	task := input[UploadTask](t, s, finishUpload)
 	require.Equal(t, []json.RawMessage{json.RawMessage("[0,3]"), json.RawMessage("[3,3]"), json.RawMessage("[6,4]")}, task.Parts)
-	require.True(t, s.tasks[uploadImage].(UploadTask).InitiateOnly)
+	require.True(t, input[UploadTask](t, s, uploadImage).InitiateOnly)
 
 	in.Parts = 200 // more than chunks
 	s = newService()
@@ -95,7 +95,7 @@ func TestUploadFails(t *testing.T) {
 		}, ErrorRefused, "401; left: upload request 7, which is merged already", 1, []string{"upload request 7, which is merged already"}},
 		"part": {func(s *service, in *UploadImageInput) {
 			in.Parts = 2
-			s.part = func(n int, task UploadTask) (json.RawMessage, error) {
+			s.part = func(_ int, task UploadTask) (json.RawMessage, error) {
 				if task.First > 0 {
 					return nil, fails(ErrorSourceChanged, "it changed")
 				}
@@ -147,9 +147,9 @@ func TestUploadNeedsDecision(t *testing.T) {
 		s.upload = ambiguous
 		env := s.environment()
 		early := update(env, 0, DecideUpdate, Decision{Action: Repeat})
+		var rejected []*reply
 		for i, bad := range []Decision{{}, {Action: "delete"}, {Action: Adopt, ID: "x"}, {Action: Adopt, ID: "0"}} {
-			rejected := update(env, time.Hour+time.Duration(i), DecideUpdate, bad)
-			defer func() { require.Error(t, rejected.rejected) }()
+			rejected = append(rejected, update(env, time.Hour+time.Duration(i), DecideUpdate, bad))
 		}
 		env.RegisterDelayedCallback(func() {
 			require.Equal(t, Status{State: StateNeedsDecision, Problem: "upload requests 8, 9 all match"}, queryStatus(t, env))
@@ -158,10 +158,12 @@ func TestUploadNeedsDecision(t *testing.T) {
 		twice := update(env, 48*time.Hour+1, DecideUpdate, Decision{Action: Repeat})
 		env.ExecuteWorkflow(UploadImage, uploadInput())
 		require.NoError(t, env.GetWorkflowError())
-		require.Error(t, early.rejected)
+		for _, bad := range append(rejected, early) {
+			require.Error(t, bad.rejected)
+		}
 		require.NoError(t, errors.Join(decided.rejected, decided.err))
 		require.Error(t, twice.rejected)
-		require.Equal(t, UploadProgress{}, s.tasks[uploadImage].(UploadTask).Progress, "it begins anew")
+		require.Equal(t, UploadProgress{}, input[UploadTask](t, s, uploadImage).Progress, "it begins anew")
 	})
 	t.Run("adopt", func(t *testing.T) {
 		s := newService()
@@ -171,8 +173,8 @@ func TestUploadNeedsDecision(t *testing.T) {
 		env.ExecuteWorkflow(UploadImage, uploadInput())
 		require.NoError(t, env.GetWorkflowError())
 		require.EqualValues(t, 9, queryStatus(t, env).UploadRequestID)
-		require.Len(t, s.tasks[finishUpload].(UploadTask).Parts, 1)
-		require.Equal(t, 4, s.tasks[uploadPart].(UploadTask).Count)
+		require.Len(t, input[UploadTask](t, s, finishUpload).Parts, 1)
+		require.Equal(t, 4, input[UploadTask](t, s, uploadPart).Count)
 	})
 	t.Run("give up", func(t *testing.T) {
 		s := newService()
@@ -210,7 +212,7 @@ func TestUploadIsCanceled(t *testing.T) {
 		env.RegisterDelayedCallback(env.CancelWorkflow, 20*time.Second)
 		env.ExecuteWorkflow(UploadImage, uploadInput())
 		require.EqualValues(t, 8, requireCanceled(t, env).UploadRequestID)
-		require.Equal(t, last, s.tasks[discardUpload].(UploadTask).Progress)
+		require.Equal(t, last, input[UploadTask](t, s, discardUpload).Progress)
 	})
 	t.Run("while it runs", func(t *testing.T) {
 		s := newService()
@@ -218,7 +220,7 @@ func TestUploadIsCanceled(t *testing.T) {
 		env := s.environment()
 		env.ExecuteWorkflow(UploadImage, uploadInput())
 		requireCanceled(t, env)
-		require.Equal(t, last, s.tasks[discardUpload].(UploadTask).Progress)
+		require.Equal(t, last, input[UploadTask](t, s, discardUpload).Progress)
 	})
 	t.Run("while it waits", func(t *testing.T) {
 		s := newService()
