@@ -24,7 +24,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// TestBench measures what the README says, which takes 10 minutes:
+// TestBench measures what the README says, which takes four minutes:
 //
 //	IMAGEJOBS_FLEET_BENCH=1 go test ./cmd/fleet -run TestBench -v -timeout 30m
 func TestBench(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strconv"
 	"sync"
@@ -233,6 +234,20 @@ func TestCancel(t *testing.T) {
 	r.canceled(id)
 	require.Equal(t, oraclemarkettest.Deleted, oracle.Uploads()[0].Status, "uploading")
 
+	fleet := workflows.PublishFleetInput{Name: "night", MaxRunning: 2}
+	for i := range 3 {
+		one := in
+		one.Version = fmt.Sprintf("fleet %d", i)
+		fleet.Images = append(fleet.Images, workflows.FleetImage{Upload: &one})
+	}
+	id = r.start(workflows.FleetID(fleet), workflows.PublishFleet, fleet).GetID()
+	r.until("two of three images are being uploaded", func() bool { return received(oracle) >= 12 })
+	r.canceled(id)
+	require.Len(t, oracle.Uploads(), 3)
+	for _, u := range oracle.Uploads() {
+		require.Equal(t, oraclemarkettest.Deleted, u.Status, "a fleet")
+	}
+
 	oracle.ClearFaults()
 	in.Version = "2.0"
 	id = r.start(workflows.UploadID(in), workflows.UploadImage, in).GetID()
@@ -267,13 +282,18 @@ func TestCancelRelease(t *testing.T) {
 	in := workflows.ReleaseImageInput{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "first"}
 	id := r.start(workflows.ReleaseID(in), workflows.ReleaseImage, in).GetID()
 	r.state(id, workflows.StateNeedsApproval)
-	t.Log(r.canceled(id))
+	r.canceled(id)
 	require.Equal(t, 1, clanforge.Processed(multiplaytest.OpDiffReject), "else it locks the image")
 	in.Description, in.Approve = "second", true
 	id = r.start(workflows.ReleaseID(in), workflows.ReleaseImage, in).GetID()
 	r.state(id, workflows.StateRollingOut)
 	r.until("there is a version", func() bool { return len(clanforge.Versions()) == 1 })
 	require.Contains(t, r.canceled(id), "version")
+	clanforge.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateCreate, Drop: multiplaytest.DropAfter})
+	in.Description = "third"
+	id = r.start(workflows.ReleaseID(in), workflows.ReleaseImage, in).GetID()
+	r.state(id, workflows.StateNeedsDecision)
+	require.Contains(t, r.canceled(id), "perhaps an image update")
 }
 
 // A release waits for a person: because a call was lost, and for approval.

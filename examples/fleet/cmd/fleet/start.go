@@ -29,7 +29,7 @@ func uploadCommand(io.Writer) *cli.Command {
 		flags.Int64Var(&in.ChunkSize, "chunk-size", 0, "`bytes`")
 		flags.IntVar(&in.Concurrency, "concurrency", 0, "chunks at once, per worker")
 		flags.IntVar(&in.Parts, "parts", 0, "upload as many parts in parallel, on as many workers")
-	}, func() (string, any, any) { return workflows.UploadID(in), workflows.UploadImage, in }, func() error { return in.Validate() })
+	}, func() (string, any, any) { return workflows.UploadID(in), workflows.UploadImage, in }, func() error { return check(in) })
 }
 
 func copyCommand(io.Writer) *cli.Command {
@@ -67,8 +67,11 @@ func publishCommand(io.Writer) *cli.Command {
 			}
 			return json.Unmarshal(data, &in)
 		})
-	}, func() (string, any, any) { return workflows.FleetID(in), workflows.PublishFleet, in }, func() error { return in.Validate() })
+	}, func() (string, any, any) { return workflows.FleetID(in), workflows.PublishFleet, in }, func() error { return check(in) })
 }
+
+// check is called with what the flags have made of the input.
+func check(in interface{ Validate() error }) error { return in.Validate() }
 
 // starter returns a command that starts a workflow, unless that runs or is done
 // already, and follows it to its end.
