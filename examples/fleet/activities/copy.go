@@ -65,7 +65,7 @@ func (c copying) create(ctx context.Context, one workflows.Copy) error {
 			return err
 		}
 	}
-	jobs, err := c.list(ctx)
+	jobs, err := c.jobs.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -93,15 +93,6 @@ func (c copying) create(ctx context.Context, one workflows.Copy) error {
 	return c.save(ctx, func(p *workflows.CopyProgress) { p.Creating, p.Before = "", nil })
 }
 
-// list returns the jobs, none if this user may not list them.
-func (c copying) list(ctx context.Context) ([]*imagereplicator.Job, error) {
-	jobs, err := c.jobs.List(ctx)
-	if errors.Is(err, imagereplicator.ErrForbidden) {
-		return nil, nil
-	}
-	return jobs, err
-}
-
 // find looks for the job that an earlier attempt may have created.
 func (c copying) find(ctx context.Context) (bool, error) {
 	now := c.get()
@@ -114,12 +105,12 @@ func (c copying) find(ctx context.Context) (bool, error) {
 				found = append(found, job.ID)
 			}
 		}
-		if errors.Is(err, imagereplicator.ErrForbidden) || len(found) > 1 {
-			return false, fmt.Errorf("a copy to tenant %s was requested, and its job is not known, one of %q: %w",
-				now.Creating, found, imagereplicator.ErrAmbiguous)
-		}
-		if len(found) == 0 || err != nil {
+		switch {
+		case err != nil || len(found) == 0:
 			return false, err
+		case len(found) > 1:
+			return false, fmt.Errorf("a copy to tenant %s was requested, and its job may be any of %q: %w",
+				now.Creating, found, imagereplicator.ErrAmbiguous)
 		}
 		c.change(now.Creating, func(one *workflows.Copy) { one.JobID = found[0] })
 		return true, c.save(ctx, func(p *workflows.CopyProgress) { p.Creating, p.Before = "", nil })

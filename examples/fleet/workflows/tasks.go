@@ -61,9 +61,9 @@ type CopyTask struct {
 type CopyProgress struct {
 	Copies []Copy `json:"copies"`
 	// Creating is the tenant whose job may be being created, and Before has the
-	// jobs from before. It is null if this user may not list jobs.
+	// jobs from before.
 	Creating string   `json:"creating,omitempty"`
-	Before   []string `json:"before"`
+	Before   []string `json:"before,omitempty"`
 }
 
 // ReleaseTask is the input of the activities of a release.
