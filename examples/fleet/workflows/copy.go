@@ -9,6 +9,17 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
+// Validate returns an error that names a wrong field.
+func (in CopyImageInput) Validate() error {
+	switch {
+	case in.ImageID == "":
+		return wrong("CopyImageInput.ImageID", "must not be empty")
+	case len(in.TenantIDs) == 0 || slices.Contains(in.TenantIDs, ""):
+		return wrong("CopyImageInput.TenantIDs", "must not be empty")
+	}
+	return nil
+}
+
 // CopyImage copies an image to tenants, once to each, and waits until all have
 // it. If it is canceled, it cancels the copies under way.
 func CopyImage(ctx workflow.Context, in CopyImageInput) (*CopyImageResult, error) {
@@ -27,9 +38,7 @@ func CopyImage(ctx workflow.Context, in CopyImageInput) (*CopyImageResult, error
 			c.task.Progress.Copies = append(c.task.Progress.Copies, Copy{TenantID: tenant})
 		}
 	}
-	if len(in.TenantIDs) == 0 {
-		err = wrong("CopyImageInput.TenantIDs", "must not be empty")
-	} else {
+	if err = in.Validate(); err == nil {
 		err = c.do(ctx)
 	}
 	if err != nil {

@@ -42,12 +42,19 @@ func TestCopyFails(t *testing.T) {
 			return p, err
 		}
 	}
-	t.Run("no tenants", func(t *testing.T) {
-		s := newService()
-		env := s.environment()
-		env.ExecuteWorkflow(CopyImage, CopyImageInput{ImageID: "image"})
-		text, _ := requireFailed(t, env, ErrorArgument)
-		require.Equal(t, "CopyImageInput.TenantIDs: must not be empty", text)
+	t.Run("wrong input", func(t *testing.T) {
+		for in, want := range map[*CopyImageInput]string{
+			{TenantIDs: []string{"a"}}:                       "CopyImageInput.ImageID: must not be empty",
+			{ImageID: "image"}:                               "CopyImageInput.TenantIDs: must not be empty",
+			{ImageID: "image", TenantIDs: []string{"a", ""}}: "CopyImageInput.TenantIDs: must not be empty",
+		} {
+			s := newService()
+			env := s.environment()
+			env.ExecuteWorkflow(CopyImage, *in)
+			text, _ := requireFailed(t, env, ErrorArgument)
+			require.Equal(t, want, text)
+			require.Empty(t, s.calls)
+		}
 	})
 	t.Run("one tenant", func(t *testing.T) {
 		s := newService()

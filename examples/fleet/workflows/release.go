@@ -9,6 +9,19 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
+// Validate returns an error that names a wrong field.
+func (in ReleaseImageInput) Validate() error {
+	switch {
+	case in.ImageID <= 0:
+		return wrong("ReleaseImageInput.ImageID", "must be positive")
+	case in.MachineID <= 0:
+		return wrong("ReleaseImageInput.MachineID", "must be positive")
+	case in.Description == "":
+		return wrong("ReleaseImageInput.Description", "must not be empty")
+	}
+	return nil
+}
+
 // ReleaseImage updates an image, has its diff approved by a person, and rolls it
 // out. If it is canceled or not approved, it rejects the diff.
 func ReleaseImage(ctx workflow.Context, in ReleaseImageInput) (*ReleaseImageResult, error) {
@@ -25,7 +38,10 @@ func ReleaseImage(ctx workflow.Context, in ReleaseImageInput) (*ReleaseImageResu
 	if err := w.takeApprovals(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.do(ctx); err != nil {
+	if err = in.Validate(); err == nil {
+		err = w.do(ctx)
+	}
+	if err != nil {
 		return nil, w.end(ctx, err, w.reject)
 	}
 	result := &ReleaseImageResult{ReleaseIDs: w.task.Progress.ReleaseIDs, Machines: w.task.Progress.Machines}

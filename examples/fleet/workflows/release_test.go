@@ -93,6 +93,23 @@ func TestReleaseFails(t *testing.T) {
 	require.Zero(t, s.calls[rejectDiff])
 }
 
+func TestReleaseInput(t *testing.T) {
+	for field, change := range map[string]func(*ReleaseImageInput){
+		"ImageID":     func(in *ReleaseImageInput) { in.ImageID = 0 },
+		"MachineID":   func(in *ReleaseImageInput) { in.MachineID = -1 },
+		"Description": func(in *ReleaseImageInput) { in.Description = "" },
+	} {
+		s := newService()
+		env := s.environment()
+		in := releaseInput()
+		change(&in)
+		env.ExecuteWorkflow(ReleaseImage, in)
+		text, _ := requireFailed(t, env, ErrorArgument)
+		require.Contains(t, text, "ReleaseImageInput."+field)
+		require.Empty(t, s.calls)
+	}
+}
+
 func TestReleaseNeedsDecision(t *testing.T) {
 	for _, test := range []struct {
 		creating string

@@ -23,7 +23,7 @@ type UploadTask struct {
 	// Progress is how far earlier activities came.
 	Progress UploadProgress `json:"progress,omitzero"`
 	// InitiateOnly ends UploadImage once there is an upload request.
-	InitiateOnly bool `json:"initiate_only,omitempty"`
+	InitiateOnly bool `json:"initiateOnly,omitempty"`
 	// Repeat begins another upload even if there is an unfinished one.
 	Repeat bool `json:"repeat,omitempty"`
 	// First and Count are the chunks of UploadPart, counted from 0.
@@ -36,14 +36,14 @@ type UploadTask struct {
 // UploadProgress is how far an upload is. As the heartbeat of an activity it is
 // what the next attempt resumes from, and Temporal shows it.
 type UploadProgress struct {
-	UploadRequestID int64 `json:"upload_request_id,omitempty"`
+	UploadRequestID int64 `json:"uploadRequestId,omitempty"`
 	Bytes           int64 `json:"bytes"`
 	Total           int64 `json:"total"`
 	Chunks          int   `json:"chunks"`
-	TotalChunks     int   `json:"total_chunks"`
+	TotalChunks     int   `json:"totalChunks"`
 	// ChunkSize and Version are those of an upload in parts. Version changes with
 	// the source.
-	ChunkSize int64  `json:"chunk_size,omitempty"`
+	ChunkSize int64  `json:"chunkSize,omitempty"`
 	Version   string `json:"version,omitempty"`
 	// Checkpoint is the state that the SDK keeps.
 	Checkpoint []byte `json:"checkpoint,omitempty"`
@@ -71,7 +71,7 @@ type ReleaseTask struct {
 	Input    ReleaseImageInput `json:"input"`
 	Progress ReleaseProgress   `json:"progress"`
 	// DiffOnly ends Release once the diff is complete.
-	DiffOnly bool `json:"diff_only,omitempty"`
+	DiffOnly bool `json:"diffOnly,omitempty"`
 }
 
 // ReleaseProgress is how far a release is, and the heartbeat of Release.

@@ -101,8 +101,8 @@ type UploadImageInput struct {
 	// FileName are required, which defaults to the last element of Source.
 	Application     string `json:"application"`
 	Version         string `json:"version"`
-	OperatingSystem string `json:"operating_system"`
-	FileName        string `json:"file_name,omitempty"`
+	OperatingSystem string `json:"operatingSystem"`
+	FileName        string `json:"fileName,omitempty"`
 	// Source is the path of a file that all workers see, or an http or https URL
 	// of a server that supports ranges, or a URL of a scheme that the workers
 	// know. Required. It has no user info and no query, as these are often
@@ -110,10 +110,10 @@ type UploadImageInput struct {
 	Source string `json:"source"`
 	// OverwriteStorageFile, ChunkSize, Concurrency and BytesPerSecond are those of
 	// [oraclemarket.ImageUpload].
-	OverwriteStorageFile *bool `json:"overwrite_storage_file,omitempty"`
-	ChunkSize            int64 `json:"chunk_size,omitempty"`
+	OverwriteStorageFile *bool `json:"overwriteStorageFile,omitempty"`
+	ChunkSize            int64 `json:"chunkSize,omitempty"`
 	Concurrency          int   `json:"concurrency,omitempty"`
-	BytesPerSecond       int64 `json:"bytes_per_second,omitempty"`
+	BytesPerSecond       int64 `json:"bytesPerSecond,omitempty"`
 	// Parts splits the image into as many parts, which are uploaded in parallel
 	// by as many workers as there are. 0 and 1 upload it as a whole.
 	Parts int `json:"parts,omitempty"`
@@ -126,20 +126,20 @@ func (in UploadImageInput) Name() string {
 
 // UploadImageResult is the result of UploadImage.
 type UploadImageResult struct {
-	UploadRequestID int64  `json:"upload_request_id"`
+	UploadRequestID int64  `json:"uploadRequestId"`
 	Status          string `json:"status"`
-	ImageFilePath   string `json:"image_file_path,omitempty"`
+	ImageFilePath   string `json:"imageFilePath,omitempty"`
 }
 
 // CopyImageInput is the input of CopyImage.
 type CopyImageInput struct {
 	// ImageID is the image, a UUID. Required.
-	ImageID string `json:"image_id"`
+	ImageID string `json:"imageId"`
 	// TenantIDs are the tenants to copy to, each of which belongs to a region. At
 	// least one is required.
-	TenantIDs []string `json:"tenant_ids"`
+	TenantIDs []string `json:"tenantIds"`
 	// CancelOnFailure cancels the other copies once one has failed.
-	CancelOnFailure bool `json:"cancel_on_failure,omitempty"`
+	CancelOnFailure bool `json:"cancelOnFailure,omitempty"`
 }
 
 // CopyImageResult is the result of CopyImage. If a copy failed, it is in the
@@ -151,21 +151,21 @@ type CopyImageResult struct {
 
 // Copy is the copy to one tenant.
 type Copy struct {
-	TenantID           string `json:"tenant_id"`
-	JobID              string `json:"job_id,omitempty"`
+	TenantID           string `json:"tenantId"`
+	JobID              string `json:"jobId,omitempty"`
 	Status             string `json:"status,omitempty"`
-	DestinationImageID string `json:"destination_image_id,omitempty"`
+	DestinationImageID string `json:"destinationImageId,omitempty"`
 	// Error is why there is no copy, empty if there is. ErrorType is its type.
 	Error     string `json:"error,omitempty"`
-	ErrorType string `json:"error_type,omitempty"`
+	ErrorType string `json:"errorType,omitempty"`
 }
 
 // ReleaseImageInput is the input of ReleaseImage. The fields are those of
 // [multiplay.ReleaseRequest].
 type ReleaseImageInput struct {
-	ImageID     int64  `json:"image_id"`
-	GameID      int64  `json:"game_id,omitempty"`
-	MachineID   int64  `json:"machine_id"`
+	ImageID     int64  `json:"imageId"`
+	GameID      int64  `json:"gameId,omitempty"`
+	MachineID   int64  `json:"machineId"`
 	Description string `json:"description"`
 	// Source names the source of the files: the variable MULTIPLAY_SOURCE_URL_name
 	// of the workers. Empty means MULTIPLAY_SOURCE_URL, or the image's default
@@ -175,26 +175,26 @@ type ReleaseImageInput struct {
 	Restart           bool          `json:"restart,omitempty"`
 	Force             bool          `json:"force,omitempty"`
 	Full              bool          `json:"full,omitempty"`
-	GameBuild         string        `json:"game_build,omitempty"`
+	GameBuild         string        `json:"gameBuild,omitempty"`
 	Install           string        `json:"install,omitempty"`
-	InstallAt         time.Time     `json:"install_at,omitzero"`
-	DisableTimeout    time.Duration `json:"disable_timeout,omitempty"`
-	DisablePercentage float64       `json:"disable_percentage,omitempty"`
-	RejectLocking     bool          `json:"reject_locking,omitempty"`
+	InstallAt         time.Time     `json:"installAt,omitzero"`
+	DisableTimeout    time.Duration `json:"disableTimeout,omitempty"`
+	DisablePercentage float64       `json:"disablePercentage,omitempty"`
+	RejectLocking     bool          `json:"rejectLocking,omitempty"`
 	Retries           int           `json:"retries,omitempty"`
 
 	// Approve releases without asking. Otherwise the workflow waits for an
 	// [Approval] once the diff is complete.
 	Approve bool `json:"approve,omitempty"`
 	// ApprovalTimeout bounds that wait. 0 means no limit.
-	ApprovalTimeout time.Duration `json:"approval_timeout,omitempty"`
+	ApprovalTimeout time.Duration `json:"approvalTimeout,omitempty"`
 }
 
 // ReleaseIDs are the jobs of a release, 0 for those that there are not yet.
 type ReleaseIDs struct {
-	UpdateID       int64 `json:"update_id,omitempty"`
-	DiffID         int64 `json:"diff_id,omitempty"`
-	ImageVersionID int64 `json:"image_version_id,omitempty"`
+	UpdateID       int64 `json:"updateId,omitempty"`
+	DiffID         int64 `json:"diffId,omitempty"`
+	ImageVersionID int64 `json:"imageVersionId,omitempty"`
 }
 
 // ReleaseImageResult is the result of ReleaseImage.
@@ -204,7 +204,7 @@ type ReleaseImageResult struct {
 	// Machines counts the machines that have the version.
 	Machines int64 `json:"machines"`
 	// ApprovedBy is empty if nobody was asked.
-	ApprovedBy string `json:"approved_by,omitempty"`
+	ApprovedBy string `json:"approvedBy,omitempty"`
 }
 
 // PublishFleetInput is the input of PublishFleet.
@@ -214,10 +214,10 @@ type PublishFleetInput struct {
 	// Images are what to do, at most 1,000.
 	Images []FleetImage `json:"images"`
 	// MaxRunning bounds how many run at once, 10 by default.
-	MaxRunning int `json:"max_running,omitempty"`
+	MaxRunning int `json:"maxRunning,omitempty"`
 	// StopOnFailure starts no more images once one has failed. Those that run go
 	// on.
-	StopOnFailure bool `json:"stop_on_failure,omitempty"`
+	StopOnFailure bool `json:"stopOnFailure,omitempty"`
 }
 
 // FleetImage is one workflow of a fleet: exactly one field is set.
@@ -240,7 +240,7 @@ type FleetStatus struct {
 
 // FleetImageStatus is one image of a fleet.
 type FleetImageStatus struct {
-	WorkflowID string `json:"workflow_id"`
+	WorkflowID string `json:"workflowId"`
 	// State is empty until the image's workflow starts.
 	State State `json:"state,omitempty"`
 	// Error is why it failed.
@@ -252,7 +252,7 @@ type Status struct {
 	State State `json:"state"`
 	// UploadRequestID, Copies and Release are what the service has, as far as the
 	// workflow knows.
-	UploadRequestID int64       `json:"upload_request_id,omitempty"`
+	UploadRequestID int64       `json:"uploadRequestId,omitempty"`
 	Copies          []Copy      `json:"copies,omitempty"`
 	Release         *ReleaseIDs `json:"release,omitempty"`
 	// Problem is what a person has to decide or to approve.

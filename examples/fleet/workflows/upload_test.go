@@ -223,6 +223,14 @@ func TestUploadIsCanceled(t *testing.T) {
 		requireCanceled(t, env)
 		require.Equal(t, last, input[UploadTask](t, s, discardUpload).Progress)
 	})
+	t.Run("while its worker is lost", func(t *testing.T) {
+		s := newService()
+		s.upload = func(int, UploadTask) (*UploadProgress, error) { return nil, temporal.NewHeartbeatTimeoutError(last) }
+		env := s.environment()
+		env.ExecuteWorkflow(UploadImage, uploadInput())
+		requireFailed(t, env, ErrorRefused)
+		require.Equal(t, last, input[UploadTask](t, s, discardUpload).Progress)
+	})
 	t.Run("while it waits", func(t *testing.T) {
 		s := newService()
 		s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorPending, "In Progress") }
