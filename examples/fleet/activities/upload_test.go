@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -446,6 +447,30 @@ func TestUploadFromURL(t *testing.T) {
 	require.NoError(t, err)
 	requireSent(t, server, path)
 	require.LessOrEqual(t, requests.Load(), int64(20), "of pieces of 32 to 256 KiB")
+}
+
+type object struct{ *bytes.Reader }
+
+func (object) Version() (string, error) { return "1", nil }
+func (object) Close() error             { return nil }
+
+func TestUploadFromAnOpener(t *testing.T) { synctest.Test(t, testUploadFromAnOpener) }
+
+func testUploadFromAnOpener(t *testing.T) {
+	r := newRig(t)
+	server := r.oracle(t)
+	in := image(t, 9500)
+	path := in.Source
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	r.Openers = map[string]Opener{"bucket": func(_ context.Context, u *url.URL) (Source, error) {
+		require.Equal(t, "bucket://nightly/image.tar.gz", u.String())
+		return object{bytes.NewReader(data)}, nil
+	}}
+	in.Source = "bucket://nightly/image.tar.gz"
+	_, err = attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, workflows.UploadTask{Input: in})
+	require.NoError(t, err)
+	requireSent(t, server, path)
 }
 
 func TestBadURLs(t *testing.T) {
