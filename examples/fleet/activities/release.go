@@ -50,8 +50,8 @@ func (r *releasing) request() (*multiplay.ReleaseRequest, error) {
 	if r.in.Source != "" {
 		variable += "_" + r.in.Source
 	}
-	raw, set := os.LookupEnv(variable)
-	if !set && r.in.Source == "" {
+	raw := os.Getenv(variable)
+	if raw == "" && r.in.Source == "" {
 		return req, nil // the image's default source
 	}
 	source, err := multiplay.ParseSourceURL(raw)

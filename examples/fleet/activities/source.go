@@ -19,7 +19,8 @@ import (
 type Opener func(ctx context.Context, source *url.URL) (Source, error)
 
 // Source is an open image. It is read by several goroutines at once, in pieces
-// of 32 to 256 KiB, each of them mostly from its start to its end.
+// of 32 to 256 KiB that follow each other, and each chunk twice: for its checksum
+// and to send it.
 type Source interface {
 	io.ReaderAt
 	io.Closer

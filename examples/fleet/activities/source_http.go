@@ -2,9 +2,11 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -48,8 +50,8 @@ func (s *stream) close() {
 	_ = s.Close() // only read
 }
 
-func openHTTP(ctx context.Context, url string) (Source, error) {
-	s := &httpSource{ctx: ctx, client: cleanhttp.DefaultClient(), url: url}
+func openHTTP(ctx context.Context, source string) (Source, error) {
+	s := &httpSource{ctx: ctx, client: cleanhttp.DefaultClient(), url: source}
 	first, err := s.get(0) //nolint:contextcheck // it has ctx
 	if err != nil {
 		return nil, err
@@ -138,6 +140,9 @@ func (s *httpSource) get(offset int64) (*stream, error) {
 	stalled.Stop()
 	if err != nil {
 		cancel()
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // a redirect may lead to an URL with a signature
+		}
 		return nil, fmt.Errorf("%s: %w: %w", sourceField, oraclemarket.ErrTransient, err)
 	}
 	one := &stream{response.Body, offset, cancel}

@@ -486,6 +486,10 @@ func TestBadURLs(t *testing.T) {
 			w.Header().Set("Content-Range", "bytes 0-1/3")
 			w.WriteHeader(http.StatusPartialContent)
 		}, workflows.ErrorArgument, "bytes 0-1/3"},
+		"redirect": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://127.0.0.1:1/image?X-Amz-Signature=secret")
+			w.WriteHeader(http.StatusFound)
+		}, workflows.ErrorTransient, "connection refused"},
 		"changes": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("ETag", `"`+r.Header.Get("Range")+`"`)
 			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(strings.Repeat("x", 3000)))
@@ -500,6 +504,7 @@ func TestBadURLs(t *testing.T) {
 			in.Source = files.URL + "/image.tar.gz"
 			_, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, workflows.UploadTask{Input: in})
 			require.Contains(t, requireFailure(t, err, test.kind, test.kind == workflows.ErrorTransient).Message(), test.text)
+			require.NotContains(t, err.Error(), "secret")
 			for _, upload := range server.Uploads() {
 				require.Equal(t, oraclemarkettest.Initiated, upload.Status)
 			}

@@ -62,7 +62,7 @@ func (in PublishFleetInput) Validate() error {
 // they. A workflow that somebody else has started for the same image counts as
 // its own.
 func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, error) {
-	f := &fleet{in: in, status: FleetStatus{Total: len(in.Images), Images: make([]FleetImageStatus, len(in.Images))}}
+	f := &fleet{in: in, state: StatePublishing, status: FleetStatus{Total: len(in.Images), Images: make([]FleetImageStatus, len(in.Images))}}
 	if err := workflow.SetQueryHandler(ctx, StatusQuery, func() (FleetStatus, error) { return f.status, nil }); err != nil {
 		return nil, err
 	}
@@ -91,10 +91,22 @@ func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, err
 	all, stop := workflow.NewDisconnectedContext(ctx)
 	defer stop()
 	running.Wait(all) // also for those that are being canceled
-	switch notStarted := f.status.Total - f.status.Done - f.status.Failed; {
+	notStarted := f.status.Total - f.status.Done - f.status.Failed
+	switch {
 	case ctx.Err() != nil:
-		return nil, temporal.NewCanceledError(f.status)
+		f.state = StateCanceled
 	case f.status.Failed > 0:
+		f.state = StateFailed
+	default:
+		f.state = StateDone
+	}
+	if err := f.count(all); err != nil {
+		return nil, err
+	}
+	switch f.state {
+	case StateCanceled:
+		return nil, temporal.NewCanceledError(f.status)
+	case StateFailed:
 		return nil, temporal.NewApplicationErrorWithOptions(
 			fmt.Sprintf("%d of %d images failed, %d were not started", f.status.Failed, f.status.Total, notStarted),
 			ErrorFleet, temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{f.status}})
@@ -105,11 +117,12 @@ func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, err
 
 type fleet struct {
 	in     PublishFleetInput
+	state  State
 	status FleetStatus
 }
 
 func (f *fleet) count(ctx workflow.Context) error {
-	return workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(string(StatePublishing)),
+	return workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(string(f.state)),
 		DoneAttribute.ValueSet(int64(f.status.Done)), FailedAttribute.ValueSet(int64(f.status.Failed)))
 }
 
