@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,13 +19,15 @@ import (
 
 // failure returns err as Temporal is to see it. It is the one place that decides
 // what is retried.
-func failure(err error, details ...any) error {
+func failure(ctx context.Context, err error, details ...any) error {
 	if is[*temporal.ApplicationError](err) {
 		return err
 	}
 	kind := errorType(err)
 	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{
-		NonRetryable: kind != workflows.ErrorTransient, NextRetryDelay: retryAfter(err), Details: details,
+		NonRetryable:   kind != workflows.ErrorTransient,
+		NextRetryDelay: cmp.Or(retryAfter(err), pause(ctx, time.Minute)),
+		Details:        details,
 	})
 }
 
@@ -82,11 +85,14 @@ func retryAfter(err error) time.Duration {
 // pending ends an attempt that found a job under way. The server starts the next
 // one after a while, which costs no event of the workflow's history.
 func pending(ctx context.Context, format string, args ...any) error {
-	const longest = 15 * time.Second
-	delay := min(time.Duration(activity.GetInfo(ctx).Attempt)*time.Second, longest)
-	delay -= rand.N(delay / 2) //nolint:gosec // so that many jobs are not polled in step
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf(format, args...), workflows.ErrorPending,
-		temporal.ApplicationErrorOptions{NextRetryDelay: delay})
+		temporal.ApplicationErrorOptions{NextRetryDelay: pause(ctx, 15*time.Second)})
+}
+
+// pause returns the time until the next attempt, which grows with their number.
+func pause(ctx context.Context, longest time.Duration) time.Duration {
+	d := min(time.Duration(activity.GetInfo(ctx).Attempt)*time.Second, longest)
+	return d - rand.N(d/2) //nolint:gosec // so that many jobs are not polled in step
 }
 
 // slice bounds an attempt that waits by itself. It is longer than the SDK takes

@@ -27,7 +27,7 @@ var errHandOver = errors.New("the worker stops; another one goes on")
 func keep[S any](ctx context.Context, a *Activities, state S, run func(context.Context, *keeper[S]) error) (*S, error) {
 	if activity.HasHeartbeatDetails(ctx) {
 		if err := activity.GetHeartbeatDetails(ctx, &state); err != nil {
-			return nil, failure(fmt.Errorf("heartbeat: %w", err))
+			return nil, failure(ctx, fmt.Errorf("heartbeat: %w", err))
 		}
 	}
 	running, cancel := context.WithCancelCause(ctx)
@@ -53,7 +53,7 @@ func keep[S any](ctx context.Context, a *Activities, state S, run func(context.C
 		return nil, temporal.NewApplicationErrorWithOptions(cause.Error(), workflows.ErrorTransient,
 			temporal.ApplicationErrorOptions{NextRetryDelay: time.Millisecond, Details: []any{last}})
 	default:
-		return nil, failure(err, last)
+		return nil, failure(ctx, err, last)
 	}
 }
 
@@ -159,5 +159,5 @@ func (a *Activities) LastHeartbeat(ctx context.Context, activityType string) (de
 			return details, err
 		}
 	}
-	return nil, failure(fmt.Errorf("%s has no heartbeat", activityType))
+	return nil, failure(ctx, fmt.Errorf("%s has no heartbeat", activityType))
 }

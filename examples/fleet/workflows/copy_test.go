@@ -176,7 +176,7 @@ func TestCopyIsCanceled(t *testing.T) {
 	}
 	s.heartbeat = func(int, string) (json.RawMessage, error) { return nil, fails(ErrorRefused, "no such workflow") }
 	env := s.environment()
-	env.RegisterDelayedCallback(env.CancelWorkflow, 20*time.Second)
+	env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
 	env.ExecuteWorkflow(CopyImage, copyInput())
 	status := requireCanceled(t, env)
 	require.Empty(t, status.Left)

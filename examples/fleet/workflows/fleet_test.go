@@ -91,7 +91,7 @@ func TestFleetIsCanceled(t *testing.T) {
 	env := s.environment()
 	in := fleetOf(3)
 	in.MaxRunning = 2
-	env.RegisterDelayedCallback(env.CancelWorkflow, 20*time.Second)
+	env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
 	env.ExecuteWorkflow(PublishFleet, in)
 	canceled, ok := errors.AsType[*temporal.CanceledError](env.GetWorkflowError())
 	require.True(t, ok, "%v", env.GetWorkflowError())

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 // service has the activities of a test. It counts their calls.
 type service struct {
+	mu    sync.Mutex // activities run at once
 	calls map[string]int
 	tasks map[string]any // the last input
 
@@ -37,6 +39,8 @@ type service struct {
 
 func call[T, R any](s *service, name string, f *func(int, T) (R, error)) any {
 	return func(_ context.Context, task T) (R, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.calls[name]++
 		s.tasks[name] = task
 		return (*f)(s.calls[name], task)

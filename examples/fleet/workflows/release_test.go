@@ -160,7 +160,7 @@ func TestReleaseIsCanceled(t *testing.T) {
 			return nil, fails(ErrorPending, "the image update is Running", ReleaseProgress{})
 		}
 		env := s.environment()
-		env.RegisterDelayedCallback(env.CancelWorkflow, 20*time.Second)
+		env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
 		env.ExecuteWorkflow(ReleaseImage, releaseInput())
 		require.Empty(t, requireCanceled(t, env).Left)
 		require.Zero(t, s.calls[rejectDiff])

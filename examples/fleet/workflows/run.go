@@ -108,12 +108,13 @@ func transfer(ctx workflow.Context) workflow.Context {
 }
 
 // withOptions has an activity retried until it ends, or fails for good: by its
-// errors' types, not by their number. What may take effect once only does so
+// errors' types, not by their number. The pause is that after the loss of a
+// worker; errors bring their own. What may take effect once only does so
 // whatever the number of attempts, because of what their heartbeats say.
 func withOptions(ctx workflow.Context, queue string, limit, heartbeat time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: queue, StartToCloseTimeout: limit, HeartbeatTimeout: heartbeat, WaitForCancellation: true,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1},
 	})
 }
 

@@ -123,6 +123,7 @@ func TestUploadFails(t *testing.T) {
 			require.Contains(t, text, test.text)
 			require.NotContains(t, text, "secret")
 			require.Equal(t, test.left, status.Left)
+			require.Less(t, s.calls[uploadPart], 6, "the other parts are canceled")
 			if test.discards > 1 {
 				require.Greater(t, s.calls[discardUpload], 3)
 			} else {
@@ -209,7 +210,7 @@ func TestUploadIsCanceled(t *testing.T) {
 			return json.Marshal(last)
 		}
 		env := s.environment()
-		env.RegisterDelayedCallback(env.CancelWorkflow, 20*time.Second)
+		env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
 		env.ExecuteWorkflow(UploadImage, uploadInput())
 		require.EqualValues(t, 8, requireCanceled(t, env).UploadRequestID)
 		require.Equal(t, last, input[UploadTask](t, s, discardUpload).Progress)
@@ -227,7 +228,7 @@ func TestUploadIsCanceled(t *testing.T) {
 		s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorPending, "In Progress") }
 		s.discard = func(int, UploadTask) (string, error) { return "upload request 7, which is merged already", nil }
 		env := s.environment()
-		env.RegisterDelayedCallback(env.CancelWorkflow, 20*time.Second)
+		env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
 		env.ExecuteWorkflow(UploadImage, uploadInput())
 		require.Equal(t, []string{"upload request 7, which is merged already"}, requireCanceled(t, env).Left)
 	})
@@ -235,7 +236,7 @@ func TestUploadIsCanceled(t *testing.T) {
 		s := newService()
 		s.part = func(int, UploadTask) (json.RawMessage, error) { return nil, fails(ErrorTransient, "503") }
 		env := s.environment()
-		env.RegisterDelayedCallback(env.CancelWorkflow, 20*time.Second)
+		env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
 		in := uploadInput()
 		in.Parts = 3
 		env.ExecuteWorkflow(UploadImage, in)
