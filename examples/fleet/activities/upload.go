@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
+
+	"go.temporal.io/sdk/activity"
 
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
@@ -29,6 +32,11 @@ func (a *Activities) UploadImage(ctx context.Context, task workflows.UploadTask)
 		} else if len(k.get().Checkpoint) == 0 {
 			return missing
 		}
+		if now := k.get(); len(now.Checkpoint) == 0 && now.UploadRequestID == 0 && !task.Repeat {
+			if err := unfinished(ctx, client, task.Input); err != nil {
+				return err
+			}
+		}
 		req := request(task.Input, k)
 		if source != nil {
 			req.File, req.Size = source, source.Size()
@@ -46,6 +54,30 @@ func (a *Activities) UploadImage(ctx context.Context, task workflows.UploadTask)
 		}
 		return err
 	})
+}
+
+// unfinished returns an error if the service has an unfinished upload of the
+// image that was begun lately. That is one of this workflow whose heartbeats are
+// lost, as they are when an activity is reset or a workflow is terminated and
+// started again, or one of somebody else.
+func unfinished(ctx context.Context, client *oraclemarket.Client, in workflows.UploadImageInput) error {
+	const clocks = 2 * time.Minute // may differ by that
+	since := activity.GetInfo(ctx).ScheduledTime.Add(-clocks)
+	for r, err := range client.MachineImages.All(ctx, &oraclemarket.ListMachineImagesOptions{
+		Statuses: []oraclemarket.Status{oraclemarket.StatusInitiated},
+		OrderBy:  oraclemarket.OrderByLastUpdateDate, SortOrder: oraclemarket.SortDescending,
+	}) {
+		switch {
+		case err != nil:
+			return err
+		case !r.LastModifiedDate.IsZero() && r.LastModifiedDate.Before(since):
+			return nil
+		case r.Application == in.Application && r.Version == in.Version &&
+			r.OperatingSystem == in.OperatingSystem && r.FileName == in.Name():
+			return fmt.Errorf("upload request %d is an unfinished upload of this image: %w", r.UploadRequestID, oraclemarket.ErrAmbiguous)
+		}
+	}
+	return nil
 }
 
 // request returns the upload of an image whose state is in the heartbeat.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -379,6 +380,32 @@ func testAdoptedUpload(t *testing.T) {
 	_, err = attempt[workflows.UploadImageResult](t, r, r.FinishUpload, nil, task)
 	require.NoError(t, err)
 	requireSent(t, server, in.Source)
+}
+
+// The heartbeats are lost, as after a reset of the activity.
+func TestUnfinishedUpload(t *testing.T) { synctest.Test(t, testUnfinishedUpload) }
+
+func testUnfinishedUpload(t *testing.T) {
+	r := newRig(t)
+	server := r.oracle(t)
+	in := image(t, 9500)
+	in.Concurrency = 1
+	task := workflows.UploadTask{Input: in}
+	stallAt(server, "5", func() { close(r.stop) })
+	_, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, task)
+	_ = requireFailure(t, err, workflows.ErrorTransient, true)
+	r.stop = make(chan struct{})
+	_, err = attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, task)
+	failed := requireFailure(t, err, workflows.ErrorAmbiguous, false)
+	require.Contains(t, failed.Message(), fmt.Sprintf("upload request %d", server.Uploads()[0].ID))
+	other := task
+	other.Input.Version = "2.0"
+	_, err = attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, other)
+	require.NoError(t, err)
+	task.Repeat = true
+	_, err = attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, task)
+	require.NoError(t, err)
+	require.Len(t, server.Uploads(), 3)
 }
 
 func TestChunkSizeIsThatOfUpload(t *testing.T) {

@@ -7,13 +7,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
@@ -247,6 +250,49 @@ func TestCanceledBetweenAttempts(t *testing.T) {
 	require.Len(t, service.Uploads(), 1)
 	require.Equal(t, service.Uploads()[0].ID, status.UploadRequestID)
 	require.Equal(t, oraclemarkettest.Deleted, service.Uploads()[0].Status)
+}
+
+// After a reset that forgets the heartbeats nobody knows which chunks the upload
+// request has: a person adopts it, and all are sent again.
+func TestResetActivity(t *testing.T) {
+	c := dial(t, temporalServer(t))
+	a := services(t)
+	service := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
+	t.Cleanup(service.Close)
+	service.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 3, Stall: oraclemarkettest.StallResponse})
+	uploads := service.Client()
+	a.Oracle = func(context.Context) (*oraclemarket.Client, error) { return uploads, nil }
+	w := New(c, a, Options{})
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	in := upload()
+	in.Concurrency = 1
+	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "upload", TaskQueue: workflows.ControlQueue}, workflows.UploadImage, in)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return service.Count(oraclemarkettest.OpUploadChunk) == 4 }, 30*time.Second, 10*time.Millisecond)
+	_, err = c.WorkflowService().ResetActivity(ctx, &workflowservice.ResetActivityRequest{
+		Namespace: client.DefaultNamespace, Execution: &commonpb.WorkflowExecution{WorkflowId: run.GetID()},
+		Activity: &workflowservice.ResetActivityRequest_Type{Type: "UploadImage"}, ResetHeartbeat: true,
+	})
+	require.NoError(t, err)
+	var status workflows.Status
+	require.Eventually(t, func() bool {
+		value, err := c.QueryWorkflow(ctx, run.GetID(), "", workflows.StatusQuery)
+		return err == nil && value.Get(&status) == nil && status.State == workflows.StateNeedsDecision
+	}, 30*time.Second, 100*time.Millisecond)
+	id := service.Uploads()[0].ID
+	require.Contains(t, status.Problem, strconv.FormatInt(id, 10))
+	decided, err := c.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: run.GetID(), UpdateName: workflows.DecideUpdate, WaitForStage: client.WorkflowUpdateStageCompleted,
+		Args: []any{workflows.Decision{Action: workflows.Adopt, ID: strconv.FormatInt(id, 10)}},
+	})
+	require.NoError(t, err)
+	require.NoError(t, decided.Get(ctx, nil))
+	require.NoError(t, run.Get(ctx, nil))
+	require.Len(t, service.Uploads(), 1)
+	require.Equal(t, oraclemarkettest.Completed, service.Uploads()[0].Status)
 }
 
 func TestCodec(t *testing.T) {

@@ -24,6 +24,8 @@ type UploadTask struct {
 	Progress UploadProgress `json:"progress,omitzero"`
 	// InitiateOnly ends UploadImage once there is an upload request.
 	InitiateOnly bool `json:"initiate_only,omitempty"`
+	// Repeat begins another upload even if there is an unfinished one.
+	Repeat bool `json:"repeat,omitempty"`
 	// First and Count are the chunks of UploadPart, counted from 0.
 	First int `json:"first,omitempty"`
 	Count int `json:"count,omitempty"`

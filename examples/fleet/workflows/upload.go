@@ -89,7 +89,7 @@ func (u *upload) do(ctx workflow.Context) (*UploadImageResult, error) {
 		if err != nil {
 			return nil, err
 		}
-		u.task.Progress = UploadProgress{}
+		u.task.Progress, u.task.Repeat = UploadProgress{}, d.Action == Repeat
 		if d.Action == Adopt { // all chunks are sent again, to a request that is not ours
 			u.task.Progress.UploadRequestID, _ = strconv.ParseInt(d.ID, 10, 64) // it was validated
 			parts = true

@@ -164,7 +164,7 @@ func TestUploadNeedsDecision(t *testing.T) {
 		}
 		require.NoError(t, errors.Join(decided.rejected, decided.err))
 		require.Error(t, twice.rejected)
-		require.Equal(t, UploadProgress{}, input[UploadTask](t, s, uploadImage).Progress, "it begins anew")
+		require.Equal(t, UploadTask{Input: uploadInput(), Repeat: true}, input[UploadTask](t, s, uploadImage), "it begins anew")
 	})
 	t.Run("adopt", func(t *testing.T) {
 		s := newService()
