@@ -61,11 +61,14 @@ func publishCommand(io.Writer) *cli.Command {
 	var in workflows.PublishFleetInput
 	return starter("-input FILE", func(flags *flag.FlagSet) {
 		flags.Func("input", "`file` of JSON: a PublishFleetInput, with all fields that jobs have", func(path string) error {
-			data, err := os.ReadFile(path)
+			file, err := os.Open(path)
 			if err != nil {
 				return err
 			}
-			return json.Unmarshal(data, &in)
+			defer func() { _ = file.Close() }() // only read
+			decoder := json.NewDecoder(file)
+			decoder.DisallowUnknownFields()
+			return decoder.Decode(&in)
 		})
 	}, func() (string, any, any) { return workflows.FleetID(in), workflows.PublishFleet, in }, func() error { return check(in) })
 }

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"go.temporal.io/api/common/v1"
@@ -112,7 +111,10 @@ func (f *fleet) look(ctx context.Context, id, runID string) (*job, error) {
 	} else if j.State == workflows.StateNeedsDecision || j.State == workflows.StateNeedsApproval || j.Error != nil {
 		err = errors.Join(err, f.query(ctx, j, &j.Status))
 	}
-	return j, err
+	if err != nil { // it is encrypted, with another key than ours
+		j.Retrying = err.Error()
+	}
+	return j, nil
 }
 
 // pending adds what an activity is doing.
@@ -167,9 +169,6 @@ func (f *fleet) show(event string, j *job) {
 		line += ": " + j.Error.Message
 	} else if j.Retrying != "" {
 		line += " (" + j.Retrying + ")"
-	}
-	if s := j.Status; s != nil && len(s.Left) > 0 {
-		line += "; left on the service: " + strings.Join(s.Left, ", ")
 	}
 	if f.shown[j.WorkflowID] != line || event == cli.Result {
 		f.shown[j.WorkflowID] = line
