@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -23,12 +22,7 @@ func (in CopyImageInput) Validate() error {
 // CopyImage copies an image to tenants, once to each, and waits until all have
 // it. If it is canceled, it cancels the copies under way.
 func CopyImage(ctx workflow.Context, in CopyImageInput) (*CopyImageResult, error) {
-	r, err := newRun(ctx, func(id string) error {
-		if id == "" {
-			return errors.New("the id of the job to adopt is empty")
-		}
-		return nil
-	})
+	r, err := newRun(ctx, false)
 	if err != nil {
 		return nil, err
 	}

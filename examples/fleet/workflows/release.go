@@ -3,7 +3,6 @@ package workflows
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -25,12 +24,7 @@ func (in ReleaseImageInput) Validate() error {
 // ReleaseImage updates an image, has its diff approved by a person, and rolls it
 // out. If it is canceled or not approved, it rejects the diff.
 func ReleaseImage(ctx workflow.Context, in ReleaseImageInput) (*ReleaseImageResult, error) {
-	r, err := newRun(ctx, func(id string) error {
-		if n, err := strconv.ParseInt(id, 10, 64); err != nil || n < 1 {
-			return fmt.Errorf("%q is not the id of an update, a diff or a version", id)
-		}
-		return nil
-	})
+	r, err := newRun(ctx, true)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +109,7 @@ func (r *releasing) release(ctx workflow.Context) error {
 
 func (r *releasing) adopt(id string) {
 	p := &r.task.Progress
-	n, _ := strconv.ParseInt(id, 10, 64) // it was validated
+	n, _ := number(id) // it was validated
 	switch p.Creating {
 	case "update":
 		p.UpdateID = n

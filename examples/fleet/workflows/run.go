@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,9 +18,9 @@ type run struct {
 	decision *Decision
 }
 
-// newRun answers queries and takes decisions. adoptable returns an error unless
-// the id can be adopted.
-func newRun(ctx workflow.Context, adoptable func(id string) error) (*run, error) {
+// newRun answers queries and takes decisions. numbers is whether the ids of jobs
+// are.
+func newRun(ctx workflow.Context, numbers bool) (*run, error) {
 	r := &run{}
 	if err := workflow.SetQueryHandler(ctx, StatusQuery, func() (Status, error) { return r.status, nil }); err != nil {
 		return nil, err
@@ -31,9 +32,12 @@ func newRun(ctx workflow.Context, adoptable func(id string) error) (*run, error)
 		switch {
 		case r.status.State != StateNeedsDecision || r.decision != nil:
 			return fmt.Errorf("the workflow is %s: there is nothing to decide", r.status.State)
-		case d.Action == Adopt:
-			return adoptable(d.ID)
-		case d.Action != Repeat && d.Action != GiveUp:
+		case d.Action == Adopt && numbers:
+			_, err := number(d.ID)
+			return err
+		case d.Action == Adopt && d.ID == "":
+			return errors.New("the id of the job to adopt is missing")
+		case d.Action != Adopt && d.Action != Repeat && d.Action != GiveUp:
 			return fmt.Errorf("action %q is not %s, %s or %s", d.Action, Adopt, Repeat, GiveUp)
 		}
 		return nil
@@ -128,7 +132,9 @@ func briefly(ctx workflow.Context) workflow.Context {
 // for the last heartbeat: an activity that waits for its next attempt ends
 // without.
 func keep[S any](ctx workflow.Context, name string, state *S, task any) error {
-	own, cancel := workflow.NewDisconnectedContext(ctx)
+	free, stop := workflow.NewDisconnectedContext(ctx)
+	defer stop()
+	own, cancel := workflow.WithCancel(free)
 	done := workflow.ExecuteActivity(own, name, task)
 	canceled := false
 	workflow.NewSelector(ctx).
@@ -136,14 +142,10 @@ func keep[S any](ctx workflow.Context, name string, state *S, task any) error {
 		AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) { canceled = true }).
 		Select(ctx)
 	if canceled {
-		free, stop := workflow.NewDisconnectedContext(ctx)
 		asking := workflow.WithScheduleToCloseTimeout(control(free), time.Minute)
 		_ = workflow.ExecuteActivity(asking, lastHeartbeat, name).Get(asking, state) // or what is known stays
-		stop()
 	}
 	cancel()
-	free, stop := workflow.NewDisconnectedContext(ctx)
-	defer stop()
 	err := done.Get(free, state)
 	var failed *temporal.ApplicationError
 	var ended *temporal.CanceledError
@@ -157,6 +159,15 @@ func keep[S any](ctx workflow.Context, name string, state *S, task any) error {
 		_ = late.LastHeartbeatDetails(state)
 	}
 	return err
+}
+
+// number returns the id of a job whose ids are numbers.
+func number(id string) (int64, error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%q is not the id of a job", id)
+	}
+	return n, nil
 }
 
 // message returns what an activity or a child workflow said, without the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"go.temporal.io/sdk/temporal"
@@ -45,12 +44,7 @@ func (in UploadImageInput) Validate() error {
 // UploadImage uploads an image and waits until it is Completed. If it is
 // canceled or fails, it deletes what it has uploaded.
 func UploadImage(ctx workflow.Context, in UploadImageInput) (*UploadImageResult, error) {
-	r, err := newRun(ctx, func(id string) error {
-		if n, err := strconv.ParseInt(id, 10, 64); err != nil || n < 1 {
-			return fmt.Errorf("%q is not the id of an upload request", id)
-		}
-		return nil
-	})
+	r, err := newRun(ctx, true)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +85,7 @@ func (u *upload) do(ctx workflow.Context) (*UploadImageResult, error) {
 		}
 		u.task.Progress, u.task.Repeat = UploadProgress{}, d.Action == Repeat
 		if d.Action == Adopt { // all chunks are sent again, to a request that is not ours
-			u.task.Progress.UploadRequestID, _ = strconv.ParseInt(d.ID, 10, 64) // it was validated
+			u.task.Progress.UploadRequestID, _ = number(d.ID) // it was validated
 			parts = true
 		}
 	}
@@ -159,8 +153,7 @@ func (u *upload) discard(ctx workflow.Context) []string {
 // rootCause returns why the last attempt of an activity failed that ran out of
 // time.
 func rootCause(err error) error {
-	var late *temporal.TimeoutError
-	if errors.As(err, &late) && late.Unwrap() != nil {
+	if late, ok := errors.AsType[*temporal.TimeoutError](err); ok && late.Unwrap() != nil {
 		return late.Unwrap()
 	}
 	return err
