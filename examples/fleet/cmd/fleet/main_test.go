@@ -22,6 +22,8 @@ func TestWrongArguments(t *testing.T) {
 		"usage: fleet COMMAND":      {"nothing"},
 		"demo     ten images":       {},
 		"Application":               {"upload", "-version", "1", "-os", "Linux", "-source", "a"},
+		"TenantIDs":                 {"copy", "-image", "335eef3f-551d-46e1-8781-173f43209d48"},
+		"ImageID":                   {"release"},
 		"no such file":              {"publish", "-input", "missing.json"},
 		"imagges":                   {"publish", "-input", typo},
 		"-id is missing":            {"cancel"},

@@ -41,7 +41,7 @@ func copyCommand(io.Writer) *cli.Command {
 			return nil
 		})
 		flags.BoolVar(&in.CancelOnFailure, "cancel-on-failure", false, "cancel the other copies once one has failed")
-	}, func() (string, any, any) { return workflows.CopyID(in), workflows.CopyImage, in }, unchecked)
+	}, func() (string, any, any) { return workflows.CopyID(in), workflows.CopyImage, in }, func() error { return check(in) })
 }
 
 func releaseCommand(io.Writer) *cli.Command {
@@ -54,7 +54,7 @@ func releaseCommand(io.Writer) *cli.Command {
 		flags.StringVar(&in.Source, "source", "", "files from the workers' MULTIPLAY_SOURCE_URL_`name`")
 		flags.BoolVar(&in.Restart, "restart", false, "restart servers that are not empty")
 		flags.BoolVar(&in.Approve, "approve", false, "release without asking: fleet approve is not needed")
-	}, func() (string, any, any) { return workflows.ReleaseID(in), workflows.ReleaseImage, in }, unchecked)
+	}, func() (string, any, any) { return workflows.ReleaseID(in), workflows.ReleaseImage, in }, func() error { return check(in) })
 }
 
 func publishCommand(io.Writer) *cli.Command {
