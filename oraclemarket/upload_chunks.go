@@ -147,6 +147,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 		chunk.File = sent
 	}
 	chunk.File = u.counted(i, u.limited(ctx, chunk.File))
+	var sends int
 	for attempt := 1; ; attempt++ {
 		sum, err := source.checksum(ctx, offset, size)
 		if err != nil {
@@ -156,8 +157,8 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, sum)
 		}
 		chunk.MD5 = sum
-		ack, sends, err := u.sendPaced(ctx, chunk)
-		conflicts := errors.Is(err, ErrConflict) && u.wasSentBefore(i, sends, attempt) && !u.tainted
+		ack, err := u.sendPaced(ctx, chunk, &sends)
+		conflicts := errors.Is(err, ErrConflict) && u.wasSentBefore(i, sends) && !u.tainted
 		if sent != nil {
 			sum = sent.sum(size)
 		}
@@ -191,21 +192,25 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 
 // sendPaced sends a chunk until it is acknowledged, refused or given up for an
 // outage, at the pace that the service lets all chunks of the client through. It
-// also returns how often it sent the chunk.
-func (u *upload) sendPaced(ctx context.Context, chunk *Chunk) (ack *ChunkAcknowledgement, sends int, err error) {
+// adds how often it sent the chunk to sends.
+func (u *upload) sendPaced(ctx context.Context, chunk *Chunk, sends *int) (ack *ChunkAcknowledgement, err error) {
 	err = u.service.gate.Do(ctx, func(ctx context.Context) (retryAfter time.Duration, err error) {
-		sends++
-		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk)
+		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk, *sends)
+		if failed, ok := errors.AsType[*Error](err); ok {
+			*sends += failed.Attempts // 0 if there was no token
+		} else {
+			*sends++
+		}
 		return retryAfter, err
 	})
-	return ack, sends, err
+	return ack, err
 }
 
 // wasSentBefore reports whether the service may have a chunk from an attempt
 // before the last.
-func (u *upload) wasSentBefore(i, sends, calls int) bool {
+func (u *upload) wasSentBefore(i, sends int) bool {
 	first := i == 0 && (u.state.First != "" || u.total > 0 && u.firstChunk == u.service.firstChunk) // with the initiate call
-	return sends > 1 || calls > 1 || u.resumed || first
+	return sends > 1 || u.resumed || first
 }
 
 // chunkError returns err with the number of its chunk or, if the file has
