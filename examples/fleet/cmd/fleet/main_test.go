@@ -26,6 +26,7 @@ func TestWrongArguments(t *testing.T) {
 		"ImageID":                   {"release"},
 		"no such file":              {"publish", "-input", "missing.json"},
 		"imagges":                   {"publish", "-input", typo},
+		"must be positive":          {"worker", "-transfers", "0"},
 		"-id is missing":            {"cancel"},
 		"flag provided but not def": {"status", "-demo"},
 	} {

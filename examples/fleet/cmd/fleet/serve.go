@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/imagejobs/imagejobs-go/examples/fleet/activities"
@@ -63,7 +64,12 @@ func workerCommand(io.Writer) *cli.Command {
 
 func workerFlags(o *worker.Options) func(*flag.FlagSet) {
 	return func(flags *flag.FlagSet) {
-		flags.IntVar(&o.MaxTransfers, "transfers", 0, "how many images, or parts of images, to send at once")
+		flags.Func("transfers", "how many images, or parts of images, to send at once: `N` (default 2)", func(s string) (err error) {
+			if o.MaxTransfers, err = strconv.Atoi(s); err == nil && o.MaxTransfers < 1 {
+				err = errors.New("must be positive")
+			}
+			return err
+		})
 		flags.BoolVar(&o.NoTransfers, "no-transfers", false, "leave the sending of images to other workers")
 		flags.BoolVar(&o.NoControl, "no-control", false, "only send images")
 	}
