@@ -77,6 +77,12 @@ func (c copying) create(ctx context.Context, one workflows.Copy) error {
 	}); err != nil {
 		return err
 	}
+	// Somebody else's, or one of this workflow before it was terminated or reset.
+	if other := slices.IndexFunc(jobs, func(job *imagereplicator.Job) bool {
+		return c.matches(job, one.TenantID) && job.Status.Cancelable()
+	}); other >= 0 && c.get().Repeat != one.TenantID {
+		return fmt.Errorf("job %s copies the image to tenant %s already: %w", jobs[other].ID, one.TenantID, imagereplicator.ErrAmbiguous)
+	}
 	one.JobID, err = c.jobs.Create(ctx, &imagereplicator.CreateJobRequest{ImageID: c.in.ImageID, DestinationTenantID: one.TenantID})
 	switch errorType(err) {
 	case workflows.ErrorAmbiguous:
@@ -93,6 +99,10 @@ func (c copying) create(ctx context.Context, one workflows.Copy) error {
 	return c.save(ctx, func(p *workflows.CopyProgress) { p.Creating, p.Before = "", nil })
 }
 
+func (c copying) matches(job *imagereplicator.Job, tenantID string) bool {
+	return strings.EqualFold(job.SourceImageID, c.in.ImageID) && strings.EqualFold(job.DestinationTenantID, tenantID)
+}
+
 // find looks for the job that an earlier attempt may have created.
 func (c copying) find(ctx context.Context) (bool, error) {
 	now := c.get()
@@ -100,8 +110,7 @@ func (c copying) find(ctx context.Context) (bool, error) {
 		jobs, err := c.jobs.List(ctx)
 		var found []string
 		for _, job := range jobs {
-			if strings.EqualFold(job.SourceImageID, c.in.ImageID) && strings.EqualFold(job.DestinationTenantID, now.Creating) &&
-				!slices.Contains(now.Before, job.ID) {
+			if c.matches(job, now.Creating) && !slices.Contains(now.Before, job.ID) {
 				found = append(found, job.ID)
 			}
 		}

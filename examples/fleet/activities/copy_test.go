@@ -148,6 +148,27 @@ func testCopiesAreHandedOver(t *testing.T) {
 	require.Equal(t, 2, server.Count(imagereplicatortest.OpCreate))
 }
 
+// A copy is under way that nobody knows of, as after a reset of the activity.
+func TestCopyUnderWay(t *testing.T) { synctest.Test(t, testCopyUnderWay) }
+
+func testCopyUnderWay(t *testing.T) {
+	r := newRig(t)
+	server := r.replicator(t, imagereplicatortest.WithJobTime(time.Hour))
+	task := copyTask(imagereplicatortest.ThirdTenantID)
+	first, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
+	require.NoError(t, err)
+	_, err = attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
+	failed := requireFailure(t, err, workflows.ErrorAmbiguous, false)
+	require.Contains(t, failed.Message(), first.Copies[0].JobID)
+	require.NoError(t, failed.Details(&task.Progress))
+	require.Equal(t, imagereplicatortest.ThirdTenantID, task.Progress.Creating)
+	require.Equal(t, 1, server.Count(imagereplicatortest.OpCreate))
+	task.Progress.Creating, task.Progress.Repeat = "", imagereplicatortest.ThirdTenantID
+	_, err = attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
+	require.NoError(t, err)
+	require.Equal(t, 2, server.Count(imagereplicatortest.OpCreate))
+}
+
 func TestWaitCopies(t *testing.T) {
 	created := func(t *testing.T, r *rig) workflows.CopyTask {
 		t.Helper()

@@ -3,10 +3,12 @@ package worker
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -206,15 +208,51 @@ func TestPayloadsAreEncrypted(t *testing.T) {
 	in.Source = "missing secret"
 	second, err := run(t, c, "missing", workflows.UploadImage, in)
 	require.ErrorContains(t, err, "missing secret")
-	for _, run := range []client.WorkflowRun{first, second} {
-		for events := c.GetWorkflowHistory(t.Context(), run.GetID(), run.GetRunID(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
-			event, err := events.Next()
+	requireNotInHistory(t, c, first, "secret")
+	requireNotInHistory(t, c, second, "secret")
+}
+
+func requireNotInHistory(t *testing.T, c client.Client, run client.WorkflowRun, secrets ...string) {
+	t.Helper()
+	for events := c.GetWorkflowHistory(t.Context(), run.GetID(), run.GetRunID(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
+		event, err := events.Next()
+		require.NoError(t, err)
+		text, err := protojson.Marshal(event)
+		require.NoError(t, err)
+		for _, data := range regexp.MustCompile(`"data": ?"([^"]*)"`).FindAllSubmatch(text, -1) {
+			plain, err := base64.StdEncoding.DecodeString(string(data[1]))
 			require.NoError(t, err)
-			text, err := protojson.Marshal(event)
-			require.NoError(t, err)
-			require.NotContains(t, strings.ToLower(string(text)), "secret")
+			text = append(text, plain...)
+		}
+		for _, secret := range secrets {
+			require.NotContains(t, strings.ToLower(string(text)), secret)
 		}
 	}
+}
+
+// Credentials are in the worker's environment and nowhere else, also if a
+// service refuses them.
+func TestNoCredentialsInHistories(t *testing.T) {
+	const key, secret = "0123456789abcdef", "fedcba9876543210"
+	t.Setenv("MULTIPLAY_SOURCE_URL", "s3://"+key+":"+secret+"@bucket/folder/")
+	c := dial(t, temporalServer(t))
+	a := services(t)
+	service := oraclemarkettest.NewServer(oraclemarkettest.WithClientCredentials(key, "another"))
+	t.Cleanup(service.Close)
+	a.Oracle = func(context.Context) (*oraclemarket.Client, error) {
+		return oraclemarket.New("user@example.com", oraclemarket.ClientCredentials(key, secret), oraclemarket.WithBaseURL(service.URL))
+	}
+	w := New(c, a, Options{})
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+	refused, err := run(t, c, "upload", workflows.UploadImage, upload())
+	require.Error(t, err)
+	requireNotInHistory(t, c, refused, key, secret)
+	released, err := run(t, c, "release", workflows.ReleaseImage, workflows.ReleaseImageInput{
+		ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "build 42", Approve: true,
+	})
+	require.NoError(t, err)
+	requireNotInHistory(t, c, released, key, secret)
 }
 
 // A workflow that is canceled between two attempts of its upload deletes what

@@ -108,6 +108,7 @@ func (c *copies) decided(d Decision, givenUp error) {
 	case GiveUp:
 		one.Error, one.ErrorType = message(givenUp), ErrorGivenUp
 	case Repeat:
+		c.task.Progress.Repeat = one.TenantID
 	}
 	c.status.Copies = c.task.Progress.Copies
 }

@@ -157,6 +157,7 @@ func TestCopyNeedsDecision(t *testing.T) {
 			require.Equal(t, test.err, status.Copies[1].Error)
 			require.Equal(t, "replicated", status.Copies[2].Status)
 			require.Empty(t, input[CopyTask](t, s, waitCopies).Progress.Creating)
+			require.Equal(t, test.decision.Action == Repeat, input[CopyTask](t, s, createCopies).Progress.Repeat == "b")
 		})
 	}
 	t.Run("cancel", func(t *testing.T) {

@@ -64,6 +64,8 @@ type CopyProgress struct {
 	// jobs from before.
 	Creating string   `json:"creating,omitempty"`
 	Before   []string `json:"before,omitempty"`
+	// Repeat is a tenant that gets a copy even if one is under way.
+	Repeat string `json:"repeat,omitempty"`
 }
 
 // ReleaseTask is the input of the activities of a release.
