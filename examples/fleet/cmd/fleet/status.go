@@ -155,7 +155,7 @@ func (f *fleet) show(event string, j *job) {
 	}
 	line := fmt.Sprintf("%-16s %s", j.State, j.WorkflowID)
 	if p := j.Progress; p != nil {
-		e.Progress = cli.BytesProgress(p.Bytes, p.Total, 0)
+		e.Progress = cli.BytesProgress(p.Bytes, p.Total, 0, 0)
 		e.Progress.Chunks, e.Progress.TotalChunks = p.Chunks, p.TotalChunks
 		line += fmt.Sprintf(", %d%%", e.Progress.Percent)
 	}
