@@ -29,7 +29,7 @@ const (
 )
 
 // ramp bounds how many chunks are sent at once. It begins with one, and lets as
-// many as the line carries in rampTime. Where that is fewer than there may be, it
+// many as the line carries in rampTime. Where that is fewer than half of the most, it
 // tries twice as many from time to time, and stays with them if they are faster
 // together: over a long line each connection may have a rate of its own.
 type ramp struct {
@@ -151,11 +151,11 @@ func (m *ramp) measure(now time.Time) {
 		m.pause = rampPause
 		m.allow(now, bytes, m.fewer)
 		m.fewer, m.windows = 0, 1
-	case m.fewer > 0 || m.pause <= 0 && rate > 0:
+	case 2*m.allowed <= m.most && (m.fewer > 0 || m.pause <= 0 && rate > 0):
 		m.fewer, m.rate = m.allowed, rate
 		m.allow(now, bytes, 2*m.allowed)
 	default:
-		m.begun, m.from = now, bytes
+		m.fewer, m.begun, m.from = 0, now, bytes
 	}
 }
 
