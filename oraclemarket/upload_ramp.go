@@ -29,9 +29,10 @@ const (
 )
 
 // ramp bounds how many chunks are sent at once. It begins with one, and lets as
-// many as the line carries in rampTime. Where that is fewer than half of the most, it
-// tries twice as many from time to time, and stays with them if they are faster
-// together: over a long line each connection may have a rate of its own.
+// many as the line carries in rampTime. Where that is half of what there may be
+// or fewer, it tries twice as many from time to time, and stays with them if they
+// are faster together: over a long line each connection may have a rate of its
+// own.
 type ramp struct {
 	most  int
 	chunk int64 // its size
