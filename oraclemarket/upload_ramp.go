@@ -29,9 +29,10 @@ const (
 )
 
 // ramp bounds how many chunks are sent at once. It begins with one, and lets as
-// many as the line carries in rampTime. Where that is fewer than there may be, it
-// tries twice as many from time to time, and stays with them if they are faster
-// together: over a long line each connection may have a rate of its own.
+// many as the line carries in rampTime. Where that is half of what there may be
+// or fewer, it tries twice as many from time to time, and stays with them if they
+// are faster together: over a long line each connection may have a rate of its
+// own.
 type ramp struct {
 	most  int
 	chunk int64 // its size
@@ -151,11 +152,11 @@ func (m *ramp) measure(now time.Time) {
 		m.pause = rampPause
 		m.allow(now, bytes, m.fewer)
 		m.fewer, m.windows = 0, 1
-	case m.fewer > 0 || m.pause <= 0 && rate > 0:
+	case 2*m.allowed <= m.most && (m.fewer > 0 || m.pause <= 0 && rate > 0):
 		m.fewer, m.rate = m.allowed, rate
 		m.allow(now, bytes, 2*m.allowed)
 	default:
-		m.begun, m.from = now, bytes
+		m.fewer, m.begun, m.from = 0, now, bytes
 	}
 }
 

@@ -41,7 +41,7 @@ func main() {
 
 func run() error {
 	only := flag.String("only", "status,upload,sources,lfn,interrupt,wait,resume,redact,profile", "what to measure")
-	quick := flag.Bool("quick", false, "less of everything, in under three minutes; writes no file without -results")
+	quick := flag.Bool("quick", false, "less of everything, in under five minutes; writes no file without -results")
 	results := flag.String("results", "", `folder for tables and plots ("results", without -quick)`)
 	flag.Parse()
 	if *results == "" && !*quick {
