@@ -2,6 +2,8 @@ package oraclemarket_test
 
 import (
 	"context"
+	"net/http"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
@@ -38,7 +41,7 @@ func TestSlowStore(t *testing.T) {
 	const chunks = 320
 	upload := func(takes time.Duration) (took time.Duration, saves int64) {
 		synctest.Test(t, func(t *testing.T) {
-			r := inMemory(t, nil, nil)
+			r := inMemory(t, serverOptions{oraclemarkettest.WithJobTime(0)}, nil)
 			r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: -1, Delay: time.Second})
 			data := randomBytes(chunks*testChunk - 1)
 			store := &slowStore{takes: takes}
@@ -55,7 +58,7 @@ func TestSlowStore(t *testing.T) {
 	fast, _ := upload(0)
 	slow, joined := upload(100 * time.Millisecond)
 	t.Logf("%s, and %s with %d saves of 100 ms", fast, slow, joined)
-	require.Less(t, slow, fast+fast/4)
+	require.Less(t, slow, fast+fast/10)
 	require.Less(t, joined, int64(chunks))
 }
 
@@ -100,6 +103,127 @@ func TestHangingStore(t *testing.T) {
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.ErrorContains(t, err, "the store did not return within 5s")
 				require.LessOrEqual(t, time.Since(start), 66*time.Second)
+			})
+		})
+	}
+}
+
+// hangingLock never returns from its lock, or from the lock's end, until it is
+// released.
+type hangingLock struct {
+	hangingStore
+
+	unlocked atomic.Int64
+}
+
+func (s *hangingLock) Lock(context.Context, string) (func() error, error) {
+	s.hang("Lock")
+	return func() error {
+		s.hang("unlock")
+		s.unlocked.Add(1)
+		return nil
+	}, nil
+}
+
+// A lock that hangs is no different. One that comes too late is given back, and
+// one of a store that may still write is kept until it has.
+func TestHangingLock(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"Lock", "unlock", "Load", "Save"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := inMemory(t, nil, nil)
+				store := &hangingLock{hangingStore: hangingStore{method: method, release: make(chan struct{})}}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				start := time.Now()
+				_, err := r.images.Upload(ctx, imageOf(randomBytes(3*testChunk), store))
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorContains(t, err, "the store did not return within 5s")
+				require.LessOrEqual(t, time.Since(start), 66*time.Second)
+				require.Zero(t, store.unlocked.Load())
+				close(store.release)
+				synctest.Wait()
+				require.EqualValues(t, 1, store.unlocked.Load())
+			})
+		})
+	}
+}
+
+// stuckStore keeps what it gets, but for one save that does not return until it
+// is released.
+type stuckStore struct {
+	memStore
+
+	at      int
+	saves   atomic.Int64
+	release chan struct{}
+}
+
+func (s *stuckStore) Save(ctx context.Context, key string, state []byte) error {
+	if s.saves.Add(1) == int64(s.at) {
+		<-s.release
+	}
+	return s.memStore.Save(ctx, key, state)
+}
+
+// While a save of a chunk does not return, no more chunks go out than there may
+// be unsaved ones; the end of the context ends the upload, whose store is not
+// called again. What comes of the chunks depends on the service: it takes them
+// again, or has them and counts them.
+func TestUnsavedChunks(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]bool{"taken again": false, "refused by 409": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const atOnce = 3
+				r := inMemory(t, nil, nil)
+				data := randomBytes(20 * testChunk)
+				store := &stuckStore{at: 4, release: make(chan struct{})} // after the first chunk's, or that of all three
+				defer close(store.release)
+				req := imageOf(data, store)
+				reported := 0
+				req.Progress = func(p oraclemarket.UploadProgress) { reported = p.Chunks }
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				start := time.Now()
+				_, err := r.images.Upload(ctx, req)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.LessOrEqual(t, time.Since(start), 66*time.Second)
+				require.EqualValues(t, 4, store.saves.Load(), "not called again")
+				kept := store.only(t).numbers()
+				require.LessOrEqual(t, reported, len(kept), "what is reported is kept")
+				unsaved := r.Processed(oraclemarkettest.OpUploadChunk) - len(kept)
+				require.Positive(t, unsaved)
+				require.LessOrEqual(t, unsaved, 2*atOnce)
+
+				if refused {
+					there := r.only(t).Receipts
+					r.Inject(oraclemarkettest.Fault{
+						Operation: oraclemarkettest.OpUploadChunk, Status: http.StatusConflict, Times: -1,
+						Match: func(q *http.Request) bool {
+							number, err := strconv.Atoi(q.Header.Get("X-Chunk-Number"))
+							return err == nil && there[number] > 0
+						},
+					})
+				}
+				_, err = r.images.Upload(t.Context(), imageOf(data, &store.memStore))
+				require.NoError(t, err)
+				u := r.only(t)
+				requireImage(t, u, data)
+				twice := 0
+				for _, times := range u.Receipts {
+					twice += times - 1
+				}
+				if refused {
+					unsaved = 0
+				}
+				require.Equal(t, unsaved, twice)
+				for _, number := range kept {
+					require.Equal(t, 1, u.Receipts[number], "chunk %d was sent again", number)
+				}
 			})
 		})
 	}

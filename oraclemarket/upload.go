@@ -80,7 +80,9 @@ type ImageUpload struct {
 	DisableChecksum bool
 
 	// Checkpoints keeps the state of the upload, so that the same call resumes it
-	// after an interruption or a crash. May be nil. See [FileCheckpoints].
+	// after an interruption or a crash. Chunks do not wait for saves: after a
+	// crash, up to Concurrency acknowledged chunks are sent again, besides those
+	// that were in flight. May be nil. See [FileCheckpoints].
 	Checkpoints CheckpointStore
 	// Progress is called once the upload request is known, after each acknowledged
 	// chunk, and more than twice a second while bytes move, by one goroutine at a
@@ -208,6 +210,10 @@ type upload struct {
 	limiter  *limiter // nil for none
 	saves    *joinedSaves
 	warnOnce sync.Once
+	hung     *hungCall // after which the store is not called again
+	// saveBehind saves and reports that a chunk is acknowledged, without delay for
+	// the next one.
+	saveBehind func(i int) error
 
 	mu             sync.Mutex // over what follows, while chunks are in flight
 	state          *checkpoint

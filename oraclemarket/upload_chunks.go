@@ -30,7 +30,7 @@ func (u *upload) span(i int) (offset, size int64) {
 // error ends it, and wins over the cancellations that it causes.
 func (u *upload) sendChunks(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
-	u.begun = u.done.count
+	u.begun, u.saveBehind = u.done.count, u.savesBehind(ctx, group)
 	if !u.proven {
 		if err := u.save(ctx, phaseUploading); err != nil { // now marked as unproven
 			return err
@@ -172,7 +172,8 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			if err := u.sharedWith(ack); err != nil {
 				return err
 			}
-			return u.acknowledge(ctx, i, sum)
+			u.acknowledge(i, sum)
+			return u.saveBehind(i)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)
 		case conflicts:
@@ -244,21 +245,14 @@ func isTooLarge(err error) bool {
 	return ok && e.StatusCode == http.StatusRequestEntityTooLarge
 }
 
-// acknowledge keeps what the service has. It does so even when the upload is
-// being canceled: an acknowledged chunk is never sent again.
-func (u *upload) acknowledge(ctx context.Context, i int, sum string) error {
-	_, size := u.span(i)
+// acknowledge notes that the service has a chunk, unless the chunks before it
+// were of another file.
+func (u *upload) acknowledge(i int, sum string) {
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	if u.changed {
-		u.mu.Unlock()
-		return nil
+		return
 	}
 	u.done.add(i)
 	u.state.Digest.add(u.state.FirstChunk+i, sum)
-	u.mu.Unlock()
-	if err := u.save(ctx, phaseUploading); err != nil {
-		return err
-	}
-	u.reportChunk(i, size)
-	return nil
 }

@@ -39,7 +39,8 @@ func (u *upload) settleConflicts(ctx context.Context) error {
 			return after(err, u.conflicts[0].err)
 		case now.UploadedChunks >= len(u.done.have):
 			for _, c := range u.conflicts {
-				if err := u.acknowledge(ctx, c.chunk, c.sum); err != nil {
+				u.acknowledge(c.chunk, c.sum)
+				if err := u.saveAcknowledged(ctx, c.chunk); err != nil {
 					return err
 				}
 			}

@@ -48,7 +48,7 @@ func (u *upload) find(ctx context.Context) (*checkpoint, error) {
 	err := u.callStore(ctx, func(ctx context.Context) (err error) {
 		data, err = u.req.Checkpoints.Load(ctx, u.key)
 		return err
-	})
+	}, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -218,7 +218,8 @@ func (u *upload) forget(ctx context.Context) error {
 	if u.req.Checkpoints == nil {
 		return nil
 	}
-	if err := u.callStore(ctx, func(ctx context.Context) error { return u.req.Checkpoints.Delete(ctx, u.key) }); err != nil {
+	err := u.callStore(ctx, func(ctx context.Context) error { return u.req.Checkpoints.Delete(ctx, u.key) }, nil)
+	if err != nil {
 		return u.checkpointError("delete", err)
 	}
 	return nil

@@ -23,7 +23,7 @@ func (r *uploadRig) interrupted(t *testing.T, store oraclemarket.CheckpointStore
 	data := randomBytes(9 * testChunk)
 	req := imageOf(data, store)
 	req.Concurrency = 1
-	_, err := r.images.Upload(interruptAfter(t.Context(), req, chunks), req)
+	_, err := r.images.Upload(r.interruptAfter(t.Context(), req, chunks), req)
 	require.ErrorIs(t, err, context.Canceled)
 	return data
 }

@@ -49,7 +49,7 @@ func TestUploadConflictAfterAnotherBuild(t *testing.T) {
 					return req
 				}
 				req := upload(first)
-				_, err := r.images.Upload(interruptAfter(t.Context(), req, 2), req)
+				_, err := r.images.Upload(r.interruptAfter(t.Context(), req, 2), req)
 				require.ErrorIs(t, err, context.Canceled)
 
 				req = upload(other)
