@@ -219,11 +219,12 @@ type upload struct {
 	state          *checkpoint
 	done           *chunkSet
 	resumed        bool
-	proven         bool // the acknowledged chunks are of this file
-	changed        bool // they are not: nothing more is acknowledged
-	tainted        bool // an earlier call may have sent chunks of another file
-	adopted        bool // the upload request was found by List
-	begun          int  // chunks that may have been sent
+	proven         bool           // the acknowledged chunks are of this file
+	changed        bool           // they are not: nothing more is acknowledged
+	tainted        bool           // an earlier call may have sent chunks of another file
+	adopted        bool           // the upload request was found by List
+	begun          int            // chunks that may have been sent
+	sentBefore     map[int]string // what earlier calls sent, if that is known
 	conflicts      []conflict
 	abandoned      int64 // the upload request before this one, whose chunks were too large
 	mayExist       bool  // an upload request whose id is not known

@@ -53,6 +53,9 @@ func (u *upload) sendChunks(ctx context.Context) error {
 	if err == nil {
 		err = u.settleConflicts(ctx)
 	}
+	if err != nil {
+		u.saveSent(ctx)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -156,8 +159,9 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, sum)
 		}
 		chunk.MD5 = sum
+		u.noteSent(chunk)
 		ack, sends, err := u.sendPaced(ctx, chunk)
-		conflicts := errors.Is(err, ErrConflict) && u.wasSentBefore(i, sends, attempt) && !u.tainted
+		conflicts := errors.Is(err, ErrConflict)
 		if sent != nil {
 			sum = sent.sum(size)
 		}
@@ -176,7 +180,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			return u.saveBehind(i)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)
-		case conflicts:
+		case conflicts && u.hasOurs(i, sum, sends > 1 || attempt > 1):
 			u.addConflict(conflict{i, sum, u.chunkError(ctx, source, chunk, err)})
 			return nil
 		case chunk.MD5 == "" || !errors.Is(err, ErrBadRequest):
@@ -200,12 +204,6 @@ func (u *upload) sendPaced(ctx context.Context, chunk *Chunk) (ack *ChunkAcknowl
 		return retryAfter, err
 	})
 	return ack, sends, err
-}
-
-// wasSentBefore reports whether the service may have a chunk from an attempt
-// before the last.
-func (u *upload) wasSentBefore(i, sends, calls int) bool {
-	return sends > 1 || calls > 1 || u.resumed || i == 0 && u.state.First != ""
 }
 
 // chunkError returns err with the number of its chunk or, if the file has
@@ -255,4 +253,5 @@ func (u *upload) acknowledge(i int, sum string) {
 	}
 	u.done.add(i)
 	u.state.Digest.add(u.state.FirstChunk+i, sum)
+	delete(u.state.Sent, u.state.FirstChunk+i)
 }

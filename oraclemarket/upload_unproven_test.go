@@ -75,6 +75,51 @@ func TestUploadConflictAfterAnotherBuild(t *testing.T) {
 	}
 }
 
+// A chunk that was under way may be there of another build, which the chunks
+// before it do not show: a 409 means that it is ours only if it is the one that
+// was sent.
+func TestUploadConflictOfChunkUnderWay(t *testing.T) {
+	t.Parallel()
+	for _, checksum := range []bool{true, false} {
+		t.Run(fmt.Sprintf("checksum %t", checksum), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r, store := inMemory(t, nil, nil), &memStore{}
+				first := randomBytes(4 * mib)
+				other := bytes.Clone(first)
+				other[2*mib+10] ^= 1
+				third := func(q *http.Request) bool { return q.Header.Get("X-Chunk-Number") == "3" }
+				r.Inject(oraclemarkettest.Fault{
+					Operation: oraclemarkettest.OpUploadChunk, Match: third, Process: true, Stall: oraclemarkettest.StallResponse,
+				})
+				upload := func(data []byte) error {
+					req := imageOf(data, store)
+					req.ChunkSize, req.Concurrency, req.DisableChecksum = mib, 1, !checksum
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					_, err := r.images.Upload(ctx, req)
+					return err
+				}
+				require.ErrorIs(t, upload(first), context.DeadlineExceeded)
+				require.Equal(t, []int{1, 2}, store.only(t).numbers())
+				r.ClearFaults()
+				r.Inject(oraclemarkettest.Fault{
+					Operation: oraclemarkettest.OpUploadChunk, Match: third, Status: http.StatusConflict, Times: -1,
+				})
+				for range 2 { // what is refused is not what was sent
+					err := upload(other)
+					require.ErrorIs(t, err, oraclemarket.ErrConflict)
+					require.ErrorContains(t, err, "chunk 3: ")
+					require.Zero(t, r.Count(oraclemarkettest.OpMerge))
+				}
+				r.ClearFaults()
+				require.NoError(t, upload(first))
+				requireImage(t, r.only(t), first)
+			})
+		})
+	}
+}
+
 // Numbers that no upload has are refused, whatever put them into a checkpoint.
 func TestUploadCheckpointNumbers(t *testing.T) {
 	t.Parallel()
