@@ -192,7 +192,7 @@ func TestUnsavedChunks(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				const atOnce = 3
-				time.Sleep(100 * 365 * 24 * time.Hour) // the file is older than the clock of a bubble
+				<-time.After(100 * 365 * 24 * time.Hour) // the file is older than the clock of a bubble
 				r := inMemory(t, nil, nil)
 				store := &stuckStore{at: 4, release: make(chan struct{})}
 				defer close(store.release)
