@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/bits"
+	"strings"
 )
 
 // chunkDigest is a digest over any number of chunks, in whatever order they are
@@ -14,10 +15,38 @@ type chunkDigest [4]uint64
 
 func (d *chunkDigest) add(number int, hash string) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", number, hash))
+	var other chunkDigest
+	for i := range other {
+		other[i] = binary.LittleEndian.Uint64(sum[8*i:])
+	}
+	d.sum(other)
+}
+
+// sum adds a digest over other chunks.
+func (d *chunkDigest) sum(other chunkDigest) {
 	var carry uint64
 	for i := range d {
-		d[i], carry = bits.Add64(d[i], binary.LittleEndian.Uint64(sum[8*i:]), carry)
+		d[i], carry = bits.Add64(d[i], other[i], carry)
 	}
+}
+
+// label returns the digest with the name of the hash that it is made of.
+func (d *chunkDigest) label(sha bool) string {
+	text, _ := d.MarshalText() // never fails
+	if sha {
+		return "sha256:" + string(text)
+	}
+	return "md5:" + string(text)
+}
+
+// parseDigest is the reverse of label.
+func parseDigest(text string) (d chunkDigest, sha bool, err error) {
+	name, sum, _ := strings.Cut(text, ":")
+	if name != "md5" && name != "sha256" {
+		return d, false, fmt.Errorf("%q is not the name of its hash", name)
+	}
+	err = d.UnmarshalText([]byte(sum))
+	return d, name == "sha256", err
 }
 
 // MarshalText implements encoding.TextMarshaler.

@@ -26,6 +26,8 @@
 //     is read once.
 //   - With [FileCheckpoints] or another [CheckpointStore], the same call resumes
 //     after a crash.
+//   - [MachineImagesService.UploadRange] and MergeRanges share one large image
+//     among several machines.
 //   - If the response to Initiate is lost, List is searched for its upload
 //     request before another is made.
 //   - [MachineImagesService.DiscardUpload] deletes what an unfinished upload left.

@@ -173,11 +173,7 @@ func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*M
 }
 
 func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (*MachineImageUploadRequest, error) {
-	if req.Concurrency == 0 {
-		req.Concurrency = DefaultConcurrency
-	}
 	u := s.newUpload(req, source)
-	u.limiter = newLimiter(req.BytesPerSecond, req.Concurrency)
 	var last *MachineImageUploadRequest
 	err := u.locked(ctx, func() (err error) {
 		last, err = guard(func() (*MachineImageUploadRequest, error) { return u.run(ctx) })
@@ -187,25 +183,34 @@ func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, sou
 }
 
 func (s *MachineImagesService) newUpload(req *ImageUpload, source *source) *upload {
-	return &upload{saves: newJoinedSaves(), service: s.singly(), req: req, source: source, key: s.checkpointKey(req)}
+	r := *req
+	r.Concurrency = cmp.Or(r.Concurrency, DefaultConcurrency)
+	return &upload{
+		saves: newJoinedSaves(), service: s.singly(), req: &r, source: source, key: s.checkpointKey(req),
+		firstChunk: s.firstChunk, limiter: newLimiter(r.BytesPerSecond, r.Concurrency),
+	}
 }
 
 // checkpointKey is the same for the same image of the same account on the same
-// service, even if the file has changed, which is worth an error.
-func (s *MachineImagesService) checkpointKey(req *ImageUpload) string {
+// service, even if the file has changed, which is worth an error. A part of an
+// upload has more parts.
+func (s *MachineImagesService) checkpointKey(req *ImageUpload, more ...string) string {
 	h := sha256.New()
-	for _, part := range []string{s.client.BaseURL(), s.user, req.Application, req.Version, req.OperatingSystem, req.FileName} {
+	parts := []string{s.client.BaseURL(), s.user, req.Application, req.Version, req.OperatingSystem, req.FileName}
+	for _, part := range append(parts, more...) {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
 	return "oraclemarket-" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// upload is one call of Upload.
+// upload is one call of Upload, UploadRange or MergeRanges.
 type upload struct {
-	service *MachineImagesService
-	req     *ImageUpload
-	source  *source
-	key     string
+	service    *MachineImagesService
+	req        *ImageUpload
+	source     *source
+	key        string
+	firstChunk int // its number
+	total      int // chunks of the file where this is a part of it, else 0
 
 	limiter  *limiter // nil for none
 	saves    *joinedSaves

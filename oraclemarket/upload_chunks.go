@@ -61,7 +61,7 @@ func (u *upload) sendChunks(ctx context.Context) error {
 		return err
 	case ctx.Err() != nil: // before the first chunk, or between two
 		return transport.ContextErr(ctx)
-	case u.done.count < len(u.done.have) || !u.proven:
+	case u.done.count+len(u.conflicts) < len(u.done.have) || !u.proven:
 		return fmt.Errorf("%s: not all chunks are acknowledged and verified", pkg) // for whatever reason
 	}
 	return nil
@@ -145,7 +145,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 	u.begun++
 	u.mu.Unlock()
 	var sent *sentReader
-	if u.req.DisableChecksum && u.req.Checkpoints != nil {
+	if u.req.DisableChecksum && (u.req.Checkpoints != nil || u.total > 0) {
 		sent = &sentReader{ReaderAt: section}
 		chunk.File = sent
 	}

@@ -60,7 +60,8 @@ func (u *upload) hasOurs(i int, sum string, again bool) bool {
 	if was, known := u.sentBefore[u.state.FirstChunk+i]; known {
 		return was == sum
 	}
-	return again || u.resumed && !u.state.Touched
+	initiated := i == 0 && u.total > 0 && u.firstChunk == u.service.firstChunk // by another call
+	return again || initiated || u.resumed && !u.state.Touched
 }
 
 func (u *upload) addConflict(c conflict) {
@@ -71,9 +72,9 @@ func (u *upload) addConflict(c conflict) {
 
 // settleConflicts acknowledges the chunks that were refused with 409 if the
 // service counts all chunks, now that every other one is acknowledged. A count
-// may lag.
+// may lag. Those of a range are left to the merge.
 func (u *upload) settleConflicts(ctx context.Context) error {
-	if len(u.conflicts) == 0 {
+	if len(u.conflicts) == 0 || u.total > 0 {
 		return nil
 	}
 	var end time.Time
@@ -92,6 +93,7 @@ func (u *upload) settleConflicts(ctx context.Context) error {
 					return err
 				}
 			}
+			u.conflicts = nil
 			return nil
 		case !time.Now().Before(end):
 			return u.conflicts[0].err

@@ -60,7 +60,7 @@ func (u *upload) discard(ctx context.Context) error {
 
 // discardRequest deletes the upload request, unless it is gone or has ended.
 func (u *upload) discardRequest(ctx context.Context) error {
-	now, err := u.known(ctx)
+	now, _, err := u.known(ctx)
 	if now == nil || err != nil {
 		return err
 	}

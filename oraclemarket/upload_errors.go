@@ -15,8 +15,8 @@ var (
 	// ErrCheckpointLocked matches an upload that another call, in this or
 	// another process, is working on.
 	ErrCheckpointLocked = errors.New("another upload uses this checkpoint")
-	// ErrAlreadyMerged matches a [MachineImagesService.DiscardUpload] that is too
-	// late: the chunks have become an image, or are about to.
+	// ErrAlreadyMerged matches a [MachineImagesService.DiscardUpload] or UploadRange
+	// that is too late: the chunks have become an image, or are about to.
 	ErrAlreadyMerged = errors.New("the upload was merged already")
 )
 
@@ -30,7 +30,8 @@ type UploadError struct {
 	// CheckpointKey is the key of the checkpoint with which the same call
 	// resumes, empty without Checkpoints.
 	CheckpointKey string
-	// Chunks is how many of TotalChunks chunks are acknowledged.
+	// Chunks is how many of TotalChunks chunks are acknowledged, of the file or of
+	// the range.
 	Chunks, TotalChunks int
 	// Err is the reason.
 	Err error

@@ -119,12 +119,16 @@ func (u *upload) matches(r *MachineImageUploadRequest) bool {
 	if u.state.First != "" {
 		sent = 1
 	}
-	return sameName(r.Application, u.req.Application) && sameName(r.Version, u.req.Version) &&
-		sameName(r.OperatingSystem, u.req.OperatingSystem) && sameFileName(r.FileName, u.req.FileName) &&
-		(!strings.Contains(r.CreatedBy, "@") || strings.EqualFold(strings.TrimSpace(r.CreatedBy), strings.TrimSpace(u.service.user))) &&
+	return u.sameImage(r) && (!strings.Contains(r.CreatedBy, "@") || strings.EqualFold(strings.TrimSpace(r.CreatedBy), strings.TrimSpace(u.service.user))) &&
 		r.UploadedChunks <= sent &&
 		(r.PendingChunks == 0 || r.PendingChunks == u.chunks() || r.PendingChunks == u.chunks()-r.UploadedChunks) &&
 		!r.StatusName.Terminal() && !r.StatusName.pastMerge()
+}
+
+// sameImage reports whether r is of the image of this upload.
+func (u *upload) sameImage(r *MachineImageUploadRequest) bool {
+	return sameName(r.Application, u.req.Application) && sameName(r.Version, u.req.Version) &&
+		sameName(r.OperatingSystem, u.req.OperatingSystem) && sameFileName(r.FileName, u.req.FileName)
 }
 
 // sameName compares names of which the service may have trimmed its own.

@@ -90,7 +90,7 @@ func (u *upload) begin(fingerprint string, chunkSize int64) {
 		BaseURL:     u.service.client.BaseURL(),
 		Application: u.req.Application, Version: u.req.Version, OperatingSystem: u.req.OperatingSystem, FileName: u.req.FileName,
 		Size: u.req.Size, Fingerprint: fingerprint, Identity: u.source.identity,
-		ChunkSize: chunkSize, FirstChunk: u.service.firstChunk, NoChecksum: u.req.DisableChecksum,
+		ChunkSize: chunkSize, FirstChunk: u.firstChunk, NoChecksum: u.req.DisableChecksum,
 		Phase: phaseInitiating,
 	}
 	u.resumed, u.proven, u.tainted, u.adopted, u.mayExist = false, true, false, false, false
@@ -103,8 +103,8 @@ func (u *upload) usable(found *checkpoint) error {
 	switch {
 	case found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks:
 		return invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize)
-	case found.FirstChunk != u.service.firstChunk:
-		return invalidCheckpoint("its first chunk number is %d, not %d; resume with the value that it began with", found.FirstChunk, u.service.firstChunk)
+	case found.FirstChunk != u.firstChunk:
+		return invalidCheckpoint("its first chunk number is %d, not %d; resume with the value that it began with", found.FirstChunk, u.firstChunk)
 	case found.NoChecksum != u.req.DisableChecksum:
 		return invalidCheckpoint("its DisableChecksum is %t, not %t; resume with the value that it began with", found.NoChecksum, u.req.DisableChecksum)
 	}
@@ -132,7 +132,7 @@ func (u *upload) resume(ctx context.Context) error {
 	if u.state.Phase == phaseInitiating {
 		return u.initiate(ctx)
 	}
-	now, err := u.known(ctx)
+	now, _, err := u.known(ctx)
 	switch {
 	case err != nil:
 		return err
@@ -158,29 +158,29 @@ func (u *upload) forgetChunks() {
 	u.proven, u.tainted, u.state.Unproven, u.state.Identity = true, false, false, u.source.identity
 }
 
-// known returns the upload request, or nil if the service has forgotten it. A
-// record may lag as a list does: what it lacks is believed only when it lacks it
-// for that long, and List as well.
-func (u *upload) known(ctx context.Context) (*MachineImageUploadRequest, error) {
+// known returns the upload request, or the service's response if that has
+// forgotten it. A record may lag as a list does: what it lacks is believed only
+// when it lacks it for that long, and List as well.
+func (u *upload) known(ctx context.Context) (now *MachineImageUploadRequest, gone, err error) {
 	var since time.Time // it lacks something
 	for interval := u.service.lag / 30; ; interval = min(2*interval, u.service.lag/6) {
 		now, err := u.get(ctx)
 		lasts := !since.IsZero() && time.Since(since) >= u.service.lag
 		switch {
 		case err != nil && !isGone(err):
-			return nil, err
-		case err == nil && (lasts || !u.missesChunks(now)):
-			return now, nil
+			return nil, nil, err
+		case err == nil && (lasts || !u.missesChunks(now) && !u.otherTotal(now)):
+			return now, nil, nil
 		case lasts:
 			if listed, listErr := u.listed(ctx); listed || listErr != nil {
-				return nil, errors.Join(listErr, err)
+				return nil, nil, errors.Join(listErr, err)
 			}
-			return nil, nil
+			return nil, err, nil
 		case since.IsZero():
 			since = time.Now()
 		}
 		if sleepErr := transport.Sleep(ctx, interval); sleepErr != nil {
-			return nil, errors.Join(sleepErr, err)
+			return nil, nil, errors.Join(sleepErr, err)
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (o *operation) begins() *operation {
 		first.class, first.seen = safe, false
 	case o.pkg == "imagereplicator" && o.class == once: // it lists first
 		first.class, first.asks = safe, 0
-	case o.name == "MachineImages.DiscardUpload":
+	case o.name == "MachineImages.DiscardUpload", strings.HasSuffix(o.name, "Range") || strings.HasSuffix(o.name, "Ranges"): // a Get
 		first.class, first.patient = safe, true
 	case o.class != adopted && strings.HasPrefix(o.name, "MachineImages.Upload") && o.of != "":
 		first.class, first.patient, first.upload = adopted, false, false

@@ -51,6 +51,28 @@ func uploadFile(ctx context.Context, c oc, e *env) (*oraclemarket.MachineImageUp
 	return c.MachineImages.UploadFile(ctx, file.Name(), req)
 }
 
+// uploadRange sends the second of two chunks: the first one may have gone with
+// the initiate call.
+func uploadRange(ctx context.Context, c oc, e *env) (oraclemarket.ChunkRange, error) {
+	req := e.imageUpload()
+	req.ChunkSize, req.Size = req.Size, 2*req.Size
+	sent, err := c.MachineImages.UploadRange(ctx, req, oraclemarket.ChunkRange{UploadRequestID: 10, First: 1, Count: 1})
+	if err != nil {
+		return oraclemarket.ChunkRange{}, err
+	}
+	return sent.ChunkRange, nil
+}
+
+func mergeRanges(ctx context.Context, c oc, e *env) (*oraclemarket.MachineImageUploadRequest, error) {
+	req := e.imageUpload()
+	sent := oraclemarket.UploadedRange{
+		ChunkRange: oraclemarket.ChunkRange{UploadRequestID: 10, Count: 1},
+		Size:       req.Size, ChunkSize: req.Size, Digest: "md5:" + strings.Repeat("0", 64),
+	}
+	req.File = nil
+	return c.MachineImages.MergeRanges(ctx, req, []oraclemarket.UploadedRange{sent})
+}
+
 // loginFirst logs in for a call that must not be sent twice: whatever happens
 // to the login, the call was never sent.
 func loginFirst(tokens func(e *env) oraclemarket.TokenSource) func(context.Context, *env) (any, error) {
@@ -151,6 +173,9 @@ func oracleOperations() []*operation {
 		{name: "MachineImages.Upload", of: "wait", target: "MachineImages.Get", reuses: true, class: safe, patient: true, run: upload},
 		{name: "MachineImages.UploadFile", of: "initiate", target: "MachineImages.Initiate", class: adopted, refuses: true, run: withImage(uploadFile)},
 		{name: "MachineImages.UploadFile", of: "chunk", target: "MachineImages.UploadChunk", class: repeatable, upload: true, patient: true, gated: true, refuses: true, run: withImage(uploadFile)},
+		{name: "MachineImages.UploadRange", of: "state", target: "MachineImages.GetUnfinished", class: safe, patient: true, run: withImage(uploadRange)},
+		{name: "MachineImages.UploadRange", of: "chunk", target: "MachineImages.UploadChunkUnfinished", class: repeatable, upload: true, patient: true, gated: true, refuses: true, run: withImage(uploadRange)},
+		{name: "MachineImages.MergeRanges", of: "merge", target: "MachineImages.MergeUnfinished", class: adopted, looks: true, refuses: true, run: withImage(mergeRanges)},
 		{name: "StorageImages.List", class: safe, run: oracle(func(ctx context.Context, c oc) (*oraclemarket.MachineImagePage, error) {
 			return c.StorageImages.List(ctx, nil)
 		})},

@@ -94,6 +94,8 @@ func oracleSamples(t *testing.T, all table) {
 	plain[oraclemarket.CopyStorageImageRequest](all)
 	plain[oraclemarket.ImageUpload](all)
 	plain[oraclemarket.UploadProgress](all)
+	plain[oraclemarket.ChunkRange](all)
+	plain[oraclemarket.UploadedRange](all)
 }
 
 // uploadError returns the error of an upload whose chunks a service refuses

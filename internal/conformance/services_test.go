@@ -64,6 +64,8 @@ func oracleResponses() []canned {
 		// What DeleteEverywhere left, and an upload that did not come to its merge.
 		{operation: "MachineImages.GetDeleted", body: `{"uploadRequestId":9,"statusName":"DELETED"}`},
 		{operation: "MachineImages.GetUnfinished", body: `{"uploadRequestId":10,"statusName":"INITIATED"}`},
+		{operation: "MachineImages.UploadChunkUnfinished", body: `{"uploadRequestId":10,"uploadedChunks":1,"pendingChunks":0}`},
+		{operation: "MachineImages.MergeUnfinished", body: `{"message":"OK","entityId":"10"}`},
 		{operation: "MachineImages.DeleteUnfinished", body: `{"message":"OK","entityId":"10"}`},
 		{operation: "MachineImages.Head", pattern: "HEAD " + api + "machineimages/{id}", header: head},
 		{operation: "MachineImages.Delete", pattern: "DELETE " + api + "machineimages/{id}", body: ack, id: entity, otherID: other},
@@ -213,6 +215,12 @@ func refine(operation string, r *http.Request) string {
 		return "MachineImages.GetDeleted"
 	case "MachineImages.Get 10":
 		return "MachineImages.GetUnfinished"
+	case "MachineImages.UploadChunk chunk":
+		if path.Base(path.Dir(r.URL.Path)) == "10" {
+			return "MachineImages.UploadChunkUnfinished"
+		}
+	case "MachineImages.Merge 10":
+		return "MachineImages.MergeUnfinished"
 	case "MachineImages.Delete 10":
 		return "MachineImages.DeleteUnfinished"
 	}
@@ -226,6 +234,9 @@ func (s *services) body(c canned) string {
 	if c.operation == "Jobs.List" && s.Processed("Jobs.Create") > 0 {
 		created := strings.Replace(tower, `"job_id":"job"`, `"job_id":"created"`, 1)
 		return "[" + tower + "," + created + "]"
+	}
+	if c.operation == "MachineImages.GetUnfinished" && s.Processed("MachineImages.MergeUnfinished") > 0 {
+		return strings.ReplaceAll(c.body, "INITIATED", "COMPLETED")
 	}
 	begun, merged := s.Processed("MachineImages.Initiate"), s.Processed("MachineImages.Merge") > 0
 	if begun == 0 {
