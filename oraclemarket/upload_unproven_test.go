@@ -95,7 +95,7 @@ func TestUploadConflictOfChunkUnderWay(t *testing.T) {
 				upload := func(data []byte) error {
 					req := imageOf(data, store)
 					req.ChunkSize, req.Concurrency, req.DisableChecksum = mib, 1, !checksum
-					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 					defer cancel()
 					_, err := r.images.Upload(ctx, req)
 					return err
