@@ -144,6 +144,7 @@ func TestHangingLock(t *testing.T) {
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.ErrorContains(t, err, "the store did not return within 5s")
 				require.LessOrEqual(t, time.Since(start), 66*time.Second)
+				synctest.Wait()
 				require.Zero(t, store.unlocked.Load())
 				close(store.release)
 				synctest.Wait()
