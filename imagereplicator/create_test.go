@@ -82,6 +82,27 @@ func TestLostCreate(t *testing.T) {
 	}
 }
 
+// A search that fails once is repeated soon.
+func TestLostCreateSearchFailsOnce(t *testing.T) {
+	for skip := 1; skip < 6; skip++ { // the first list is from before
+		synctest.Test(t, func(t *testing.T) {
+			server, overPipe := inMemory(t, imagereplicatortest.WithListLag(25*time.Second))
+			client := server.Client(overPipe)
+			server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Drop: imagereplicatortest.DropAfter})
+			server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpList, Skip: skip, Status: http.StatusBadGateway})
+			_, err := client.Jobs.Create(t.Context(), toDestination())
+			require.NoError(t, err)
+			var lists []time.Time
+			for _, r := range server.Requests() {
+				if r.Operation == imagereplicatortest.OpList {
+					lists = append(lists, r.Time)
+				}
+			}
+			require.Less(t, lists[skip+1].Sub(lists[skip]), 2*time.Second)
+		})
+	}
+}
+
 // A service that loses each request is not asked for ever.
 func TestLostCreatesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -25,7 +25,8 @@ func NewToken(value string, expiry time.Time) Token {
 
 // A TokenSource returns a new token on each call. The client caches the token.
 // It asks for the next one shortly before the expiry, and once after a 401;
-// concurrent calls share one request.
+// concurrent calls share one request. When that fails, the calls that wait for
+// it fail, and are repeated if [IsTransient] reports the error.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }

@@ -116,7 +116,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is reports whether target is a sentinel of this package that matches e.
 func (e *Error) Is(target error) bool { return (*transport.Error)(e).Is(target) }
 
-func wrapError(e *transport.Error) error {
+func wrapError(e *transport.Error, _ string) error {
 	if hint := hint(e); hint != "" {
 		e.Hint = hint
 	}

@@ -4,41 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
+	"net/http"
 	"os"
-	"os/signal"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
 )
-
-// Copy an image to a tenant of another region and wait for it.
-func Example() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-
-	client, err := imagereplicator.New("https://glance-jp1-ecl.api.ntt.com",
-		imagereplicator.StaticToken(os.Getenv("OS_TOKEN"))) // or log in, see package keystone
-	if err != nil {
-		log.Print(err)
-		return
-	}
-	id, err := client.Jobs.Create(ctx, &imagereplicator.CreateJobRequest{
-		ImageID:             os.Getenv("IMAGE_ID"),
-		DestinationTenantID: os.Getenv("DESTINATION_TENANT_ID"),
-	})
-	if err != nil {
-		log.Print(err)
-		return
-	}
-	job, err := client.Jobs.Wait(ctx, id)
-	if err != nil {
-		log.Print(err)
-		return
-	}
-	fmt.Println("copied to image", job.DestinationImageID, "in", job.DestinationRegionID)
-}
 
 func ExampleNew() {
 	client, err := imagereplicator.New("https://glance-jp1-ecl.api.ntt.com",
@@ -106,28 +78,35 @@ func ExampleJobsService_Create_lostResponse() {
 	// created: 1
 }
 
-// Copy an image to several tenants, and cancel all copies if one fails.
+// Each tenant has its own result. One that is not known does not keep the image
+// from the others.
 func ExampleJobsService_CopyToTenants() {
 	server := imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(0))
 	defer server.Close()
 	client := server.Client()
 
 	results, err := client.Jobs.CopyToTenants(context.Background(), imagereplicatortest.ImageID,
-		[]string{imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID},
-		imagereplicator.WithCancelOnFailure())
+		[]string{
+			imagereplicatortest.DestinationTenantID,
+			"00000000000000000000000000000001",
+			imagereplicatortest.ThirdTenantID,
+		})
 	for _, result := range results {
-		if result.Err == nil {
+		switch {
+		case result.Err == nil:
 			fmt.Println("copied to", result.Job.DestinationRegionID)
-		} else if result.JobID != "" {
+		case result.JobID != "":
 			fmt.Println("look after job", result.JobID)
+		default:
+			fmt.Println("no copy to tenant", result.TenantID)
 		}
 	}
-	if err != nil {
-		fmt.Println(err)
-	}
+	fmt.Println("not found:", errors.Is(err, imagereplicator.ErrNotFound))
 	// Output:
 	// copied to ot2
+	// no copy to tenant 00000000000000000000000000000001
 	// copied to ot3
+	// not found: true
 }
 
 // Jobs that a program has stored are followed with one request a poll.
@@ -245,6 +224,27 @@ func ExampleJobsService_List() {
 }
 
 // A job that failed is an error of its own type.
+// The request id and the rate limits of a call that succeeded.
+func ExampleCaptureAttempt() {
+	server := imagereplicatortest.NewServer()
+	defer server.Close()
+	server.Inject(imagereplicatortest.Fault{
+		Operation: imagereplicatortest.OpList,
+		Header:    http.Header{"X-Openstack-Request-Id": {"req-7"}, "X-Ratelimit-Remaining": {"42"}},
+	})
+	client := server.Client()
+
+	var last imagereplicator.Attempt
+	ctx := imagereplicator.CaptureAttempt(context.Background(), &last)
+	if _, err := client.Jobs.List(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("status %d, request id %s, attempt %d, %s requests left\n",
+		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-Ratelimit-Remaining"))
+	// Output: status 200, request id req-7, attempt 1, 42 requests left
+}
+
 func ExampleStateError() {
 	server := imagereplicatortest.NewServer(
 		imagereplicatortest.WithJobTime(0), imagereplicatortest.WithOutcome(imagereplicator.StatusError))

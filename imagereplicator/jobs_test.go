@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
+	"github.com/imagejobs/imagejobs-go/internal/documents"
 )
 
 // executionExample is the job of the API reference's execution example.
@@ -53,6 +54,18 @@ func TestJobDecodesEachSpelling(t *testing.T) {
 
 	want.SourceImageName = "" // in no table
 	require.Equal(t, want, listed(t, fixture(t, "job_table.json")))
+}
+
+// Each key of the execution example counts, also those that are null or 0 there.
+func TestEachKey(t *testing.T) {
+	variations := documents.Variations(fixture(t, "job_execution_example.json"))
+	require.Len(t, variations, 10)
+	seen := map[imagereplicator.Job]string{executionExample(): "the example itself"}
+	for name, text := range variations {
+		job := listed(t, text)
+		require.NotContains(t, seen, job, "%s is like %s", name, seen[job])
+		seen[job] = name
+	}
 }
 
 func TestJobDecodesLeniently(t *testing.T) {
@@ -192,10 +205,34 @@ func TestArguments(t *testing.T) {
 
 func TestGet(t *testing.T) {
 	client, mock := mocked(t)
-	mock.RegisterResponder(http.MethodGet, jobURL, respond(t, http.StatusOK, "job_execution_example.json"))
+	var got *http.Request
+	mock.RegisterResponder(http.MethodGet, jobURL, func(r *http.Request) (*http.Response, error) {
+		got = r
+		return respond(t, http.StatusOK, "job_execution_example.json")(r)
+	})
 	job, err := client.Jobs.Get(t.Context(), jobID)
 	require.NoError(t, err)
 	require.Equal(t, executionExample(), *job)
+	require.Equal(t, token, got.Header.Get("X-Auth-Token"))
+	require.Nil(t, got.Body)
+	require.Empty(t, got.URL.RawQuery)
+	require.Equal(t, 1, mock.GetTotalCallCount())
+}
+
+// What a gateway adds to a response is not in the API reference, and does no
+// harm. The id of a request is kept for the error.
+func TestInsertedHeaders(t *testing.T) {
+	client, mock := mocked(t)
+	inserted := http.Header{"X-Compute-Request-Id": {"req-1"}, "Date": {"Fri, 10 Jun 2016 04:34:45 GMT"}, "Set-Cookie": {"TS=1"}}
+	mock.RegisterResponder(http.MethodGet, jobURL, respond(t, http.StatusOK, "job_execution_example.json").HeaderSet(inserted).
+		Then(respond(t, http.StatusNotFound, "error_404_webob.txt").HeaderSet(inserted)))
+	job, err := client.Jobs.Get(t.Context(), jobID)
+	require.NoError(t, err)
+	require.Equal(t, executionExample(), *job)
+	_, err = client.Jobs.Get(t.Context(), jobID)
+	failure := new(imagereplicator.Error)
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, "req-1", failure.RequestID)
 }
 
 func TestGetEscapesTheID(t *testing.T) {

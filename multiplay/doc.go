@@ -33,6 +33,13 @@
 //   - A release that stopped is a [*ReleaseError] with the ids to resume it.
 //   - No error, log record or printed value holds a credential.
 //
+// # Observing
+//
+//   - [CaptureAttempt] has the status, request id, attempts and rate limits of a
+//     call, whether it succeeded or not.
+//   - [WithLogger] logs each attempt. [WithObserver] and [WithAttemptStart] are
+//     for metrics and traces.
+//
 // # Testing
 //
 // Package [github.com/imagejobs/imagejobs-go/multiplay/multiplaytest] runs the

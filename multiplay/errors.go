@@ -166,12 +166,12 @@ func (e *StateError) Error() string {
 // "image locked by diffid: 218595", documented as "Image locked by diffid".
 var lockedBy = regexp.MustCompile(`(?i)image (?:is )?locked by diff\s?id:?\s*(\d+)`)
 
-func wrapError(e *transport.Error) error {
+func wrapError(e *transport.Error, said string) error {
 	e.Message, e.Body = withoutSources(e.Message), withoutSources(e.Body)
-	if hint := hint(e); hint != "" {
+	if hint := hint(e, said); hint != "" {
 		e.Hint = hint
 	}
-	found := lockedBy.FindStringSubmatch(e.Message)
+	found := lockedBy.FindStringSubmatch(said)
 	if found == nil {
 		return (*Error)(e)
 	}
@@ -203,10 +203,10 @@ const (
 
 // hint returns what the service's pages say about a failure: its responses do
 // not say it themselves.
-func hint(e *transport.Error) string {
+func hint(e *transport.Error, said string) string {
 	if !e.Ambiguous {
 		// Documented without its text.
-		if e.Op == pkg+"."+opVersionCreate && strings.Contains(strings.ToLower(e.Message), "allocation") {
+		if e.Op == pkg+"."+opVersionCreate && strings.Contains(strings.ToLower(said), "allocation") {
 			return "wait until no server is allocated, or set Force"
 		}
 		return ""

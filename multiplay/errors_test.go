@@ -2,6 +2,7 @@ package multiplay_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -140,6 +141,28 @@ func TestImageLocked(t *testing.T) {
 		require.Equal(t, status, failed.StatusCode)
 		require.ErrorContains(t, err, "218595")
 		require.Equal(t, 1, mock.GetTotalCallCount())
+	}
+}
+
+// The diff is found in a message that is not shown because it repeats a
+// credential.
+func TestImageLockedBesideASecret(t *testing.T) {
+	source := s3Source()
+	key := source.SecretKey.Reveal()
+	for status, body := range map[int]string{
+		200: `{"success":false,"error_message":"` + key + `: image locked by diffid: 218595"}`,
+		400: `{"error":true,"error_message":"image is locked by diff id: 218595.","request":"` + key + `"}`,
+		409: `image locked by diffid:218595, refused ` + key,
+	} {
+		client, mock := mockClient(t)
+		mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/create", httpmock.NewStringResponder(status, body))
+		_, err := client.ImageUpdates.Create(t.Context(), &multiplay.CreateImageUpdateRequest{
+			ImageID: 1, MachineID: 2, Description: "x", Source: source,
+		})
+		locked := requireAs[*multiplay.ImageLockedError](t, err)
+		require.Equal(t, int64(218595), locked.DiffID)
+		require.ErrorContains(t, err, "make a version of diff 218595")
+		require.NotContains(t, fmt.Sprintf("%+v %+v", err, locked.Err), key)
 	}
 }
 

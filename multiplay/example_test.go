@@ -2,45 +2,15 @@ package multiplay_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log"
+	"net/http"
 	"os"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
 )
-
-// From the files of a build to the game servers.
-func Example() {
-	client, err := multiplay.New(multiplay.AccessKey(1337,
-		os.Getenv("MULTIPLAY_ACCESS_KEY"), os.Getenv("MULTIPLAY_SECRET_KEY")))
-	if err != nil {
-		log.Fatal(err)
-	}
-	result, err := client.Release(context.Background(), &multiplay.ReleaseRequest{
-		ImageID:     1249,
-		GameID:      77,
-		MachineID:   95394,
-		Description: "build 42",
-		Source: multiplay.S3Source{
-			AccessKey: multiplay.NewSecret(os.Getenv("AWS_ACCESS_KEY_ID")),
-			SecretKey: multiplay.NewSecret(os.Getenv("AWS_SECRET_ACCESS_KEY")),
-			Bucket:    "builds",
-			Folder:    "server/42",
-		},
-		Restart: true,
-	})
-	if stopped, ok := errors.AsType[*multiplay.ReleaseError](err); ok {
-		log.Printf("resume with %+v", stopped.ReleaseIDs)
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(result.Rollout.Completed, "machines")
-}
 
 // Clanforge's successor takes a bearer token, from any source of tokens.
 func ExampleBearerToken() {
@@ -89,8 +59,7 @@ func ExampleClient_Release() {
 	// 3 machines
 }
 
-// A release that stopped is resumed with the jobs that it created, which are
-// best kept on disk.
+// A release that stopped is resumed with the jobs that it created.
 func ExampleReleaseError() {
 	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0))
 	defer server.Close()
@@ -100,23 +69,17 @@ func ExampleReleaseError() {
 	})
 	quickly := multiplay.WithPollInterval(time.Millisecond, time.Millisecond)
 
-	var disk []byte
 	request := &multiplay.ReleaseRequest{
 		ImageID: 1249, MachineID: 95394, Description: "build 42",
-		Source:  multiplay.SteamSource{AppID: 740},
-		OnEvent: func(e multiplay.ReleaseEvent) { disk, _ = json.Marshal(e.ReleaseIDs) },
+		Source: multiplay.SteamSource{AppID: 740},
 	}
 	_, err := client.Release(context.Background(), request, quickly)
 	if stopped, ok := errors.AsType[*multiplay.ReleaseError](err); ok {
 		fmt.Println("stopped at", stopped.Step, stopped.UpdateID)
+		request.Resume = stopped.ReleaseIDs
 	}
 
-	// Some time later, also in another process:
-	if err := json.Unmarshal(disk, &request.Resume); err != nil {
-		fmt.Println(err)
-		return
-	}
-	request.Retries = 1
+	request.Retries = 1 // runs the failed update again
 	_, err = client.Release(context.Background(), request, quickly)
 	fmt.Println(err)
 	// Output:
@@ -269,6 +232,27 @@ func ExampleImageUpdatesService_Watch() {
 }
 
 // A source prints without its credentials.
+// The request id and the rate limits of a call that succeeded.
+func ExampleCaptureAttempt() {
+	server := multiplaytest.NewServer()
+	defer server.Close()
+	server.Inject(multiplaytest.Fault{
+		Operation: multiplaytest.OpInstallList,
+		Header:    http.Header{"X-Request-Id": {"a1b2"}, "X-Ratelimit-Remaining": {"42"}},
+	})
+	client := server.Client()
+
+	var last multiplay.Attempt
+	ctx := multiplay.CaptureAttempt(context.Background(), &last)
+	if _, err := client.ImageInstalls.List(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("status %d, request id %s, attempt %d, %s requests left\n",
+		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-Ratelimit-Remaining"))
+	// Output: status 200, request id a1b2, attempt 1, 42 requests left
+}
+
 func ExampleS3Source() {
 	source := multiplay.S3Source{
 		AccessKey: multiplay.NewSecret("AKIAEXAMPLE"),

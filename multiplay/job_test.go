@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/internal/documents"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
 
@@ -16,10 +17,16 @@ import (
 // placeholders filled in; a nil value in changes takes a field away.
 func exampleResponse(t *testing.T, changes map[string]any) []byte {
 	t.Helper()
-	response := map[string]any{
-		"jobprogress": 100, "jobstateid": 5, "jobstart": 1700000010, "joberror": json.RawMessage("null"), "jobeta": 1700000120,
-		"jobfailed": 0, "success": true, "jobcreated": 1700000000, "updateid": 4711, "jobupdated": 1700000050, "jobstatename": "Completed",
+	printed := documents.UpdateStatus(map[string]string{
+		"jobprogress": "100", "jobstateid": "5", "jobstart": "1700000010", "jobeta": "1700000120", "jobfailed": "0",
+		"jobcreated": "1700000000", "updateid": "4711", "jobupdated": "1700000050", "jobstatename": `"Completed"`,
+	})
+	if changes == nil {
+		return []byte(printed)
 	}
+	response := map[string]any{}
+	require.NoError(t, json.Unmarshal([]byte(printed), &response))
+	response["joberror"] = json.RawMessage("null")
 	maps.Copy(response, changes)
 	maps.DeleteFunc(response, func(_ string, v any) bool { return v == nil })
 	data, err := json.Marshal(response)
@@ -87,6 +94,26 @@ func TestExampleResponseInEveryVariant(t *testing.T) {
 			require.Equal(t, &test.want, got)
 			require.Equal(t, got, roundTrip(t, got))
 		})
+	}
+}
+
+// Each field of the example response counts. A strange jobstatename does not,
+// beside a jobstateid that is known.
+func TestEachField(t *testing.T) {
+	printed := string(exampleResponse(t, nil))
+	variations := documents.Variations(printed)
+	require.Len(t, variations, 11)
+	variations["jobstatename"] = documents.Variations(string(exampleResponse(t, map[string]any{"jobstateid": nil})))["jobstatename"]
+	variations["nothing"] = printed
+	seen := map[string]string{}
+	for name, text := range variations {
+		client, mock := mockClient(t)
+		mock.RegisterResponder("GET", base+"/cfp/v1/imageupdate/4711/status", respondWith(text))
+		got, err := client.ImageUpdates.Status(t.Context(), 4711)
+		decoded := fmt.Sprintf("%+v %v", got, err)
+		require.NotContains(t, seen, decoded, "%s is like %s", name, seen[decoded])
+		seen[decoded] = name
+		require.Equal(t, name == "success" || name == "updateid", err != nil, "%s: %v", name, err)
 	}
 }
 

@@ -211,10 +211,12 @@ func (r *release) repeat(
 	var until time.Time
 	rule := outage.Rule{Limit: r.client.outageLimit()}
 	longest := cmp.Or(r.options.Max, poll.DefaultMax)
-	for interval := cmp.Or(r.options.Initial, poll.DefaultInitial); ; interval = min(interval*3/2, longest) {
+	interval := cmp.Or(r.options.Initial, poll.DefaultInitial)
+	for {
 		id, err := get(ctx)
 		pause := interval
 		if err == nil {
+			interval = min(interval*3/2, longest)
 			rule.Success()
 			if until.IsZero() {
 				until = time.Now().Add(limit)
@@ -229,7 +231,7 @@ func (r *release) repeat(
 			if !goOn {
 				return 0, err
 			}
-			pause = min(max(pause, retryAfter(err)), left)
+			pause = min(rule.Pause(retryAfter(err)), left)
 		}
 		if err := transport.Sleep(ctx, pause); err != nil {
 			return 0, err

@@ -47,6 +47,38 @@ func TestReleaseFindsLostJobs(t *testing.T) {
 	}
 }
 
+// A search that fails once is repeated soon, however rare the polls are.
+func TestReleaseSearchFailsOnce(t *testing.T) {
+	for operation, search := range map[string]struct {
+		of   string
+		skip int
+	}{
+		multiplaytest.OpUpdateCreate:  {multiplaytest.OpImageOptions, 1}, // the first is from before
+		multiplaytest.OpDiffCreate:    {multiplaytest.OpImageOptions, 2},
+		multiplaytest.OpVersionCreate: {multiplaytest.OpInstallList, 1},
+	} {
+		t.Run(operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newVirtual(t)
+				v.Inject(multiplaytest.Fault{Operation: operation, Drop: multiplaytest.DropAfter})
+				v.Inject(multiplaytest.Fault{Operation: search.of, Skip: search.skip, Status: http.StatusBadGateway})
+				req := v.request()
+				req.GameID = multiplaytest.GameID
+				result, err := v.client.Release(t.Context(), req, multiplay.WithPollInterval(15*time.Second, 15*time.Second))
+				require.NoError(t, err)
+				v.requireOneOfEach(t, result)
+				var searches []time.Time
+				for _, r := range v.Requests() {
+					if r.Operation == search.of {
+						searches = append(searches, r.Time)
+					}
+				}
+				require.Less(t, searches[search.skip+1].Sub(searches[search.skip]), 2*time.Second)
+			})
+		})
+	}
+}
+
 // Without the game there is no way to an update or version. A diff is found by
 // the lock that it is.
 func TestReleaseFindsLostDiffsWithoutTheGame(t *testing.T) {

@@ -86,6 +86,67 @@ func TestReleaseQueuesManualInstalls(t *testing.T) {
 	}
 }
 
+// Mirrors wait to be queued as machines do, but with mirroring.
+func TestReleaseQueuesMirrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtual(t, multiplaytest.WithMirrors(2))
+		req := v.request()
+		req.Install = multiplay.InstallManual
+		result, err := v.client.Release(t.Context(), req)
+		require.NoError(t, err)
+		v.requireOneOfEach(t, result)
+		require.Equal(t, 5, v.Count(multiplaytest.OpInstallQueue))
+		require.Equal(t, 5, v.Processed(multiplaytest.OpInstallQueue))
+	})
+}
+
+// A manual rollout without Release: the version is made, its installs are listed
+// and wait for however long, each is queued, and the rollout ends.
+func TestManualRollout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtual(t, multiplaytest.WithMirrors(1))
+		ctx, c := t.Context(), v.client
+		update, err := c.ImageUpdates.Create(ctx, &multiplay.CreateImageUpdateRequest{
+			ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "build 42", Source: s3Source(),
+		})
+		require.NoError(t, err)
+		_, err = c.ImageUpdates.Wait(ctx, update.UpdateID)
+		require.NoError(t, err)
+		diff, err := c.ImageDiffs.Create(ctx, &multiplay.CreateImageDiffRequest{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID})
+		require.NoError(t, err)
+		_, err = c.ImageDiffs.Wait(ctx, diff.DiffID)
+		require.NoError(t, err)
+		version, err := c.ImageVersions.Create(ctx, &multiplay.CreateImageVersionRequest{DiffID: diff.DiffID, Install: multiplay.InstallManual})
+		require.NoError(t, err)
+		_, err = c.ImageVersions.Wait(ctx, version.ImageVersionID)
+		require.NoError(t, err)
+
+		var waiting []multiplay.ImageInstall
+		for range 2 {
+			waiting, err = c.ImageInstalls.List(ctx)
+			require.NoError(t, err)
+			require.Len(t, waiting, 4)
+			for _, install := range waiting {
+				require.Equal(t, version.ImageVersionID, install.TargetImageVersionID)
+				require.Equal(t, multiplay.JobPending, install.State)
+				require.True(t, install.InstallAt.IsZero())
+			}
+			<-time.After(24 * time.Hour)
+		}
+		for _, install := range waiting {
+			queued, err := c.ImageInstalls.Queue(ctx, &multiplay.QueueImageInstallRequest{JobID: install.JobID, Mirroring: install.Mirroring})
+			require.NoError(t, err)
+			require.Equal(t, install.JobID, queued.MachineJobID+queued.VersionMirrorID)
+		}
+		rolled, err := c.Images.WaitRollout(ctx, multiplaytest.ImageID, version.ImageVersionID)
+		require.NoError(t, err)
+		require.Equal(t, multiplay.MachineCounts{Completed: 3}, rolled.MachineCounts)
+		left, err := c.ImageInstalls.List(ctx)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	})
+}
+
 func TestReleaseInstallsAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t)

@@ -170,7 +170,7 @@ func TestParseSourceURLKnowsTheSchemes(t *testing.T) {
 // What arrives, decoded as a query and then as a URL, are the credentials as
 // they were given.
 func TestSourcesArriveWhole(t *testing.T) {
-	server := multiplaytest.NewServer()
+	server := multiplaytest.NewServer(multiplaytest.WithJobTime(0)) // a running update locks the image
 	t.Cleanup(server.Close)
 	client := server.Client(multiplay.WithLogger(logger()))
 	arrived := func(source multiplay.Source) *url.URL {

@@ -142,13 +142,13 @@ func (s *MachineImagesService) Initiate(ctx context.Context, req *InitiateUpload
 //
 // [Upload Chunkfile]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/op-publisher-v1-machineimages-uploadrequestid-chunk-post.html
 func (s *MachineImagesService) UploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk) (*ChunkAcknowledgement, error) {
-	ack, _, err := s.uploadChunk(ctx, uploadRequestID, chunk)
+	ack, _, err := s.uploadChunk(ctx, uploadRequestID, chunk, 0)
 	return ack, err
 }
 
-// uploadChunk also returns how long the service asks to wait. With once it makes
-// one attempt.
-func (s *MachineImagesService) uploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk) (*ChunkAcknowledgement, time.Duration, error) {
+// uploadChunk sends a chunk after so many attempts. It also returns how long the
+// service asks to wait.
+func (s *MachineImagesService) uploadChunk(ctx context.Context, uploadRequestID int64, chunk *Chunk, attempts int) (*ChunkAcknowledgement, time.Duration, error) {
 	if err := checkID(uploadRequestID); err != nil {
 		return nil, 0, err
 	}
@@ -169,6 +169,7 @@ func (s *MachineImagesService) uploadChunk(ctx context.Context, uploadRequestID 
 		Body:      body,
 		Repeat:    transport.Repeatable,
 		Upload:    true,
+		Attempts:  attempts,
 	}, func(r *transport.Response) (*ChunkAcknowledgement, error) {
 		var ack struct {
 			ChunkAcknowledgement

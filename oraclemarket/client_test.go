@@ -9,6 +9,7 @@ import (
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/internal/documents"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -17,7 +18,7 @@ func (c *Client) config(mock *httpmock.MockTransport) transport.Config {
 	return transport.Config{
 		Package: pkg, BaseURL: c.MachineImages.client.BaseURL(), HTTPClient: &http.Client{Transport: mock},
 		Decoder:   decoder,
-		WrapError: func(e *transport.Error) error { return (*Error)(e) },
+		WrapError: func(e *transport.Error, _ string) error { return (*Error)(e) },
 		Invalid:   func(field, problem string) error { return invalid(field, "%s", problem) },
 	}
 }
@@ -60,6 +61,7 @@ func TestNewAccepts(t *testing.T) {
 		_, err := New("user@example.com", StaticToken("t"), opts...)
 		require.NoError(t, err)
 	}
+	require.Contains(t, documents.Example(documents.OracleGet, "curl"), ` "`+DocumentedBaseURL+"/appstore/")
 }
 
 func TestUserAgentAndBaseURL(t *testing.T) {

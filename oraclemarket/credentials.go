@@ -27,7 +27,8 @@ func NewToken(value string, expiry time.Time) Token {
 
 // A TokenSource returns a new token on each call. The client caches the token.
 // It asks for the next one shortly before the expiry, and once after a 401;
-// concurrent calls share one request.
+// concurrent calls share one request. When that fails, the calls that wait for
+// it fail, and are repeated if [IsTransient] reports the error.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
@@ -135,6 +136,7 @@ func OAMClientCredentials(tokenURL, identityDomain, id, secret string) TokenSour
 			query.Set("grant_type", "client_credentials")
 		}
 		u.Path, u.RawPath, u.RawQuery = "", "", ""
+		config.HeaderURL = config.BaseURL
 		config.BaseURL, config.BaseURLName = u.String(), fn+": tokenURL"
 		return newTokenClient(config, auth.Basic(id, secret), &transport.Call{
 			Operation: "OAMToken",
@@ -167,6 +169,7 @@ func newTokenClient(config transport.Config, credentials auth.Credentials, call 
 	if err != nil {
 		return nil, err
 	}
+	client = client.SingleAttempts() // who needs the token repeats it
 	return TokenSourceFunc(func(ctx context.Context) (Token, error) {
 		token, _, err := transport.Do(ctx, client, call, decodeToken)
 		return token, err

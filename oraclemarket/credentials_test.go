@@ -67,6 +67,37 @@ func TestOAMClientCredentials(t *testing.T) {
 	require.Equal(t, "Bearer "+sampleToken, call.Header.Get("Authorization"))
 }
 
+// Trace context goes to the service, and to a token endpoint only if that is
+// there, too.
+func TestTokenEndpointAndTraceContext(t *testing.T) {
+	for name, test := range map[string]struct {
+		tokens   TokenSource
+		endpoint string
+		want     string
+	}{
+		"elsewhere": {OAMClientCredentials(oamURL, "domain", "id", "secret"), "POST " + oamURL, ""},
+		"there":     {ClientCredentials("id", "secret"), "GET " + tokenURL, "span"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mock, login, call := httpmock.NewMockTransport(), &sentRequest{}, &sentRequest{}
+			method, endpoint, _ := strings.Cut(test.endpoint, " ")
+			mock.RegisterResponder(method, endpoint, respondWith(t, login, 200, "token.json"))
+			mock.RegisterResponder(http.MethodGet, imageURL, respondWith(t, call, 200, "status.json"))
+			client, err := tokenClient(t, mock, test.tokens,
+				WithAttemptStart(func(ctx context.Context, _ Attempt, header http.Header) context.Context {
+					header.Set("Traceparent", "span")
+					return ctx
+				}))
+			require.NoError(t, err)
+			_, err = client.MachineImages.Get(t.Context(), 2797087)
+			require.NoError(t, err)
+			require.NotEmpty(t, login.Header)
+			require.Equal(t, test.want, login.Header.Get("Traceparent"))
+			require.Equal(t, "span", call.Header.Get("Traceparent"))
+		})
+	}
+}
+
 func TestTokenExpiry(t *testing.T) {
 	mock := httpmock.NewMockTransport()
 	mock.RegisterResponder(http.MethodGet, tokenURL, httpmock.NewStringResponder(200, `{"access_token":"abcd","expires_in":"3600"}`))

@@ -47,6 +47,13 @@
 //     [ErrNotFound].
 //   - No error, log record or printed value holds a secret.
 //
+// # Observing
+//
+//   - [CaptureAttempt] has the status, request id, attempts and rate limits of a
+//     call, whether it succeeded or not.
+//   - [WithLogger] logs each attempt. [WithObserver] and [WithAttemptStart] are
+//     for metrics and traces.
+//
 // # Testing
 //
 // Package [github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest] runs

@@ -114,7 +114,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is reports whether target is a sentinel of this package that matches e.
 func (e *Error) Is(target error) bool { return (*transport.Error)(e).Is(target) }
 
-func wrapError(e *transport.Error) error {
+func wrapError(e *transport.Error, _ string) error {
 	if e.StatusCode == http.StatusRequestEntityTooLarge {
 		e.Hint = "the service, or a proxy in front of it, limits the size of a request: set a smaller ImageUpload.ChunkSize, or use Upload in place of Create"
 	}

@@ -5,9 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
+	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
@@ -15,28 +14,6 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
-
-// An image is uploaded to the service itself. After Ctrl-C or a crash, the same
-// program resumes.
-func Example() {
-	client, err := oraclemarket.New("partner@example.com", oraclemarket.ClientCredentials(
-		os.Getenv("CLIENT_ID"), os.Getenv("SECRET_KEY")))
-	if err != nil {
-		log.Fatal(err)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	image, err := client.MachineImages.UploadFile(ctx, "wordpress.tar.gz", &oraclemarket.ImageUpload{
-		Application:     "wordpress",
-		Version:         "6.9",
-		OperatingSystem: "Linux",
-		Checkpoints:     oraclemarket.FileCheckpoints("state"),
-	})
-	stop()
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(image.ImageFilePath, image.StatusName)
-}
 
 func ExampleNew() {
 	client, err := oraclemarket.New("partner@example.com",
@@ -78,7 +55,6 @@ func ExampleMachineImagesService_Upload() {
 	// Completed: 10485760 bytes in 3 chunks
 }
 
-// An interrupted upload is resumed by the same call, also in another process.
 // Standard input or a pipe is uploaded as it comes, if its size is known.
 func ExampleMachineImagesService_Upload_reader() {
 	server := oraclemarkettest.NewServer()
@@ -129,6 +105,7 @@ func ExampleMachineImagesService_WaitAll() {
 	// 6.9 Completed
 }
 
+// An interrupted upload is resumed by the same call, also in another process.
 func ExampleMachineImagesService_UploadFile() {
 	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
 	defer server.Close()
@@ -300,6 +277,31 @@ func ExampleStorageImagesService_Get() {
 		fmt.Println(dc.DataCenterName, dc.IsAvailable)
 	}
 	// Output: US2 COMMERCIAL CHERRY true
+}
+
+// The request id, the number of attempts and the rate limits of a call that
+// succeeded.
+func ExampleCaptureAttempt() {
+	server := oraclemarkettest.NewServer()
+	defer server.Close()
+	server.Inject(oraclemarkettest.Fault{
+		Operation: oraclemarkettest.OpList, Status: 429, RetryAfter: "0.01",
+	})
+	server.Inject(oraclemarkettest.Fault{
+		Operation: oraclemarkettest.OpList,
+		Header:    http.Header{"Opc-Request-Id": {"a1b2"}, "X-Ratelimit-Remaining": {"42"}},
+	})
+	client := server.Client()
+
+	var last oraclemarket.Attempt
+	ctx := oraclemarket.CaptureAttempt(context.Background(), &last)
+	if _, err := client.MachineImages.List(ctx, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("status %d, request id %s, attempt %d, %s requests left\n",
+		last.StatusCode, last.RequestID, last.Number, last.RateLimit.Get("X-Ratelimit-Remaining"))
+	// Output: status 200, request id a1b2, attempt 2, 42 requests left
 }
 
 func ExampleStateError() {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/documents"
 )
 
 const (
@@ -46,6 +48,40 @@ func TestGet(t *testing.T) {
 	seen.requireCredentials(t)
 	require.Empty(t, seen.body)
 	require.Equal(t, "application/json", seen.Header.Get("Accept"))
+}
+
+// Each member of the documentation's record counts, also where its value there
+// is a zero.
+func TestEachMember(t *testing.T) {
+	variations := documents.Variations(documents.Example(documents.OracleGet, "response"))
+	require.Len(t, variations, 14+8)
+	seen := map[string]string{jsonText(t, sampleRequest()): "the record itself"}
+	for name, text := range variations {
+		got, err := unmarshal(text)
+		require.NoError(t, err)
+		decoded := jsonText(t, got)
+		require.NotContains(t, seen, decoded, "%s is like %s", name, seen[decoded])
+		seen[decoded] = name
+	}
+
+	ack := documents.Example(documents.OracleCreate, "whole: response")
+	for name, text := range documents.Variations(ack) {
+		mock := httpmock.NewMockTransport()
+		mock.RegisterResponder(http.MethodPost, imagesURL, httpmock.NewStringResponder(200, text))
+		got, err := mockClient(t, mock).MachineImages.Initiate(t.Context(), &InitiateUploadRequest{
+			Application: "a", Version: "1", OperatingSystem: "Linux", FileName: "f", NumberOfChunks: 1,
+		})
+		require.NoError(t, err)
+		want := map[string]*Acknowledgement{"message": {Message: "1OK", EntityID: 7934470}, "entityId": {Message: "OK", EntityID: 17934470}}
+		require.Equal(t, want[name], got)
+	}
+}
+
+func jsonText(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(text)
 }
 
 // What Get decodes, a program may store and read again.

@@ -66,6 +66,29 @@ func WithObserver(observe func(context.Context, Attempt)) Option {
 	}
 }
 
+// WithAttemptStart calls start before each attempt of a request, from the
+// goroutine of the call. start returns the context of the attempt, made from
+// the one it is given: that of its request, of its record in the log, and of
+// observe in [WithObserver], which is called once for each start. The [Attempt]
+// has Op, Method, Scheme, Host, Path, Query and Number so far. start must be
+// safe for concurrent use and return soon. nil is the same as no option.
+//
+// header has what is particular to the operation, such as X-Chunk-Number, and
+// no credentials. What start adds, such as traceparent, is sent to the origin
+// of the base URL and nowhere else. It replaces no header that the request has.
+// No wrapper around the transport of [WithHTTPClient] is needed for that; with
+// one, calls that must not be sent twice are [ErrAmbiguous] more often.
+func WithAttemptStart(start func(ctx context.Context, a Attempt, header http.Header) context.Context) Option {
+	return func(c *config) {
+		c.Start = nil
+		if start != nil {
+			c.Start = func(ctx context.Context, a transport.Attempt, header http.Header) context.Context {
+				return start(ctx, Attempt(a), header)
+			}
+		}
+	}
+}
+
 // WithRetry bounds a call to maxAttempts attempts, at least 1. The pauses
 // between them grow from minWait to maxWait, with jitter. The default is 5
 // attempts, 500 ms and 30 s. Retries also draw on a token-bucket budget of the

@@ -150,6 +150,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 		chunk.File = sent
 	}
 	chunk.File = u.counted(i, u.limited(ctx, chunk.File))
+	var sends int
 	for attempt := 1; ; attempt++ {
 		sum, err := source.checksum(ctx, offset, size)
 		if err != nil {
@@ -160,7 +161,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 		}
 		chunk.MD5 = sum
 		u.noteSent(chunk)
-		ack, sends, err := u.sendPaced(ctx, chunk)
+		ack, err := u.sendPaced(ctx, chunk, &sends)
 		conflicts := errors.Is(err, ErrConflict)
 		if sent != nil {
 			sum = sent.sum(size)
@@ -180,7 +181,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			return u.saveBehind(i)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)
-		case conflicts && u.hasOurs(i, sum, sends > 1 || attempt > 1):
+		case conflicts && u.hasOurs(i, sum, sends > 1):
 			u.addConflict(conflict{i, sum, u.chunkError(ctx, source, chunk, err)})
 			return nil
 		case chunk.MD5 == "" || !errors.Is(err, ErrBadRequest):
@@ -196,14 +197,18 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 
 // sendPaced sends a chunk until it is acknowledged, refused or given up for an
 // outage, at the pace that the service lets all chunks of the client through. It
-// also returns how often it sent the chunk.
-func (u *upload) sendPaced(ctx context.Context, chunk *Chunk) (ack *ChunkAcknowledgement, sends int, err error) {
+// adds how often it sent the chunk to sends.
+func (u *upload) sendPaced(ctx context.Context, chunk *Chunk, sends *int) (ack *ChunkAcknowledgement, err error) {
 	err = u.service.gate.Do(ctx, func(ctx context.Context) (retryAfter time.Duration, err error) {
-		sends++
-		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk)
+		ack, retryAfter, err = u.service.uploadChunk(ctx, u.state.UploadRequestID, chunk, *sends)
+		if failed, ok := errors.AsType[*Error](err); ok {
+			*sends += failed.Attempts // 0 if there was no token
+		} else {
+			*sends++
+		}
 		return retryAfter, err
 	})
-	return ack, sends, err
+	return ack, err
 }
 
 // chunkError returns err with the number of its chunk or, if the file has

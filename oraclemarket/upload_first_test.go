@@ -61,6 +61,7 @@ func TestUploadToServiceThatInsists(t *testing.T) {
 				data := randomBytes(chunks*testChunk - 1)
 				req := imageOf(data, &memStore{})
 				req.DisableChecksum = !checksum
+				req.OverwriteStorageFile = new(i > 0)
 				done, err := r.images.Upload(t.Context(), req)
 				require.NoError(t, err)
 				require.Len(t, r.Uploads(), i+1)
@@ -116,6 +117,25 @@ func TestUploadLostInitiateWithFirstChunk(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An initiate call without the first chunk is lost, and the next one refused:
+// nothing that has a chunk can be its upload request.
+func TestUploadLostInitiateThenRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, serverOptions{insists()}, nil)
+		foreign := r.other(t, 3, func(i *oraclemarket.InitiateUploadRequest) { i.File, i.Size = strings.NewReader("another"), 7 })
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropBefore})
+		data := randomBytes(3 * testChunk)
+		done, err := r.images.Upload(t.Context(), imageOf(data, nil))
+		require.NoError(t, err)
+		require.NotEqual(t, foreign, done.UploadRequestID)
+		u, _ := r.Upload(done.UploadRequestID)
+		requireImage(t, u, data)
+		u, _ = r.Upload(foreign)
+		require.Len(t, u.Chunks, 1)
+	})
 }
 
 // Between two calls the file became another one, of which only the first chunk

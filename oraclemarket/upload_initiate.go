@@ -15,10 +15,6 @@ import (
 // may wait for, its attempts, and a first chunk on a slow line.
 const maxInitiate = time.Hour
 
-// maxPause is the longest pause between two calls in an outage, unless the
-// service asks for more.
-const maxPause = 15 * time.Second
-
 // initiate gets an upload request and leaves exactly one on the service. The
 // checkpoint goes first, so that the next call knows of a request whose response
 // this one did not live to see.
@@ -26,17 +22,18 @@ func (u *upload) initiate(ctx context.Context) error {
 	var arrived time.Time // the last moment at which a lost request can have
 	lost := u.resumed     // an earlier call may have come through
 	u.mayExist = lost
+	withFirst := u.service.wantsFirst.Load()
 	if lost {
 		arrived = u.lastArrival()
 	}
 	rule := outage.Rule{Limit: u.service.outageLimit}
-	for pause := time.Second; ; pause = min(pause*3/2, maxPause) {
+	for {
 		if lost {
 			if found, err := u.adoptLost(ctx, arrived); found || err != nil {
 				return err
 			}
 		}
-		if err := u.saveInitiate(ctx); err != nil {
+		if err := u.saveInitiate(ctx, withFirst); err != nil {
 			return err
 		}
 		created, err := u.requestUpload(ctx)
@@ -51,9 +48,7 @@ func (u *upload) initiate(ctx context.Context) error {
 		case errors.Is(err, ErrBadRequest) && u.state.First == "":
 			// Nothing was created. The documentation's text has this call upload the
 			// first chunk, its sample does not: this service may insist on it.
-			if err := u.hashFirst(ctx); err != nil {
-				return err
-			}
+			withFirst = true
 			continue
 		case ctx.Err() != nil:
 			return err // the checkpoint stays: the request may have come through
@@ -74,7 +69,7 @@ func (u *upload) initiate(ctx context.Context) error {
 		if !goOn || left <= 0 {
 			return err
 		}
-		if sleepErr := transport.Sleep(ctx, min(left, max(pause, retryAfter(err))-time.Since(ended))); sleepErr != nil {
+		if sleepErr := transport.Sleep(ctx, min(left, rule.Pause(retryAfter(err))-time.Since(ended))); sleepErr != nil {
 			return after(sleepErr, err)
 		}
 	}
@@ -90,8 +85,10 @@ func (u *upload) lastArrival() time.Time {
 	return now
 }
 
-func (u *upload) saveInitiate(ctx context.Context) error {
-	if u.state.First != "" || u.service.wantsFirst.Load() {
+// saveInitiate prepares an initiate call, one with the first chunk if an earlier
+// one had it, or if withFirst says so.
+func (u *upload) saveInitiate(ctx context.Context, withFirst bool) error {
+	if withFirst || u.state.First != "" {
 		if err := u.hashFirst(ctx); err != nil {
 			return err
 		}

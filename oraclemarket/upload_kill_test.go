@@ -108,9 +108,9 @@ func killMoments(chunks int) []killAt {
 			there: func(r *uploadRig) bool { return r.Count(operation) > skip },
 		}
 	}
-	during := func(skip int) killAt {
-		at := before(oraclemarkettest.OpUploadChunk, skip)
-		at.name = fmt.Sprintf("chunk %d half read", skip+1)
+	during := func(operation string, skip int) killAt {
+		at := before(operation, skip)
+		at.name = fmt.Sprintf("%s %d half read", operation, skip+1)
 		at.fault.Drop, at.fault.Stall = 0, oraclemarkettest.StallRequestBody
 		return at
 	}
@@ -127,12 +127,13 @@ func killMoments(chunks int) []killAt {
 	}
 	const chunk = oraclemarkettest.OpUploadChunk
 	return []killAt{
+		// The second initiate call is the one with the first chunk.
 		insists(before(oraclemarkettest.OpInitiate, 0)), insists(before(oraclemarkettest.OpInitiate, 1)),
-		insists(after(oraclemarkettest.OpInitiate, 1)), insists(after(chunk, 3)),
+		insists(during(oraclemarkettest.OpInitiate, 1)), insists(after(oraclemarkettest.OpInitiate, 1)), insists(after(chunk, 3)),
 		before(oraclemarkettest.OpAuthenticate, 0), after(oraclemarkettest.OpAuthenticate, 0),
 		before(oraclemarkettest.OpInitiate, 0), after(oraclemarkettest.OpInitiate, 0),
 		before(chunk, 0), before(chunk, 1), before(chunk, chunks/2), before(chunk, chunks-1),
-		during(0), during(2), during(chunks / 2), during(chunks - 1),
+		during(chunk, 0), during(chunk, 2), during(chunk, chunks/2), during(chunk, chunks-1),
 		after(chunk, 0), after(chunk, 3), after(chunk, chunks/2), after(chunk, chunks-2), after(chunk, chunks-1),
 		before(oraclemarkettest.OpMerge, 0), after(oraclemarkettest.OpMerge, 0),
 		after(oraclemarkettest.OpGet, 0), after(oraclemarkettest.OpGet, 2),
@@ -200,6 +201,9 @@ func TestUploadKilled(t *testing.T) {
 			requireImage(t, u, data)
 			for _, number := range kept {
 				require.Equal(t, 1, u.Receipts[number], "chunk %d was sent again", number)
+			}
+			if at.insists {
+				require.Equal(t, 1, u.Receipts[1], "the first chunk was sent again")
 			}
 			require.Len(t, u.Chunks, chunks)
 			left, err := os.ReadDir(task.Checkpoints)

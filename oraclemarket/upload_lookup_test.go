@@ -100,7 +100,9 @@ func TestUploadLostInitiateDecoys(t *testing.T) {
 
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
 		data := randomBytes(3 * testChunk)
-		done, err := r.images.Upload(t.Context(), imageOf(data, nil))
+		req := imageOf(data, nil)
+		req.OverwriteStorageFile = new(true) // one of them has been stored
+		done, err := r.images.Upload(t.Context(), req)
 		require.NoError(t, err)
 		all := r.Uploads()
 		require.Len(t, all, before+1)
@@ -388,7 +390,7 @@ func TestUploadInterruptedInitiateOtherClock(t *testing.T) {
 // Two accounts with one folder for checkpoints do not meet.
 func TestUploadTwoAccounts(t *testing.T) {
 	t.Parallel()
-	r := overTCP(t, nil, nil)
+	r := overTCP(t, serverOptions{oraclemarkettest.WithUsers("partner@example.com", "other@example.com")}, nil)
 	store := &memStore{}
 	data := r.interrupted(t, store, 4)
 	other, err := oraclemarket.New("other@example.com", oraclemarket.StaticToken(r.Token), oraclemarket.WithBaseURL(r.URL))

@@ -19,7 +19,7 @@ const mergeTimeouts = 3
 func (u *upload) merge(ctx context.Context, repeated bool) error {
 	timeout := mergeTimeouts * u.service.client.AttemptTimeout()
 	rule := outage.Rule{Limit: u.service.outageLimit}
-	for pause := time.Second; ; pause = min(2*pause, maxPause) {
+	for {
 		_, err := u.service.merge(ctx, u.state.UploadRequestID, transport.Once, timeout)
 		if err == nil {
 			return u.save(ctx, phaseMerged)
@@ -53,7 +53,7 @@ func (u *upload) merge(ctx context.Context, repeated bool) error {
 		case !goOn:
 			return err
 		}
-		wait := max(pause, retryAfter(err)) - time.Since(failed)
+		wait := rule.Pause(retryAfter(err)) - time.Since(failed)
 		if sleepErr := transport.Sleep(ctx, min(wait, left-time.Since(failed))); sleepErr != nil {
 			return after(sleepErr, err)
 		}
@@ -66,14 +66,13 @@ func (u *upload) merge(ctx context.Context, repeated bool) error {
 // then.
 func (u *upload) looksMerged(ctx context.Context, look time.Duration, refused bool) (bool, error) {
 	end := time.Now().Add(look)
-	longest := u.service.lag / 6
-	for interval := u.service.lag / 30; ; interval = min(2*interval, longest) {
+	interval, rule := u.service.lag/30, outage.Rule{}
+	for {
 		now, err := u.service.Get(ctx, u.state.UploadRequestID)
 		switch {
 		case ctx.Err() != nil:
 			return false, transport.ContextErr(ctx)
 		case err != nil: // the error of the merge explains more
-			longest = maxPause
 		case now.StatusName.Terminal(), now.StatusName.pastMerge():
 			return true, nil
 		case refused && (now.StatusName == StatusPending || u.mergeUncertain):
@@ -82,7 +81,14 @@ func (u *upload) looksMerged(ctx context.Context, look time.Duration, refused bo
 		if !time.Now().Before(end) {
 			return false, nil
 		}
-		if err := transport.Sleep(ctx, min(max(interval, retryAfter(err)), time.Until(end))); err != nil {
+		pause := interval
+		if IsTransient(err) {
+			pause = rule.Pause(retryAfter(err))
+		} else {
+			rule.Success()
+			interval = min(2*interval, u.service.lag/6)
+		}
+		if err := transport.Sleep(ctx, min(pause, time.Until(end))); err != nil {
 			return false, err
 		}
 	}

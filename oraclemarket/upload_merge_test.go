@@ -67,6 +67,31 @@ func TestUploadResumeMerge(t *testing.T) {
 	}
 }
 
+// While the status of a merge lags, a Get that fails makes the next ones no
+// rarer.
+func TestUploadMergeLooksOnAfterAFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, serverOptions{oraclemarkettest.WithGetLag(28 * time.Second), oraclemarkettest.WithJobTime(0)}, nil)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Drop: oraclemarkettest.DropAfter})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Skip: 1, Status: http.StatusBadGateway})
+		_, err := r.images.Upload(t.Context(), imageOf(randomBytes(3*testChunk), nil))
+		require.NoError(t, err)
+		require.Zero(t, r.FaultsLeft())
+		var merged, before time.Time
+		for _, q := range r.Requests() {
+			switch {
+			case q.Operation == oraclemarkettest.OpMerge:
+				merged, before = q.Time, q.Time
+			case q.Operation == oraclemarkettest.OpGet && q.Time.Sub(merged) < 28*time.Second:
+				require.LessOrEqual(t, q.Time.Sub(before), 5*time.Second)
+				before = q.Time
+			}
+		}
+		require.Greater(t, before.Sub(merged), 20*time.Second)
+	})
+}
+
 // The first refusal of a merge is one, even if chunks were sent by an earlier
 // call.
 func TestUploadMergeRefused(t *testing.T) {

@@ -2,7 +2,6 @@ package oraclemarket
 
 import (
 	"context"
-	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/outage"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
@@ -12,7 +11,7 @@ import (
 // for the outage limit.
 func (u *upload) rideOut(ctx context.Context, f func() error) error {
 	rule := outage.Rule{Limit: u.service.outageLimit}
-	for pause := time.Second; ; pause = min(pause*3/2, maxPause) {
+	for {
 		err := f()
 		if err == nil {
 			return nil
@@ -21,7 +20,7 @@ func (u *upload) rideOut(ctx context.Context, f func() error) error {
 		if !goOn {
 			return err
 		}
-		if sleepErr := transport.Sleep(ctx, min(max(pause, retryAfter(err)), left)); sleepErr != nil {
+		if sleepErr := transport.Sleep(ctx, min(rule.Pause(retryAfter(err)), left)); sleepErr != nil {
 			return after(sleepErr, err)
 		}
 	}

@@ -187,8 +187,8 @@ func TestUploadResumeUnknownToService(t *testing.T) {
 func TestUploadResumeGetFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := inMemory(t, nil, nil)
 		for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest} {
+			r := inMemory(t, nil, nil)
 			store := &memStore{}
 			data := r.interrupted(t, store, 4)
 			before := len(r.Uploads())

@@ -23,11 +23,12 @@ import (
 func (r *uploadRig) created(t *testing.T, n int) []int64 {
 	t.Helper()
 	ids := make([]int64, n)
+	before := len(r.Uploads())
 	for i := range ids {
 		image := imageOf([]byte("image"), nil)
 		ack, err := r.images.Create(t.Context(), &oraclemarket.CreateMachineImageRequest{
 			Application: image.Application, Version: image.Version, OperatingSystem: image.OperatingSystem,
-			FileName: fmt.Sprintf("image%d", i), File: image.File, Size: image.Size,
+			FileName: fmt.Sprintf("image%d", before+i), File: image.File, Size: image.Size,
 		})
 		require.NoError(t, err)
 		ids[i] = ack.EntityID

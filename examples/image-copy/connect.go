@@ -72,11 +72,9 @@ func open(ctx context.Context, out *cli.Output) (_ *imagereplicator.Client, stop
 }
 
 // fields has the variables of the arguments that open takes from them.
-var fields = map[string]string{ //nolint:gosec // names of variables
+var fields = map[string]string{
 	"New: endpoint":              "FromEnv: " + endpointVariable,
 	"keystone.Options.AuthURL":   "FromEnv: OS_AUTH_URL",
-	"keystone.Options.APIKey":    "FromEnv: OS_USERNAME",
-	"keystone.Options.APISecret": "FromEnv: OS_PASSWORD",
 	"keystone.Options.TenantID":  "FromEnv: OS_PROJECT_ID",
 	"keystone.Options.Region":    "FromEnv: OS_REGION_NAME",
 	"keystone.Options.Interface": "FromEnv: OS_INTERFACE",

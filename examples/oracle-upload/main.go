@@ -34,9 +34,7 @@ type program struct {
 	out    *cli.Output
 	client *oraclemarket.Client
 	image  *image
-	id     int64
-	sent   *cli.Bar
-	wait   *cli.Bar
+	shown  *oracle.Upload
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -85,7 +83,7 @@ func (p *program) define(flags *flag.FlagSet) {
 }
 
 func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
-	p.out = out
+	p.out, p.shown = out, &oracle.Upload{Out: out}
 	if out.Demo {
 		p.application = cmp.Or(p.application, "sample-image")
 		p.version = cmp.Or(p.version, "1.0")
@@ -129,10 +127,10 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 	took := time.Since(began)
 	out.Finish()
 	out.Emit(cli.Event{
-		Event: cli.Result, IDs: p.ids(), State: string(done.StatusName), Detail: done,
+		Event: cli.Result, IDs: p.shown.IDs(), State: string(done.StatusName), Detail: done,
 		Progress: cli.BytesProgress(p.image.size, p.image.size, 0), Checksum: md5, Seconds: took.Seconds(),
 	}, "%s: %s, %d bytes, in %s\n  MD5 %s", done.StatusName, filepath.Base(p.image.name), p.image.size, took.Round(time.Millisecond), md5)
-	return p.out.Keep(p.ids(), string(done.StatusName))
+	return p.out.Keep(p.shown.IDs(), string(done.StatusName))
 }
 
 // check finds out whether the credentials are accepted.

@@ -70,7 +70,7 @@ func TestTerminal(t *testing.T) {
 				},
 				Stall: oraclemarkettest.StallResponse,
 			})
-			args = append(args, "-concurrency", "1")
+			args = append(args, "-concurrency", "1", "-overwrite")
 			capture(ctx, "interrupted", tty, cli.Interrupted)
 			capture(t.Context(), "resumed", open(), cli.Done)
 

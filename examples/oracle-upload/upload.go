@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"path/filepath"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
@@ -15,7 +13,7 @@ func (p *program) request() *oraclemarket.ImageUpload {
 		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
 		FileName: filepath.Base(p.image.name), File: p.image, Size: p.image.size,
 		ChunkSize: int64(p.chunkSize), Concurrency: p.concurrency,
-		Progress: p.progress, StatusChanged: p.status, NoWait: p.noWait,
+		Progress: p.shown.Progress, StatusChanged: p.shown.Status, NoWait: p.noWait,
 	}
 	if !p.out.Demo { // the built-in service forgets all uploads at its end
 		req.Checkpoints = oraclemarket.FileCheckpoints(p.checkpointDir)
@@ -53,14 +51,14 @@ func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUp
 	if err != nil {
 		return nil, err
 	}
-	p.begin(ack.EntityID, "upload request %d", ack.EntityID)
+	p.shown.Begin(ack.EntityID, "upload request %d", ack.EntityID)
 	var last *oraclemarket.MachineImageUploadRequest
 	for now, err := range p.client.MachineImages.Watch(ctx, ack.EntityID) {
 		if err != nil {
 			return nil, err
 		}
 		last = now
-		p.status(now)
+		p.shown.Status(now)
 		if p.noWait && !now.StatusName.Terminal() {
 			break
 		}
@@ -68,75 +66,10 @@ func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUp
 	return last, nil
 }
 
-func (p *program) ids() cli.IDs {
-	if p.id == 0 {
-		return cli.IDs{}
-	}
-	return cli.IDs{"uploadRequestId": p.id}
-}
-
-func (p *program) begin(id int64, format string, args ...any) {
-	p.id = id
-	p.out.Emit(cli.Event{Event: cli.Started, IDs: p.ids()}, format, args...)
-	p.keep("")
-}
-
-// keep keeps the id as soon as it is known. The last call reports whether
-// the file could be written.
-func (p *program) keep(state oraclemarket.Status) { _ = p.out.Keep(p.ids(), string(state)) }
-
-func (p *program) progress(now oraclemarket.UploadProgress) {
-	if p.sent == nil {
-		if now.Resumed {
-			p.begin(now.UploadRequestID, "resuming upload request %d: %d of %d chunks are uploaded already",
-				now.UploadRequestID, now.Chunks, now.TotalChunks)
-		} else {
-			p.begin(now.UploadRequestID, "upload request %d", now.UploadRequestID)
-		}
-		p.sent = p.out.Bar("uploading")
-	}
-	sent := now.SentBytes
-	if now.Bytes < now.Total {
-		sent = min(sent, now.Total-1) // it is all there once it is acknowledged
-	}
-	done := cli.BytesProgress(sent, now.Total, now.BytesPerSecond)
-	done.Chunks, done.TotalChunks = now.Chunks, now.TotalChunks
-	p.sent.Set(cli.Event{Event: cli.Moved, IDs: p.ids(), Progress: done})
-}
-
-// status shows the mean progress of the data centers.
-func (p *program) status(now *oraclemarket.MachineImageUploadRequest) {
-	if p.wait == nil {
-		p.wait = p.out.Bar("processing")
-	}
-	percent := 0
-	for _, d := range now.DataCenterImageUploadRequests {
-		percent += d.UploadProgress.Int()
-	}
-	p.wait.Set(cli.Event{
-		Event: cli.Status, IDs: p.ids(), State: string(now.StatusName), Detail: now,
-		Progress: &cli.Progress{Percent: int64(percent / max(len(now.DataCenterImageUploadRequests), 1))},
-	})
-	p.keep(now.StatusName)
-}
-
 // explain adds how to resume after a failure.
 func (p *program) explain(ctx context.Context, err error) error {
-	_, ended := errors.AsType[*oraclemarket.StateError](err)
-	const resume = "run the same command again to resume"
-	switch {
-	case ended, p.out.Demo, p.whole, errors.Is(err, oraclemarket.ErrInvalidArgument):
+	if p.whole {
 		return err
-	case errors.Is(err, oraclemarket.ErrAlreadyMerged):
-		return fmt.Errorf("%w; run the command without -restart to follow it", err)
-	case errors.Is(err, oraclemarket.ErrSourceChanged):
-		return fmt.Errorf("%w; or start over with -restart (checkpoints are in %s)", err, p.checkpointDir)
-	case errors.Is(err, oraclemarket.ErrCheckpointInvalid):
-		return fmt.Errorf("%w (checkpoints are in %s)", err, p.checkpointDir)
-	case ctx.Err() != nil: // the next run finds out what became of the last call
-		return cli.WithCode(fmt.Errorf("%w; the state is in %s: %s", err, p.checkpointDir, resume), cli.Interrupted)
-	case p.id != 0 || errors.Is(err, oraclemarket.ErrAmbiguous):
-		return fmt.Errorf("%w; what is uploaded is kept: %s", err, resume)
 	}
-	return err
+	return p.shown.Explain(ctx, err, p.checkpointDir)
 }

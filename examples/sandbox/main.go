@@ -27,6 +27,7 @@ func main() { cli.Main(run) }
 
 type program struct {
 	oracleAddr, replicatorAddr, multiplayAddr string
+	multiplayToken                            string
 
 	speed        float64
 	discard, env bool
@@ -55,6 +56,7 @@ func (p *program) define(flags *flag.FlagSet) {
 	flags.StringVar(&p.oracleAddr, "oracle-addr", "127.0.0.1:0", "address of the Oracle Cloud Marketplace Publisher API")
 	flags.StringVar(&p.replicatorAddr, "replicator-addr", "127.0.0.1:0", "address of the NTT image replicator and its Keystone")
 	flags.StringVar(&p.multiplayAddr, "multiplay-addr", "127.0.0.1:0", "address of Multiplay Clanforge")
+	flags.StringVar(&p.multiplayToken, "multiplay-token", "", "have Multiplay accept this bearer token, like Clanforge's successor, and no access key")
 	flags.Float64Var(&p.speed, "speed", 1, "how many times as fast as usual jobs run")
 	flags.BoolVar(&p.discard, "discard", false, "verify uploaded bytes and throw them away")
 	flags.BoolVar(&p.env, "env", false, "print export lines alone, then close the output")
@@ -94,7 +96,11 @@ func (p *program) do(ctx context.Context, out *cli.Output) error {
 		return fmt.Errorf("-replicator-addr: %w", err)
 	}
 	defer replicator.Close()
-	clanforge, err := multiplaytest.Start(p.multiplayAddr, multiplaytest.WithSpeed(p.speed))
+	game := []multiplaytest.Option{multiplaytest.WithSpeed(p.speed)}
+	if p.multiplayToken != "" {
+		game = append(game, multiplaytest.WithBearerTokens(p.multiplayToken))
+	}
+	clanforge, err := multiplaytest.Start(p.multiplayAddr, game...)
 	if err != nil {
 		return fmt.Errorf("-multiplay-addr: %w", err)
 	}

@@ -50,6 +50,10 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) {
 	if scope := request.Auth.Scope; scope != nil {
 		as.tenant = scope.Project.ID
 	}
+	if id := request.Auth.Identity.ApplicationCredential.ID; slices.Contains(request.Auth.Identity.Methods, "application_credential") && id != s.config.appID {
+		writeKeystoneError(w, r, http.StatusNotFound, "Could not find Application Credential: "+id+".")
+		return
+	}
 	if !s.authenticate(&request, &as) {
 		writeKeystoneError(w, r, http.StatusUnauthorized, refusal)
 		return
@@ -76,7 +80,7 @@ func (s *Server) authenticate(request *authRequest, as *token) bool {
 			}
 		case "application_credential":
 			given := identity.ApplicationCredential
-			if given.ID != s.config.appID || given.Secret != s.config.appSecret || request.Auth.Scope != nil {
+			if given.Secret != s.config.appSecret || request.Auth.Scope != nil {
 				return false
 			}
 			as.tenant = TenantID

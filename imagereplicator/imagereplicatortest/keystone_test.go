@@ -62,6 +62,10 @@ func TestKeystone(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, call(t, server, http.MethodGet, jobs, "").status)
 }
 
+func application(id, secret string) string {
+	return `{"auth": {"identity": {"methods": ["application_credential"], "application_credential": {"id": "` + id + `", "secret": "` + secret + `"}}}}`
+}
+
 func TestKeystoneRefusals(t *testing.T) {
 	server := start(t)
 	good := login(server, imagereplicatortest.TenantID)
@@ -73,6 +77,8 @@ func TestKeystoneRefusals(t *testing.T) {
 		strings.ReplaceAll(good, `["password"]`, `["oauth1"]`):                     http.StatusUnauthorized,
 		strings.ReplaceAll(good, `"id": "default"`, `"id": "other"`):               http.StatusUnauthorized,
 		`{"auth": {"identity": {"methods": ["token"], "token": {"id": "wrong"}}}}`: http.StatusUnauthorized,
+		application(server.ApplicationCredentialID, "wrong"):                       http.StatusUnauthorized,
+		application("wrong", server.ApplicationCredentialSecret):                   http.StatusNotFound,
 	} {
 		got := call(t, server, http.MethodPost, "/v3/auth/tokens", body)
 		require.Equal(t, want, got.status, body)

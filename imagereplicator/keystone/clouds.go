@@ -67,11 +67,12 @@ func FromCloud(name string) (Options, error) {
 		}
 	}
 	return Options{
-		Auth:       normalized(auth),
-		Region:     endpoint.Region,
-		Interface:  kind,
-		Endpoint:   cmp.Or(env("OS_IMAGE_ENDPOINT_OVERRIDE"), rest.ImageEndpointOverride),
-		HTTPClient: httpClient(tlsConfig),
+		AuthURL:     auth.IdentityEndpoint,
+		Credentials: AuthOptions(normalized(auth)),
+		Region:      endpoint.Region,
+		Interface:   kind,
+		Endpoint:    cmp.Or(env("OS_IMAGE_ENDPOINT_OVERRIDE"), rest.ImageEndpointOverride),
+		HTTPClient:  httpClient(tlsConfig),
 	}, nil
 }
 

@@ -27,8 +27,8 @@ func TestCopyToThreeTenants(t *testing.T) {
 	ctx := t.Context()
 
 	for name, options := range map[string]keystone.Options{
-		"API key":                {APIKey: server.APIKey, APISecret: server.APISecret, TenantID: imagereplicatortest.TenantID},
-		"application credential": {ApplicationCredentialID: server.ApplicationCredentialID, ApplicationCredentialSecret: server.ApplicationCredentialSecret},
+		"API key":                {Credentials: keystone.APIKey(server.APIKey, server.APISecret), TenantID: imagereplicatortest.TenantID},
+		"application credential": {Credentials: keystone.ApplicationCredential(server.ApplicationCredentialID, server.ApplicationCredentialSecret)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			options.AuthURL = server.AuthURL

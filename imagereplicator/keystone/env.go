@@ -73,11 +73,12 @@ func FromEnv() (Options, error) {
 		return Options{}, err
 	}
 	return Options{
-		Auth:       normalized(auth),
-		Region:     env("OS_REGION_NAME"),
-		Interface:  kind,
-		Endpoint:   env("OS_IMAGE_ENDPOINT_OVERRIDE"),
-		HTTPClient: client,
+		AuthURL:     auth.IdentityEndpoint,
+		Credentials: AuthOptions(normalized(auth)),
+		Region:      env("OS_REGION_NAME"),
+		Interface:   kind,
+		Endpoint:    env("OS_IMAGE_ENDPOINT_OVERRIDE"),
+		HTTPClient:  client,
 	}, nil
 }
 

@@ -18,11 +18,10 @@ func ExampleNew() {
 	ctx := context.Background()
 
 	session, err := keystone.New(ctx, keystone.Options{
-		AuthURL:   server.AuthURL, // https://keystone-jp1-ecl.api.ntt.com/v3
-		APIKey:    server.APIKey,
-		APISecret: server.APISecret,
-		TenantID:  imagereplicatortest.TenantID,
-		Region:    imagereplicatortest.Region,
+		AuthURL:     server.AuthURL, // https://keystone-jp1-ecl.api.ntt.com/v3
+		Credentials: keystone.APIKey(server.APIKey, server.APISecret),
+		TenantID:    imagereplicatortest.TenantID,
+		Region:      imagereplicatortest.Region,
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -37,12 +37,11 @@ const (
 
 func options(mock http.RoundTripper) keystone.Options {
 	return keystone.Options{
-		AuthURL:    authURL,
-		APIKey:     "key",
-		APISecret:  secret,
-		TenantID:   tenant,
-		Region:     "jp1",
-		HTTPClient: &http.Client{Transport: mock},
+		AuthURL:     authURL,
+		Credentials: keystone.APIKey("key", secret),
+		TenantID:    tenant,
+		Region:      "jp1",
+		HTTPClient:  &http.Client{Transport: mock},
 	}
 }
 
@@ -104,23 +103,24 @@ func TestNew(t *testing.T) {
 		"API key": {func(*keystone.Options) {}, `{"auth": {
 			"identity": {"methods": ["password"], "password": {"user": {"domain": {"id": "default"}, "name": "key", "password": "s3cret-of-the-key"}}},
 			"scope": {"project": {"id": "236ae314ef6944f4ab98fa7519e54325"}}}}`},
-		"API key in another domain": {func(o *keystone.Options) { o.Auth.DomainName = "Studio" }, `{"auth": {
+		"API key in another domain": {func(o *keystone.Options) {
+			o.Credentials = keystone.AuthOptions(gophercloud.AuthOptions{Username: "key", Password: secret, DomainName: "Studio"})
+		}, `{"auth": {
 			"identity": {"methods": ["password"], "password": {"user": {"domain": {"name": "Studio"}, "name": "key", "password": "s3cret-of-the-key"}}},
 			"scope": {"project": {"id": "236ae314ef6944f4ab98fa7519e54325"}}}}`},
 		"gophercloud's own options": {func(o *keystone.Options) {
-			*o = keystone.Options{HTTPClient: o.HTTPClient, Region: o.Region, Auth: gophercloud.AuthOptions{
+			*o = keystone.Options{HTTPClient: o.HTTPClient, Region: o.Region, Credentials: keystone.AuthOptions(gophercloud.AuthOptions{
 				IdentityEndpoint: authURL, UserID: "u", Password: secret, AllowReauth: true,
 				Scope: &gophercloud.AuthScope{ProjectName: "p", DomainID: "d"},
-			}}
+			})}
 		}, `{"auth": {
 			"identity": {"methods": ["password"], "password": {"user": {"id": "u", "password": "s3cret-of-the-key"}}},
 			"scope": {"project": {"name": "p", "domain": {"id": "d"}}}}}`},
 		"application credential": {func(o *keystone.Options) {
-			o.APIKey, o.APISecret, o.TenantID = "", "", ""
-			o.ApplicationCredentialID, o.ApplicationCredentialSecret = "app", secret
+			o.Credentials, o.TenantID = keystone.ApplicationCredential("app", secret), ""
 		}, `{"auth": {"identity": {"methods": ["application_credential"], "application_credential": {"id": "app", "secret": "s3cret-of-the-key"}}}}`},
 		"token of another tenant": {func(o *keystone.Options) {
-			o.APIKey, o.APISecret, o.Token = "", "", secret
+			o.Credentials = keystone.Token(secret)
 		}, `{"auth": {"identity": {"methods": ["token"], "token": {"id": "s3cret-of-the-key"}},
 			"scope": {"project": {"id": "236ae314ef6944f4ab98fa7519e54325"}}}}`},
 	} {
@@ -153,7 +153,7 @@ func TestNewWithAReadyToken(t *testing.T) {
 	var body string
 	mock.RegisterResponder(http.MethodGet, tokensURL, recorded(issued(t, http.StatusOK), &got, &body))
 	tokens, endpoint, err := logIn(t.Context(), keystone.Options{
-		AuthURL: authURL, Token: token, Region: "jp4", HTTPClient: &http.Client{Transport: mock},
+		AuthURL: authURL, Credentials: keystone.Token(token), Region: "jp4", HTTPClient: &http.Client{Transport: mock},
 	})
 	require.NoError(t, err)
 	require.Equal(t, "https://glance-jp4-ecl.api.ntt.com", endpoint, "by region_id")
@@ -184,6 +184,14 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+func credentials(c keystone.Credentials) func(*keystone.Options) {
+	return func(o *keystone.Options) { o.Credentials = c }
+}
+
+func authOptions(auth gophercloud.AuthOptions) func(*keystone.Options) {
+	return credentials(keystone.AuthOptions(auth))
+}
+
 func TestNewRefuses(t *testing.T) {
 	for want, change := range map[string]func(*keystone.Options){
 		"imagereplicator: keystone.Options.AuthURL: must not be empty":                                       func(o *keystone.Options) { o.AuthURL = "" },
@@ -191,23 +199,36 @@ func TestNewRefuses(t *testing.T) {
 		"imagereplicator: keystone.Options.AuthURL: must not contain user info":                              func(o *keystone.Options) { o.AuthURL = "https://key:" + secret + "@keystone.example.com" },
 		"imagereplicator: keystone.Options.AuthURL: must not have a query":                                   func(o *keystone.Options) { o.AuthURL += "?a=b" },
 		"imagereplicator: keystone.Options.AuthURL: must be the address of Keystone or of its API version 3": func(o *keystone.Options) { o.AuthURL = "https://keystone.example.com/v2.0" },
-		"imagereplicator: keystone.Options.APIKey: must not be empty: there is no":                           func(o *keystone.Options) { o.APIKey, o.APISecret = "", "" },
-		"imagereplicator: keystone.Options.APIKey: must not be empty with an API secret":                     func(o *keystone.Options) { o.APIKey = "" },
-		"imagereplicator: keystone.Options.APISecret: must not be empty with an API key":                     func(o *keystone.Options) { o.APISecret = "" },
-		"imagereplicator: keystone.Options.TenantID: must not be empty":                                      func(o *keystone.Options) { o.TenantID = "" },
-		"imagereplicator: keystone.Options.APIKey: must not be given together":                               func(o *keystone.Options) { o.Token = token },
-		"imagereplicator: keystone.Options.APIKey: must not be given together with":                          func(o *keystone.Options) { o.ApplicationCredentialID, o.ApplicationCredentialSecret = "a", secret },
-		"imagereplicator: keystone.Options.ApplicationCredentialSecret: must not be empty":                   func(o *keystone.Options) { *o = keystone.Options{AuthURL: authURL, ApplicationCredentialID: "a"} },
-		"imagereplicator: keystone.Options.ApplicationCredentialID: must not be empty": func(o *keystone.Options) {
-			*o = keystone.Options{AuthURL: authURL, ApplicationCredentialSecret: secret}
-		},
-		"imagereplicator: keystone.Options.Auth: ": func(o *keystone.Options) { o.Auth.UserID = "u" },
+		"imagereplicator: keystone.Options.Credentials: must be set":                                         credentials(keystone.Credentials{}),
+		"imagereplicator: keystone.APIKey: key: must not be empty":                                           credentials(keystone.APIKey("\n", secret)),
+		"imagereplicator: keystone.APIKey: secret: must not be empty":                                        credentials(keystone.APIKey("key", "")),
+		"imagereplicator: keystone.ApplicationCredential: id: must not be empty":                             credentials(keystone.ApplicationCredential("", secret)),
+		"imagereplicator: keystone.ApplicationCredential: secret: must not be":                               credentials(keystone.ApplicationCredential("a", "")),
+		"imagereplicator: keystone.Token: value: must not be empty":                                          credentials(keystone.Token("\r\n")),
+		"imagereplicator: keystone.AuthOptions: auth.Password: must not be empty:":                           authOptions(gophercloud.AuthOptions{}),
+		"imagereplicator: keystone.AuthOptions: auth.Username: must not be empty with a password": authOptions(
+			gophercloud.AuthOptions{Password: secret}),
+		"imagereplicator: keystone.AuthOptions: auth.Password: must not be empty with a user": authOptions(
+			gophercloud.AuthOptions{Username: "u"}),
+		"imagereplicator: keystone.AuthOptions: auth.Password: must not be given together": authOptions(
+			gophercloud.AuthOptions{Username: "u", Password: secret, TokenID: token}),
+		"imagereplicator: keystone.AuthOptions: auth.Password: must not be given together with": authOptions(
+			gophercloud.AuthOptions{Username: "u", Password: secret, ApplicationCredentialID: "a", ApplicationCredentialSecret: secret}),
+		"imagereplicator: keystone.AuthOptions: auth.ApplicationCredentialSecret: must not be empty": authOptions(
+			gophercloud.AuthOptions{ApplicationCredentialID: "a"}),
+		"imagereplicator: keystone.AuthOptions: auth.ApplicationCredentialID: must not be empty": authOptions(
+			gophercloud.AuthOptions{ApplicationCredentialSecret: secret}),
+		"imagereplicator: keystone.Options.Credentials: ": authOptions(
+			gophercloud.AuthOptions{Username: "u", UserID: "u", Password: secret}),
+		"imagereplicator: keystone.Options.TenantID: must not be empty":                                              func(o *keystone.Options) { o.TenantID = "" },
 		"imagereplicator: keystone.Options.Interface: must be \"public\", \"internal\" or \"admin\", not \"intern\"": func(o *keystone.Options) { o.Interface = "intern" },
 		"imagereplicator: keystone.Options.Endpoint: must be absolute":                                               func(o *keystone.Options) { o.Endpoint = "glance.example.com" },
 		"imagereplicator: keystone.Options.Endpoint: plain http would send":                                          func(o *keystone.Options) { o.Endpoint = "http://glance.example.com" },
 		"imagereplicator: keystone.Options.Endpoint: must not contain user info":                                     func(o *keystone.Options) { o.Endpoint = "https://u:" + secret + "@glance.example.com" },
-		"imagereplicator: keystone.Tokens.Get: header X-":                                                            func(o *keystone.Options) { *o = keystone.Options{AuthURL: authURL, Token: "a\nb"} },
-		"imagereplicator: keystone.WithUserAgent: must not contain":                                                  func(o *keystone.Options) { o.UserAgent = "a\nb" },
+		"imagereplicator: keystone.Tokens.Get: header X-": func(o *keystone.Options) {
+			*o = keystone.Options{AuthURL: authURL, Credentials: keystone.Token("a\nb")}
+		},
+		"imagereplicator: keystone.WithUserAgent: must not contain": func(o *keystone.Options) { o.UserAgent = "a\nb" },
 	} {
 		t.Run(want, func(t *testing.T) {
 			mock := httpmock.NewMockTransport()
@@ -302,7 +323,7 @@ func TestEverySuccessIsOne(t *testing.T) {
 		require.Equal(t, "https://glance-jp1-ecl.api.ntt.com", endpoint)
 
 		o := options(roundTripper(issued(t, status)))
-		o.APIKey, o.APISecret, o.TenantID, o.Token = "", "", "", secret
+		o.Credentials, o.TenantID = keystone.Token(secret), ""
 		_, _, err = logIn(t.Context(), o)
 		require.NoError(t, err, status)
 	}
@@ -320,7 +341,7 @@ func TestRefusals(t *testing.T) {
 			imagereplicator.ErrUnauthorized, "401 Unauthorized"},
 		"forbidden by the gateway": {httpmock.NewStringResponder(403, `{"errorMessage": "not permitted"}`), imagereplicator.ErrForbidden, "not permitted"},
 		"unknown application credential": {httpmock.NewStringResponder(404, `{"error": {"code": 404, "title": "Not Found", "message": "Could not find Application Credential: c."}}`),
-			imagereplicator.ErrNotFound, "Could not find Application Credential: c.; check Options.AuthURL and that the application credential exists"},
+			imagereplicator.ErrNotFound, "Could not find Application Credential: c.; this Keystone has no such application credential: check its id"},
 		"redirect": {httpmock.NewStringResponder(307, "").HeaderSet(http.Header{"Location": {"https://keystone.example.com/"}}),
 			nil, "redirects to https://keystone.example.com/"},
 		"a page":           {httpmock.NewStringResponder(201, "<p>"+secret), imagereplicator.ErrTransient, "the response is not the JSON expected"},
@@ -393,7 +414,7 @@ func TestSecretsGoToNoOtherHost(t *testing.T) {
 	for _, status := range []int{301, 302, 307, 308} {
 		server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpIssueToken, Status: status, Header: http.Header{"Location": {other.AuthURL + "/auth/tokens"}}})
 		_, _, err := logIn(t.Context(), keystone.Options{
-			AuthURL: server.AuthURL, APIKey: server.APIKey, APISecret: server.APISecret, TenantID: tenant, Region: imagereplicatortest.Region,
+			AuthURL: server.AuthURL, Credentials: keystone.APIKey(server.APIKey, server.APISecret), TenantID: tenant, Region: imagereplicatortest.Region,
 			HTTPClient: &http.Client{Transport: transport},
 		})
 		require.ErrorContains(t, err, "redirects to "+other.URL)
@@ -401,7 +422,7 @@ func TestSecretsGoToNoOtherHost(t *testing.T) {
 	require.Empty(t, other.Requests())
 	// With an address without a version, too, nobody is asked where version 3 is.
 	_, _, err := logIn(t.Context(), keystone.Options{
-		AuthURL: server.URL, APIKey: server.APIKey, APISecret: server.APISecret, TenantID: tenant, Region: imagereplicatortest.Region,
+		AuthURL: server.URL, Credentials: keystone.APIKey(server.APIKey, server.APISecret), TenantID: tenant, Region: imagereplicatortest.Region,
 		HTTPClient: &http.Client{Transport: transport},
 	})
 	require.NoError(t, err)
@@ -409,23 +430,7 @@ func TestSecretsGoToNoOtherHost(t *testing.T) {
 	require.Len(t, server.Requests(), 5)
 }
 
-func TestOptionsAreNotPrinted(t *testing.T) {
-	o := keystone.Options{
-		AuthURL: authURL, APIKey: "key", APISecret: secret, ApplicationCredentialSecret: secret, Token: secret,
-		Auth: gophercloud.AuthOptions{Password: secret, Passcode: secret, TokenID: secret, ApplicationCredentialSecret: secret},
-	}
-	var out bytes.Buffer
-	for _, v := range []any{o, &o, []keystone.Options{o}, struct{ O keystone.Options }{o}} {
-		_, err := fmt.Fprintf(&out, "%v %+v %#v %s %q %d", v, v, v, v, v, v)
-		require.NoError(t, err)
-		data, err := json.Marshal(v)
-		require.NoError(t, err)
-		out.Write(data)
-		slog.New(slog.NewTextHandler(&out, nil)).InfoContext(t.Context(), "printed", "value", v)
-	}
-	require.Contains(t, out.String(), "REDACTED")
-	require.NotContains(t, out.String(), secret)
-
+func TestSecretsAreNotPrinted(t *testing.T) {
 	mock := httpmock.NewMockTransport()
 	mock.RegisterResponder(http.MethodPost, tokensURL, issued(t, http.StatusCreated))
 	tokens, _, err := logIn(t.Context(), options(mock))
@@ -455,12 +460,12 @@ func TestLineEnds(t *testing.T) {
 	require.Equal(t, "jp1", o.Region)
 	require.JSONEq(t, login, sent(t, o))
 
-	require.JSONEq(t, login, sent(t, keystone.Options{AuthURL: authURL + "\n", APIKey: "u\n", APISecret: "\n" + secret + "\n", TenantID: "pid\n"}))
-	require.JSONEq(t, login, sent(t, keystone.Options{Auth: gophercloud.AuthOptions{
+	require.JSONEq(t, login, sent(t, keystone.Options{AuthURL: authURL + "\n", Credentials: keystone.APIKey("u\n", "\n"+secret+"\n"), TenantID: "pid\n"}))
+	require.JSONEq(t, login, sent(t, keystone.Options{Credentials: keystone.AuthOptions(gophercloud.AuthOptions{
 		IdentityEndpoint: authURL + "\n", Username: "u\n", Password: secret + "\n", TenantID: "pid\n",
-	}}))
+	})}))
 	require.JSONEq(t, `{"auth": {"identity": {"methods": ["token"], "token": {"id": "`+secret+`"}}, "scope": {"project": {"id": "pid"}}}}`,
-		sent(t, keystone.Options{AuthURL: authURL, Token: secret + "\n", TenantID: "pid"}))
+		sent(t, keystone.Options{AuthURL: authURL, Credentials: keystone.Token(secret + "\n"), TenantID: "pid"}))
 }
 
 func TestByteOrderMark(t *testing.T) {

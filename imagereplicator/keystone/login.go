@@ -40,10 +40,14 @@ type endpoint struct {
 // identity is a Keystone to log in at.
 type identity struct {
 	root string // of its API version 3
-	// logIn requests a token. The secrets are in the closure, where no print of
-	// it can show them.
+	// logIn requests a token. The secrets are in the
+	// closure, where no print of it can show them.
 	logIn func(context.Context) (*issued, error)
 }
+
+// onceKey is of contexts in which a login is one attempt, because who needs the
+// token repeats it.
+type onceKey struct{}
 
 func newIdentity(options *Options) (*identity, error) {
 	auth, err := authOptions(options)
@@ -80,7 +84,7 @@ func newIdentity(options *Options) (*identity, error) {
 	}
 	scope, err := auth.ToTokenV3ScopeMap()
 	if err != nil {
-		return nil, invalid("Options.Auth", "%v", err)
+		return nil, invalid("Options.Credentials", "%v", err)
 	}
 	switch {
 	case scope == nil && (auth.Password != "" || auth.Passcode != ""):
@@ -91,23 +95,32 @@ func newIdentity(options *Options) (*identity, error) {
 	default:
 		body, err := auth.ToTokenV3CreateMap(scope)
 		if err != nil {
-			return nil, invalid("Options.Auth", "%v", err)
+			return nil, invalid("Options.Credentials", "%v", err)
 		}
 		if call.Body, err = transport.JSONBody(body); err != nil {
 			return nil, err
 		}
 	}
+	once := client.SingleAttempts()
 	return &identity{root: client.BaseURL(), logIn: func(ctx context.Context) (*issued, error) {
+		client := client
+		if ctx.Value(onceKey{}) != nil {
+			client = once
+		}
 		token, _, err := transport.Do(ctx, client, &call, readToken)
 		return token, err
 	}}, nil
 }
 
-// wrapError adds what a 404 can mean: it is also how Keystone refuses an
+// wrapError adds what a 404 means: it is also how Keystone refuses an
 // application credential that it does not know.
-func wrapError(e *transport.Error) error {
-	if e.StatusCode == http.StatusNotFound && e.Hint == "" {
-		e.Hint = "check Options.AuthURL and that the application credential exists"
+func wrapError(e *transport.Error, said string) error {
+	switch {
+	case e.StatusCode != http.StatusNotFound:
+	case strings.Contains(strings.ToLower(said), "application credential"):
+		e.Hint = "this Keystone has no such application credential: check its id, whether it was deleted, and Options.AuthURL"
+	default:
+		e.Hint = "there is no Keystone at this address: check Options.AuthURL"
 	}
 	return (*imagereplicator.Error)(e)
 }

@@ -116,13 +116,15 @@ func (s *Session) Provider() *gophercloud.ProviderClient { return s.provider() }
 func (s *Session) Endpoint() (string, error) { return s.endpoint, s.endpointErr }
 
 // TokenSource returns a source of the session's tokens for one client. All
-// sources of a Session share its logins.
+// sources of a Session share its logins. A source tries to log in once: the
+// client repeats what is transient.
 func (s *Session) TokenSource() imagereplicator.TokenSource {
 	var mu sync.Mutex
 	given := ""
 	return imagereplicator.TokenSourceFunc(func(ctx context.Context) (imagereplicator.Token, error) {
 		mu.Lock()
 		defer mu.Unlock()
+		ctx = context.WithValue(ctx, onceKey{}, true)
 		token := s.current.Load()
 		// A client asks only if it has no usable token, so one that it was given
 		// before is of no more use.

@@ -153,28 +153,126 @@ func TestStaticTokenRejected(t *testing.T) {
 }
 
 func TestSourceFails(t *testing.T) {
-	s := &issuer{}
-	s.fail(errSource)
-	c := s.credentials()
-	grant, err := c.Grant(t.Context())
-	require.Equal(t, errSource, err)
-	require.Empty(t, grant.Header)
-	require.Equal(t, []string{""}, grant.Secrets())
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{}
+		s.fail(errSource)
+		c := s.credentials()
+		grant, err := c.Grant(t.Context())
+		require.Equal(t, errSource, err)
+		require.Empty(t, grant.Header)
+		require.Equal(t, []string{""}, grant.Secrets())
 
-	s.recover()
-	token, grant := apply(t, c)
-	require.Equal(t, "token-2", token)
+		s.recover()
+		token, grant := apply(t, c)
+		require.Equal(t, "token-2", token)
 
-	s.fail(errSource)
-	newer, err := c.Renew(t.Context(), grant)
-	require.Equal(t, errSource, err)
-	require.False(t, newer)
-	token, _ = apply(t, c)
-	require.Equal(t, "token-2", token, "the service decides about it")
-	s.recover()
-	newer, err = c.Renew(t.Context(), grant)
-	require.NoError(t, err)
-	require.True(t, newer, "a failed refresh can be repeated")
+		s.fail(errSource)
+		newer, err := c.Renew(t.Context(), grant)
+		require.Equal(t, errSource, err)
+		require.False(t, newer)
+		_, err = c.Grant(t.Context())
+		require.Equal(t, errSource, err, "a rejected token is not sent again")
+		s.recover()
+		token, _ = apply(t, c)
+		require.Equal(t, "token-5", token)
+		newer, err = c.Renew(t.Context(), grant)
+		require.NoError(t, err)
+		require.True(t, newer)
+		require.EqualValues(t, 5, s.asked.Load())
+	})
+}
+
+// Calls rejected together cause one refresh also if it fails; those after it
+// share the next ones, however many they are and however they repeat.
+func TestSourceFailsForMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{}
+		c := s.credentials()
+		_, grant := apply(t, c)
+		s.fail(errSource)
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() {
+				<-time.After(time.Duration(i) * time.Second)
+				_, err := c.Renew(t.Context(), grant)
+				assert.Equal(t, errSource, err)
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 2, s.asked.Load())
+
+		start := time.Now()
+		for range 200 {
+			wg.Go(func() {
+				for time.Since(start) < time.Minute {
+					_, err := c.Grant(t.Context())
+					assert.Equal(t, errSource, err)
+				}
+			})
+		}
+		wg.Wait()
+		require.InDelta(t, 2+120, s.asked.Load(), 2)
+	})
+}
+
+// A call whose context ends in the pause before the next refresh causes none.
+func TestWaitersLeaveThePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{}
+		s.fail(errSource)
+		c := s.credentials()
+		_, err := c.Grant(t.Context())
+		require.Equal(t, errSource, err)
+		ctx, cancel := context.WithTimeout(t.Context(), retryPause/2)
+		defer cancel()
+		_, err = c.Grant(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		<-time.After(time.Minute)
+		require.EqualValues(t, 1, s.asked.Load())
+	})
+}
+
+// A refusal stands for a while: no number of calls locks the account.
+func TestSourceIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{}
+		c := s.credentials()
+		_, grant := apply(t, c)
+		errRefused := fmt.Errorf("login: %w", ErrRefused)
+		s.fail(errRefused)
+		for range 1000 {
+			_, err := c.Renew(t.Context(), grant)
+			require.Equal(t, errRefused, err)
+			_, err = c.Grant(t.Context())
+			require.Equal(t, errRefused, err)
+			<-time.After(refusalStands / 1001)
+		}
+		require.EqualValues(t, 2, s.asked.Load())
+		<-time.After(refusalStands / 500)
+		s.recover()
+		token, _ := apply(t, c)
+		require.Equal(t, "token-3", token, "somebody has unlocked it")
+	})
+}
+
+// A refused early refresh is repeated only when the token has expired.
+func TestEarlyRefreshRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{life: time.Hour}
+		c := s.credentials()
+		apply(t, c)
+		s.fail(ErrRefused)
+		for range 59 {
+			<-time.After(time.Minute)
+			token, _ := apply(t, c)
+			require.Equal(t, "token-1", token)
+		}
+		require.EqualValues(t, 2, s.asked.Load())
+		<-time.After(time.Minute)
+		_, err := c.Grant(t.Context())
+		require.Equal(t, ErrRefused, err)
+		require.EqualValues(t, 3, s.asked.Load())
+	})
 }
 
 func TestUnusableTokens(t *testing.T) {

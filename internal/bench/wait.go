@@ -27,40 +27,50 @@ func (l *lab) wait() (*report, error) {
 	}
 	window := min(15, seconds/2) // at the end
 	r := newReport("Waiting at scale")
-	r.add("That many `MachineImages.Wait` calls of one client, all begun at once, on upload requests that do not end, with the default intervals (1 s growing to 15 s), watched for %d s. "+
-		"Bytes are heap and stacks above those before the first, after a collection while the waiters wait; the peak includes garbage and the first moment, in which all of them poll. "+
+	r.add("A client waits for jobs that do not end: with that many `MachineImages.Wait` calls begun at once, or with one `WaitAll`. The intervals are the defaults (1 s growing to 15 s), and each is watched for %d s. "+
+		"Of the jobs that are listed 100 change between polls, or all if they are fewer. "+
+		"Bytes are heap and stacks above those before, after a collection while the client waits; the peak includes garbage and the first moment, in which each `Wait` polls and each `WaitAll` lists all. "+
 		"With few waiters the connections show, each with two goroutines and two buffers of net/http.", seconds)
-	rows := [][]string{{"waiters", "bytes per waiter", "of these, stack", "peak bytes per waiter", "goroutines per waiter", "connections opened", fmt.Sprintf("requests/s, mean of the last %d s", window), "most in 100 ms of these"}}
-	for _, n := range counts {
-		if err := l.sinkStats(&sinkStats{}); err != nil { // resets it
-			return nil, err
+	rows := [][]string{{"jobs", "call", "bytes per job", "of these, stack", "peak bytes per job", "goroutines", "connections opened", fmt.Sprintf("requests/s, mean of the last %d s", window), "most in 100 ms of these"}}
+	var rates []series
+	for _, call := range []string{"MachineImages.Wait", "MachineImages.WaitAll", "Jobs.WaitAll"} {
+		rate := series{label: call, ours: call != "MachineImages.Wait"}
+		for _, n := range counts {
+			if err := l.sinkStats(&sinkStats{}); err != nil { // resets it
+				return nil, err
+			}
+			var found waiters
+			if _, err := l.subject(&found, "wait", "-call", call, "-url", fmt.Sprintf("%s/wait/%d", l.plain, n), "-n", strconv.Itoa(n), "-seconds", strconv.Itoa(seconds)); err != nil {
+				return nil, err
+			}
+			var seen sinkStats
+			if err := l.sinkStats(&seen); err != nil {
+				return nil, err
+			}
+			slices.Sort(seen.At)
+			late := seen.At[slices.IndexFunc(seen.At, func(at float64) bool { return at >= float64(seconds-window) || at == seen.At[len(seen.At)-1] }):]
+			most := 0
+			for i := range late {
+				most = max(most, countUntil(late[i:], late[i]+0.1))
+			}
+			perSecond := float64(len(late)) / float64(window)
+			rate.x, rate.y = append(rate.x, float64(n)), append(rate.y, perSecond)
+			rows = append(rows, []string{
+				strconv.Itoa(n), call, fmt.Sprint(found.Bytes / int64(n)), fmt.Sprint(found.StackBytes / int64(n)), fmt.Sprint(found.PeakBytes / int64(n)),
+				fmt.Sprint(found.Goroutines),
+				fmt.Sprint(seen.Connections - 1), // one is this process's
+				fmt.Sprintf("%.2f", perSecond), strconv.Itoa(most),
+			})
+			if call == "MachineImages.Wait" && n == counts[len(counts)-1] {
+				r.plots["wait"] = histogram(n, seconds, seen.At)
+			}
 		}
-		var found waiters
-		if _, err := l.subject(&found, "wait", "-url", l.plain+"/wait", "-n", strconv.Itoa(n), "-seconds", strconv.Itoa(seconds)); err != nil {
-			return nil, err
-		}
-		var seen sinkStats
-		if err := l.sinkStats(&seen); err != nil {
-			return nil, err
-		}
-		slices.Sort(seen.At)
-		late := seen.At[slices.IndexFunc(seen.At, func(at float64) bool { return at >= float64(seconds-window) || at == seen.At[len(seen.At)-1] }):]
-		most := 0
-		for i := range late {
-			most = max(most, countUntil(late[i:], late[i]+0.1))
-		}
-		rows = append(rows, []string{
-			strconv.Itoa(n), fmt.Sprint(found.Bytes / int64(n)), fmt.Sprint(found.StackBytes / int64(n)), fmt.Sprint(found.PeakBytes / int64(n)),
-			fmt.Sprintf("%.2f", float64(found.Goroutines)/float64(n)),
-			fmt.Sprint(seen.Connections - 1), // one is this process's
-			fmt.Sprintf("%.1f", float64(len(late))/float64(window)), strconv.Itoa(most),
-		})
-		if n == counts[len(counts)-1] {
-			r.plots["wait"] = histogram(n, seconds, seen.At)
-		}
+		rates = append(rates, rate)
 	}
+	r.plots["waitall"] = lines("requests a second for that many jobs", "jobs", "requests a second", true, rates)
 	r.table(rows)
-	r.add("![requests a second](wait.svg)")
+	r.add("![requests a second of many waiters](wait.svg)")
+	r.add("![requests a second beside one call for all](waitall.svg)")
 	return r, nil
 }
 

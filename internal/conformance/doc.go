@@ -1,8 +1,9 @@
 // Package conformance holds tests alone: the promises that the three clients
 // make together, each kept by every operation and every exported type.
-// README.md pairs each promise with its test. What is tested is listed by hand
-// and compared with the source, so that a new operation or type without a line
-// here turns the tests red.
+// README.md pairs each promise with its test, and DOCUMENTS.md each statement of
+// the services' documents. What is tested is listed by hand and compared with
+// the source, so that a new operation or type without a line here turns the
+// tests red.
 //
 //   - operations_…_test.go list the operations, with what the documentation says
 //     may be repeated;

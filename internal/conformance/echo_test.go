@@ -90,6 +90,8 @@ func repeat(r *http.Request, status int, contentType string) *http.Response {
 		"X-Request-Id": {line},
 		"Location":     {"https://elsewhere.example/" + url.PathEscape(line) + "?q=" + url.QueryEscape(line)},
 		"Retry-After":  {"0"},
+
+		"X-Ratelimit-Policy": {line},
 	}
 	resp.Request = r
 	return resp

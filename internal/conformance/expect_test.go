@@ -18,7 +18,6 @@ const (
 	outageLimit    = 5 * time.Minute
 	lag            = 30 * time.Second // of a service that does not know yet what exists
 	longestPoll    = 15 * time.Second // the longest interval of polls
-	refreshFlight  = 2 * time.Minute  // for a token that several calls may wait for
 	// afterwards is longer than anything that is bounded may take.
 	afterwards = 20 * time.Minute
 )
@@ -80,9 +79,8 @@ func (o *operation) expect(f *fault, k kind, always bool) outcome {
 		return o.asksAgain(f, &w, always)
 	case o.patient && !w.ok:
 		return o.rides(f, k, &w, always)
-	case o.login && w.most > refreshFlight:
-		w.atLeast = min(2, w.requests)
-		w.least, w.most = min(w.least, refreshFlight), refreshFlight
+	case o.login:
+		w.attempts = 1 // each of its requests is for another attempt of the call
 	}
 	return w
 }

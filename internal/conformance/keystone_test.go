@@ -9,7 +9,7 @@ import (
 
 func (e *env) keystoneOptions() keystone.Options {
 	return keystone.Options{
-		AuthURL: e.base + "/v3", APIKey: "key", APISecret: keySecret, TenantID: "tenant",
+		AuthURL: e.base + "/v3", Credentials: keystone.APIKey("key", keySecret), TenantID: "tenant",
 		HTTPClient: e.client, Logger: e.logger,
 	}
 }
@@ -30,7 +30,7 @@ func keystoneOperations() []*operation {
 	list := []*operation{
 		{of: "API key", target: "Tokens.Create", run: logIn(func(*keystone.Options) {})},
 		{of: "token", target: "Tokens.Get", run: logIn(func(o *keystone.Options) {
-			o.APIKey, o.APISecret, o.TenantID, o.Token = "", "", "", tokenValue
+			o.Credentials, o.TenantID = keystone.Token(tokenValue), ""
 		})},
 	}
 	for _, o := range list {
@@ -42,7 +42,7 @@ func keystoneOperations() []*operation {
 
 func callKeystone(ctx context.Context, base string, c *http.Client, insecure bool) error {
 	_, err := keystone.New(ctx, keystone.Options{
-		AuthURL: base, APIKey: "key", APISecret: keySecret, TenantID: "tenant", HTTPClient: c, InsecureHTTP: insecure,
+		AuthURL: base, Credentials: keystone.APIKey("key", keySecret), TenantID: "tenant", HTTPClient: c, InsecureHTTP: insecure,
 	})
 	return err
 }

@@ -155,9 +155,7 @@ func checkError(t *testing.T, o *operation, f *fault, want *outcome, err error) 
 	requireNoSecret(t, err)
 	require.Equal(t, want.ambiguous, errors.Is(err, transport.ErrAmbiguous), "%v", err)
 	require.NotErrorIs(t, err, transport.ErrInvalidArgument)
-	if want.exact() || !o.login { // who waits for a token may give up before
-		require.Equal(t, want.transient, transport.IsTransient(err), "%v", err)
-	}
+	require.Equal(t, want.transient, transport.IsTransient(err), "%v", err)
 	e := failure(t, o, err)
 	if want.exact() {
 		require.Equal(t, want.attempts, e.Attempts, "%v", err)

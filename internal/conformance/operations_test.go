@@ -92,7 +92,8 @@ type env struct {
 	client *http.Client
 	retry  bool // WithRetry(attempts, 0, 0), for tests in real time
 	logger *slog.Logger
-	// observe is called with each Attempt, nil for no calls.
+	// observe is called with each Attempt and the header that can be seen before
+	// it, nil for no calls.
 	observe func(any)
 	size    int64                       // of the image
 	oracle  oraclemarket.TokenSource    // nil for a token that does not change
@@ -108,7 +109,12 @@ func (e *env) oracleClient(tokens oraclemarket.TokenSource) (*oraclemarket.Clien
 		opts = append(opts, oraclemarket.WithRetry(attempts, 0, 0), oraclemarket.WithOutageLimit(1))
 	}
 	if e.observe != nil {
-		opts = append(opts, oraclemarket.WithObserver(func(_ context.Context, a oraclemarket.Attempt) { e.observe(a) }))
+		opts = append(opts, oraclemarket.WithObserver(func(_ context.Context, a oraclemarket.Attempt) { e.observe(a) }),
+			oraclemarket.WithAttemptStart(func(ctx context.Context, a oraclemarket.Attempt, header http.Header) context.Context {
+				e.observe(a)
+				e.observe(header)
+				return ctx
+			}))
 	}
 	if tokens == nil {
 		tokens = oraclemarket.StaticToken(tokenValue)
@@ -122,7 +128,12 @@ func (e *env) replicatorClient() (*imagereplicator.Client, error) {
 		opts = append(opts, imagereplicator.WithRetry(attempts, 0, 0), imagereplicator.WithOutageLimit(1))
 	}
 	if e.observe != nil {
-		opts = append(opts, imagereplicator.WithObserver(func(_ context.Context, a imagereplicator.Attempt) { e.observe(a) }))
+		opts = append(opts, imagereplicator.WithObserver(func(_ context.Context, a imagereplicator.Attempt) { e.observe(a) }),
+			imagereplicator.WithAttemptStart(func(ctx context.Context, a imagereplicator.Attempt, header http.Header) context.Context {
+				e.observe(a)
+				e.observe(header)
+				return ctx
+			}))
 	}
 	tokens := e.jobs
 	if tokens == nil {
@@ -139,7 +150,12 @@ func (e *env) multiplayClient() (*multiplay.Client, error) {
 		opts = append(opts, multiplay.WithRetry(attempts, 0, 0), multiplay.WithOutageLimit(1))
 	}
 	if e.observe != nil {
-		opts = append(opts, multiplay.WithObserver(func(_ context.Context, a multiplay.Attempt) { e.observe(a) }))
+		opts = append(opts, multiplay.WithObserver(func(_ context.Context, a multiplay.Attempt) { e.observe(a) }),
+			multiplay.WithAttemptStart(func(ctx context.Context, a multiplay.Attempt, header http.Header) context.Context {
+				e.observe(a)
+				e.observe(header)
+				return ctx
+			}))
 	}
 	if e.game != nil {
 		return multiplay.New(multiplay.BearerToken(e.game), opts...)

@@ -52,7 +52,7 @@ func TestShortOutageAmongRarePolls(t *testing.T) {
 			"oraclemarket": func(r *outageRig) error {
 				ctx := r.ctx()
 				_, c := r.oracle(2 * time.Hour)
-				id, err := createImage(ctx, c)
+				id, err := createImage(ctx, c, 0)
 				if err == nil {
 					r.arm(beforeOutage, r.begin)
 					_, err = c.MachineImages.Wait(ctx, id, oraclemarket.WithPollInterval(rare, rare))

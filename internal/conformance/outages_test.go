@@ -82,10 +82,6 @@ func (m measured) String() string {
 // meet has an outage meet the work.
 func meet(t *testing.T, w *work, how away, lasts time.Duration) measured {
 	t.Helper()
-	if w.login && lasts > outageLimit {
-		// A request for a token has retries of its own, which may come on top.
-		lasts = 2 * lasts
-	}
 	r := newOutageRig(t, how, lasts, w.login)
 	err := w.run(r)
 	m := measured{}

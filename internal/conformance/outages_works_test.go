@@ -65,7 +65,9 @@ func works() []work {
 		{name: "Upload, its merge", state: "after 3 of 3 chunks", run: mergeUpload},
 		{name: "`imagereplicator`: Wait, its login", login: true, state: `last status "replicate_requested"`, run: waitLogin},
 		{name: "`oraclemarket`: Wait, its login", login: true, state: `last status "Pending"`, run: waitOracle},
+		{name: "Upload, 1 chunk at once, its login", login: true, state: " of 4 chunks", run: upload(1, 4, 1)},
 		{name: "Upload, 16 chunks at once, its login", login: true, state: " of 48 chunks", run: upload(1, 48, 16)},
+		{name: "Upload, 64 chunks at once, its login", login: true, state: " of 192 chunks", run: upload(1, 192, 64)},
 	}
 }
 
@@ -109,7 +111,7 @@ func waitLogin(r *outageRig) error {
 	ctx := r.ctx()
 	s := r.replicator(longJob)
 	session, err := keystone.New(ctx, keystone.Options{
-		AuthURL: loginURL + "/v3", APIKey: s.APIKey, APISecret: s.APISecret, TenantID: imagereplicatortest.TenantID,
+		AuthURL: loginURL + "/v3", Credentials: keystone.APIKey(s.APIKey, s.APISecret), TenantID: imagereplicatortest.TenantID,
 		Region: imagereplicatortest.Region, HTTPClient: r.client, InsecureHTTP: true,
 	})
 	if err != nil {
@@ -134,7 +136,7 @@ func waitLogin(r *outageRig) error {
 func waitOracle(r *outageRig) error {
 	ctx := r.ctx()
 	s, c := r.oracle(longJob)
-	id, err := createImage(ctx, c)
+	id, err := createImage(ctx, c, 0)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func waitAllOracle(r *outageRig) error {
 	ids := make([]int64, 3)
 	for i := range ids {
 		var err error
-		if ids[i], err = createImage(ctx, c); err != nil {
+		if ids[i], err = createImage(ctx, c, i); err != nil {
 			return err
 		}
 	}
@@ -164,9 +166,9 @@ func waitAllOracle(r *outageRig) error {
 	return err
 }
 
-func createImage(ctx context.Context, c *oraclemarket.Client) (int64, error) {
+func createImage(ctx context.Context, c *oraclemarket.Client, n int) (int64, error) {
 	created, err := c.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
-		Application: "app", Version: "1.0", OperatingSystem: "Linux", FileName: "image.tar.gz",
+		Application: "app", Version: "1.0", OperatingSystem: "Linux", FileName: fmt.Sprintf("image%d.tar.gz", n),
 		File: strings.NewReader("content"), Size: 7,
 	})
 	if err != nil {

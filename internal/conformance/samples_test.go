@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/require"
 
@@ -162,12 +163,10 @@ func replicatorSamples(t *testing.T, all table) {
 	plain[imagereplicator.CopyOption](all)
 	plain[imagereplicator.CopyResult](all)
 
-	options := e.keystoneOptions()
-	options.Token, options.ApplicationCredentialSecret = tokenValue, keySecret
-	options.Auth.Password, options.Auth.Passcode, options.Auth.TokenID = keySecret, keySecret, tokenValue
-	// Its fields are strings, as gophercloud's are: it is hidden where its methods
-	// are asked, and no deeper.
-	all[reflect.TypeFor[keystone.Options]().String()] = sample{values: []any{options, &options}, direct: true}
+	given[keystone.Options](all, e.keystoneOptions())
+	given[keystone.Credentials](all,
+		keystone.APIKey(keyID, keySecret), keystone.ApplicationCredential(keyID, keySecret), keystone.Token(tokenValue),
+		keystone.AuthOptions(gophercloud.AuthOptions{Password: keySecret, Passcode: keySecret, TokenID: tokenValue}))
 	given[keystone.Session](all, session)
 }
 

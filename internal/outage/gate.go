@@ -172,7 +172,7 @@ func (g *Gate) leave(ctx context.Context, sent time.Time, probe bool, after time
 func (g *Gate) success(sent time.Time, paced bool) {
 	now := time.Now()
 	if paced {
-		g.pace.success(now)
+		g.pace.success(sent, now)
 	}
 	if sent.Before(g.began) && now.Before(g.until) {
 		g.since = now // but whether the next one gets through is as open as before
@@ -202,7 +202,7 @@ func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused 
 	if probe {
 		g.probes++
 	}
-	pause = withJitter(g.probes)
+	pause = probePause(g.probes)
 	if refused {
 		g.pace.refusal(sent, now, after, g.inFlight)
 		if g.probes == 0 { // it is there, and only wants fewer
@@ -233,8 +233,8 @@ func (g *Gate) ended() int {
 	return g.outages
 }
 
-// withJitter returns the pause before a probe, after so many that failed.
-func withJitter(probes int) time.Duration {
+// probePause returns the pause before a probe, after so many that failed.
+func probePause(probes int) time.Duration {
 	d := min(minProbe<<min(probes, 10), maxProbe)
 	return d/2 + rand.N(d/2)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -291,10 +292,14 @@ func TestPace(t *testing.T) {
 		"5 a second, no burst":          {nginx(5, 0, 0), 5, 1, 1000, 16, 0.85, 0.05},
 		"50 a second":                   {nginx(50, 10, 0), 50, 11, 1000, 16, 0.95, 0.05},
 		"1 a second, Retry-After":       {nginx(1, 2, 2*time.Second), 1, 3, 1000, 16, 0.95, 0.05},
-		"5 a second, small upload":      {nginx(5, 2, 0), 5, 3, 60, 4, 0.85, 0.15},
-		"50 a second, small upload":     {nginx(50, 10, 0), 50, 11, 60, 4, 0.7, 0.2},
-		"10 in 2 s, Retry-After":        {haproxy(10, 2*time.Second), 5, 10, 1000, 16, 0.75, 0.05},
-		"10 in 2 s, Retry-After, small": {haproxy(10, 2*time.Second), 5, 10, 60, 4, 0.5, 0.2},
+		"5 a second, one at a time":     {nginx(5, 2, 0), 5, 3, 300, 1, 0.9, 0.05},
+		"the same, Retry-After":         {nginx(5, 2, 2*time.Second), 5, 3, 300, 1, 0.8, 0.05},
+		"5 a second, small upload":      {nginx(5, 2, 0), 5, 3, 60, 4, 0.9, 0.15},
+		"the same, one at a time":       {nginx(5, 2, 0), 5, 3, 60, 1, 0.75, 0.1},
+		"50 a second, small upload":     {nginx(50, 10, 0), 50, 11, 60, 4, 0.8, 0.15},
+		"10 in 2 s, Retry-After":        {haproxy(10, 2*time.Second), 5, 10, 1000, 16, 0.77, 0.03},
+		"10 in 2 s, Retry-After, small": {haproxy(10, 2*time.Second), 5, 10, 60, 4, 0.63, 0.1},
+		"the same, one after another":   {haproxy(10, 2*time.Second), 5, 10, 60, 1, 0.63, 0.05},
 		"100 in a minute, Retry-After":  {haproxy(100, time.Minute), 100.0 / 60, 100, 1000, 16, 0.5, 0.05},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -310,6 +315,35 @@ func TestPace(t *testing.T) {
 				t.Logf("%.0f %% of the limit, %.1f %% refused", share*100, refused*100)
 				require.GreaterOrEqual(t, share, tt.share)
 				require.LessOrEqual(t, refused, tt.refused)
+			})
+		})
+	}
+}
+
+// Refusals before there was much to measure do not keep an upload slow.
+func TestEarlyRefusals(t *testing.T) {
+	for name, tt := range map[string]struct {
+		refused []int64 // of the requests, by number
+		most    time.Duration
+	}{
+		"the first":      {[]int64{1}, 11 * time.Second},
+		"two":            {[]int64{2, 4}, 13 * time.Second},
+		"three in a row": {[]int64{1, 2, 3}, 13 * time.Second},
+		"three":          {[]int64{2, 5, 9}, 20 * time.Second},
+		"late":           {[]int64{30, 60}, 8 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var n atomic.Int64
+				s := &service{takes: 100 * time.Millisecond, fails: func(time.Time) error {
+					if slices.Contains(tt.refused, n.Add(1)) {
+						return &transport.Error{StatusCode: http.StatusTooManyRequests}
+					}
+					return nil
+				}}
+				start := time.Now()
+				require.NoError(t, upload(t.Context(), NewGate(0), s, 60, 1))
+				require.Less(t, time.Since(start), tt.most) // 6 s without
 			})
 		})
 	}

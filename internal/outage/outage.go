@@ -5,6 +5,7 @@ package outage
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/transport"
@@ -16,6 +17,8 @@ const (
 	// Lag is how long a service may respond as if it did not know, or no longer
 	// showed, something that exists: its lists and replicas lag behind.
 	Lag = 30 * time.Second
+	// The pauses after failures grow from one to the other.
+	minPause, maxPause = time.Second, 15 * time.Second
 )
 
 // Rule decides whether failed work continues. The zero value has the default
@@ -24,12 +27,31 @@ type Rule struct {
 	// Limit is how long transient failures are ridden out, 0 for DefaultLimit.
 	Limit time.Duration
 
-	began  time.Time // of the outage, zero outside of one
-	lagged time.Time // of what looks like lag
+	began  time.Time     // of the outage, zero outside of one
+	lagged time.Time     // of what looks like lag
+	pause  time.Duration // the newest, without jitter
 }
 
 // Success ends an outage.
-func (r *Rule) Success() { r.began, r.lagged = time.Time{}, time.Time{} }
+func (r *Rule) Success() { r.began, r.lagged, r.pause = time.Time{}, time.Time{}, 0 }
+
+// Pause returns how long to wait after a failure, at least after. The first
+// pauses are short however rare the work is done otherwise, and the later ones
+// long however often, since a service that is down is better spared.
+func (r *Rule) Pause(after time.Duration) time.Duration {
+	r.pause = min(max(r.pause*3/2, minPause), maxPause)
+	return WithJitter(r.pause, after, maxPause)
+}
+
+// WithJitter keeps many who wait from asking in step. The result is at least
+// half the interval, and at least what the service asks for; up to half the
+// interval is added, or half of what the service asks for, of which no more
+// than the longest interval counts.
+func WithJitter(interval, after, longest time.Duration) time.Duration {
+	const forever = 1 << 60 // so that the sum is not too large
+	after = min(after, forever)
+	return max(interval/2, after) + rand.N(max(interval, min(after, longest))/2+1)
+}
 
 // Left returns for how much longer the work continues after err, and false if
 // it ends. lagging means that err may come from a replica that lags.

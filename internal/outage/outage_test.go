@@ -133,3 +133,21 @@ func TestLagging(t *testing.T) {
 		})
 	}
 }
+
+// Pauses grow from one second to 15, and begin again after a success.
+func TestPause(t *testing.T) {
+	var rule Rule
+	for range 3 {
+		interval := time.Second
+		for range 20 {
+			pause := rule.Pause(0)
+			require.GreaterOrEqual(t, pause, interval/2)
+			require.LessOrEqual(t, pause, interval)
+			interval = min(interval*3/2, 15*time.Second)
+		}
+		pause := rule.Pause(20 * time.Second)
+		require.GreaterOrEqual(t, pause, 20*time.Second)
+		require.LessOrEqual(t, pause, 28*time.Second)
+		rule.Success()
+	}
+}

@@ -125,20 +125,19 @@ func (j *Jobs[K, T]) follow() *follower[K, T] {
 
 func (f *follower[K, T]) run(ctx context.Context, emit func(K, T, error) bool) error {
 	f.emit = emit
-	o, rule, again := f.withDefaults(), outage.Rule{Limit: f.Outage}, retries{}
+	o, rule := f.withDefaults(), outage.Rule{Limit: f.Outage}
 	seen := false
 	for interval := o.Initial; f.pending > 0; interval = min(interval*3/2, o.Max) {
 		states, complete, after, err := f.List(ctx)
 		after = min(after, rule.Bound())
 		if err == nil {
 			rule.Success()
-			again = retries{}
 			seen = true
 			if err = f.update(states, complete); err == nil && f.pending > 0 {
-				err = f.getOthers(ctx, time.Now().Add(withJitter(interval, after, o.Max)))
+				err = f.getOthers(ctx, time.Now().Add(outage.WithJitter(interval, after, o.Max)))
 			}
 		} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen)); goOn {
-			err = transport.Sleep(ctx, min(again.next(after), left))
+			err = transport.Sleep(ctx, min(rule.Pause(after), left))
 		}
 		if err != nil {
 			return f.interrupted(err)

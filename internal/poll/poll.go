@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math/rand/v2"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/internal/outage"
@@ -79,7 +78,7 @@ type Job[T any] struct {
 func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var last T
-		o, rule, again := j.withDefaults(), outage.Rule{Limit: j.Outage}, retries{}
+		o, rule := j.withDefaults(), outage.Rule{Limit: j.Outage}
 		seen := j.Last != nil
 		if seen {
 			last = *j.Last
@@ -88,7 +87,6 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 			state, after, err := j.Get(ctx)
 			if err == nil {
 				rule.Success()
-				again = retries{}
 				after = min(after, rule.Bound())
 				changed := !seen || !j.Same(last, state)
 				last, seen = state, true
@@ -101,9 +99,9 @@ func Watch[T any](ctx context.Context, j *Job[T]) iter.Seq2[T, error] {
 					}
 					return
 				}
-				err = transport.Sleep(ctx, withJitter(interval, after, o.Max))
+				err = transport.Sleep(ctx, outage.WithJitter(interval, after, o.Max))
 			} else if left, goOn := rule.Left(ctx, err, outage.Lagging(err, seen)); goOn {
-				err = transport.Sleep(ctx, min(again.next(after), left)) // the last poll comes at the limit
+				err = transport.Sleep(ctx, min(rule.Pause(after), left)) // the last poll comes at the limit
 			}
 			if err != nil {
 				yield(last, j.interrupted(last, seen, err))
@@ -138,25 +136,4 @@ func (j *Job[T]) interrupted(last T, seen bool, err error) error {
 	default:
 		return fmt.Errorf("%s: waiting for %s, last status %q: %w", j.Package, j.Name, j.Status(last), err)
 	}
-}
-
-// retries are the pauses after polls that failed. They are those of the default
-// options: polls may be rarer than that, or so many that a service which is down
-// is better spared.
-type retries struct{ interval time.Duration }
-
-// next returns the pause after the next failure, at least after.
-func (r *retries) next(after time.Duration) time.Duration {
-	r.interval = min(max(r.interval*3/2, DefaultInitial), DefaultMax)
-	return withJitter(r.interval, after, DefaultMax)
-}
-
-// withJitter keeps many waiters from asking in step. The result is at least
-// half the interval, and at least what the service asks for; up to half the
-// interval is added, or half of what the service asks for, of which no more
-// than the longest interval counts.
-func withJitter(interval, after, longest time.Duration) time.Duration {
-	const forever = 1 << 60 // so that the sum is not too large
-	after = min(after, forever)
-	return max(interval/2, after) + rand.N(max(interval, min(after, longest))/2+1)
 }

@@ -18,6 +18,7 @@ import (
 type attempter struct {
 	config *Config
 	base   baseURL
+	extra  baseURL // the origin that gets what Config.Start adds
 	next   http.RoundTripper
 	once   http.RoundTripper // for calls of class Once, see fresh
 	jar    http.CookieJar    // nil for none
@@ -25,34 +26,41 @@ type attempter struct {
 }
 
 // attempt sends the call, or twice when the token was rejected and there is a
-// newer one. The outcome stands in x.
-func (a *attempter) attempt(ctx context.Context, x *callState) {
-	a.send(ctx, x)
+// newer one. The outcome stands in x. It returns the context that observers know
+// the attempt by.
+func (a *attempter) attempt(ctx context.Context, x *callState) context.Context {
+	known, added := a.config.start(ctx, x)
+	a.send(known, x, added)
 	if x.response.StatusCode != http.StatusUnauthorized || a.config.Credentials == nil || x.renewed {
-		return
+		return known
 	}
-	x.renewed = true
-	newer, err := a.config.Credentials.Renew(ctx, x.last.grant)
+	newer, err := a.config.Credentials.Renew(known, x.last.grant)
 	switch {
 	case err != nil:
-		x.noToken("getting another token failed", tokenErr(ctx, err), a.config)
+		x.noToken("getting another token failed", tokenErr(known, err), a.config)
+		return known
 	case newer:
-		a.config.report(ctx, x, true, 0)
-		a.send(ctx, x)
+		a.config.report(known, x, true, 0)
+		known, added = a.config.start(ctx, x)
+		a.send(known, x, added)
 	}
+	x.renewed = true
+	return known
 }
 
 // noToken has the attempt fail because there is no token, and wait for as long as
-// who refused one asks to.
+// who refused one asks to. A request for a token has no retries of its own: those
+// are the call's.
 func (x *callState) noToken(what string, err error, config *Config) {
-	x.last.err = &localError{what, err}
+	x.last.noToken, x.last.err = true, &localError{what, err}
 	if config.RetryAfter != nil {
 		x.response.asked = config.RetryAfter(err)
 	}
 }
 
-// send sends the call once and reads the response.
-func (a *attempter) send(parent context.Context, x *callState) {
+// send sends the call once, with what is added to its header, and reads the
+// response.
+func (a *attempter) send(parent context.Context, x *callState, added http.Header) {
 	x.last = outcome{}
 	x.response = Response{decoder: x.response.decoder, secret: x.Secret}
 	var body *wire.Body
@@ -64,6 +72,18 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		local(ContextErr(parent))
 		return
 	}
+	target := x.url // a caller's transport may change it
+	own := a.base.sameOrigin(&target)
+	if own && a.config.Credentials != nil {
+		var err error
+		// Before there is a slot: all who wait for a token wait for the same one.
+		if x.last.grant, err = a.config.Credentials.Grant(parent); err != nil {
+			x.last.local = true
+			x.tokenless++
+			x.noToken("no credentials to send", tokenErr(parent, err), a.config)
+			return
+		}
+	}
 	// Before the clock starts: nothing can move while others have all slots.
 	select {
 	case a.slots <- struct{}{}:
@@ -72,17 +92,10 @@ func (a *attempter) send(parent context.Context, x *callState) {
 		local(ContextErr(parent))
 		return
 	}
-	target := x.url // a caller's transport may change it
-	own := a.base.sameOrigin(&target)
-	if own && a.config.Credentials != nil {
-		var err error
-		if x.last.grant, err = a.config.Credentials.Grant(parent); err != nil {
-			x.last.local = true
-			x.noToken("no credentials to send", tokenErr(parent, err), a.config)
-			return
-		}
-	}
 	req := a.request(x, &target, own)
+	if len(added) > 0 && a.extra.sameOrigin(&target) {
+		addHeader(req.Header, added)
+	}
 
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -217,6 +230,16 @@ func (a *attempter) request(x *callState, target *url.URL, own bool) *http.Reque
 		}
 	}
 	return req
+}
+
+// addHeader adds what h lacks.
+func addHeader(h, added http.Header) {
+	for name, values := range added {
+		name = http.CanonicalHeaderKey(name)
+		if _, ok := h[name]; !ok {
+			h[name] = slices.Clone(values)
+		}
+	}
 }
 
 func (a *attempter) header(x *callState, own bool) http.Header {

@@ -171,7 +171,7 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 		u, err := url.Parse(target)
 		require.NoError(t, err)
 		x := &callState{Call: get(Safe), url: *u, accept: func(*Response) error { return nil }}
-		c.retry.next.send(t.Context(), x)
+		c.retry.next.send(t.Context(), x, nil)
 		require.NoError(t, x.last.err)
 	}
 	require.Equal(t, []string{"Bearer token-1"}, own.get("Authorization"))

@@ -43,6 +43,7 @@ type Call struct {
 	Repeat    Repeat
 	Upload    bool          // no limit on an attempt, but none may stall
 	Timeout   time.Duration // of an attempt, 0 for the client's
+	Attempts  int           // made before, by a caller with a loop of its own
 	Secrets   []string      // values of this call that no error or log may show
 	Secret    bool          // the response is a secret itself: a token
 }
@@ -83,23 +84,25 @@ type callState struct {
 	response Response              // the newest
 	limited  io.LimitedReader      // kept here to save an allocation
 
-	single   bool    // the caller has a loop of its own
-	attempts int     // sent so far
-	last     outcome // of the newest attempt
-	paid     bool    // a retry drew on the budget
-	renewed  bool    // a rejected token was replaced, which is done once a call
-	ended    error   // of the context, while it waited for the next attempt
-	hint     string  // why there was no other attempt
+	single    bool    // the caller has a loop of its own
+	attempts  int     // sent so far, with those made before
+	tokenless int     // attempts that were not sent, because there was no token
+	last      outcome // of the newest attempt
+	paid      bool    // a retry drew on the budget
+	renewed   bool    // a rejected token was replaced, which is done once a call
+	ended     error   // of the context, while it waited for the next attempt
+	hint      string  // why there was no other attempt
 }
 
 // outcome is how an attempt ended. Without an error, the response was accepted.
 type outcome struct {
-	err    error
-	local  bool // the failure is ours: credentials, or the source of the body
-	unsent bool // the service certainly did not process the request
-	took   time.Duration
-	sent   int64 // bytes of the body
-	grant  auth.Grant
+	err     error
+	local   bool // the failure is ours: credentials, or the source of the body
+	noToken bool // none could be had, also after a 401
+	unsent  bool // the service certainly did not process the request
+	took    time.Duration
+	sent    int64 // bytes of the body
+	grant   auth.Grant
 }
 
 // resolve makes x.url of the base URL, path and query. It returns what is wrong
@@ -147,7 +150,10 @@ func (x *callState) resolve(base *baseURL) (problem string) {
 // repeatable reports whether the failure is transient and the call's class
 // allows another attempt.
 func (x *callState) repeatable() bool {
-	if x.last.local || isPermanent(x.last.err) {
+	switch {
+	case x.last.noToken:
+		return isTransient(x.last.err) // in any class: the service has done nothing
+	case x.last.local || isPermanent(x.last.err):
 		return false
 	}
 	status := x.response.StatusCode

@@ -60,7 +60,13 @@ func New(config Config) (*Client, error) {
 	config.StallTimeout = cmp.Or(config.StallTimeout, DefaultStallTimeout)
 	config.UserAgent = strings.TrimSpace(config.UserAgent + " imagejobs-go/" + moduleVersion())
 
-	attempts := attempter{config: &config, base: base, slots: make(chan struct{}, maxInFlight)}
+	config.captureKey = captureKey(config.Package)
+	extra := base
+	if config.HeaderURL != "" {
+		// One that is wrong is for the client whose base URL it is to refuse.
+		extra, _ = parseBaseURL(config.HeaderURL, config.InsecureHTTP, "")
+	}
+	attempts := attempter{config: &config, base: base, extra: extra, slots: make(chan struct{}, maxInFlight)}
 	if given := config.HTTPClient; given != nil {
 		attempts.next, attempts.jar = given.Transport, given.Jar
 		// A caller's Timeout would cut long uploads: it bounds small calls only.
@@ -130,7 +136,7 @@ func Do[T any](ctx context.Context, c *Client, call *Call, decode func(*Response
 		value, err = decode(r)
 		return err
 	}}
-	x.response.decoder = c.config.Decoder
+	x.response.decoder, x.attempts = c.config.Decoder, call.Attempts
 	if problem := x.resolve(&c.baseURL); problem != "" {
 		return zero, nil, c.config.Invalid(call.Operation, problem)
 	}

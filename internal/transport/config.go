@@ -40,22 +40,29 @@ type Config struct {
 	Header       map[string]string // of each request to the service's own origin
 	PublicQuery  []string          // query names whose values errors and the log may show
 	Decoder      *decode.Decoder   // for Response.JSON
-	// WrapError makes the package's own error of a failed call.
-	WrapError func(*Error) error
+	// WrapError makes the package's own error of a failed call. said is the
+	// message in the response as it came, to be parsed and never to be shown.
+	WrapError func(e *Error, said string) error
 	// RetryAfter returns how long the service asks to wait, of an error that
 	// WrapError made. nil for an error that is none.
 	RetryAfter func(error) time.Duration
 	// Invalid makes the package's own error of a wrong argument.
 	Invalid func(field, problem string) error
 
-	HTTPClient     *http.Client // nil for a pooled one
-	UserAgent      string       // the application's, put in front of ours
-	Logger         *slog.Logger // nil for no log
-	Observe        func(context.Context, Attempt)
+	HTTPClient *http.Client // nil for a pooled one
+	UserAgent  string       // the application's, put in front of ours
+	Logger     *slog.Logger // nil for no log
+	Observe    func(context.Context, Attempt)
+	// Start is called before an attempt. Its context is the attempt's, and what it
+	// adds to the header goes to the origin of HeaderURL.
+	Start          func(context.Context, Attempt, http.Header) context.Context
+	HeaderURL      string // "" for the base URL
 	Retry          *Retry // nil for the defaults
 	AttemptTimeout time.Duration
 	StallTimeout   time.Duration
 	InsecureHTTP   bool
+
+	captureKey any // here so that no call allocates it
 }
 
 // Retry bounds the retry loop.
@@ -69,6 +76,7 @@ type Retry struct {
 type Attempt struct {
 	Op            string
 	Method        string
+	Scheme        string
 	Host          string
 	Path          string
 	Query         string
@@ -78,6 +86,7 @@ type Attempt struct {
 	BytesSent     int64
 	BytesReceived int64
 	RequestID     string
+	RateLimit     http.Header
 	Err           error
 	Retry         bool
 	RetryIn       time.Duration

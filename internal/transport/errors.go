@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/imagejobs/imagejobs-go/internal/auth"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
@@ -104,6 +105,8 @@ func (e *Error) Is(target error) bool {
 		return e.transient()
 	case ErrRefused:
 		return e.StatusCode >= 200 && e.StatusCode < 300 && e.Err == nil
+	case auth.ErrRefused:
+		return e.StatusCode >= 400 && e.StatusCode < 500 && !transientStatus(e.StatusCode)
 	case ErrBadRequest:
 		return e.StatusCode == http.StatusBadRequest
 	case ErrUnauthorized:

@@ -101,7 +101,7 @@ func TestErrorOfAnAnswer(t *testing.T) {
 func TestWrapError(t *testing.T) {
 	errOwn := errors.New("own")
 	s := serveTCP(t, respond(reply("404 Not Found", "", "")))
-	c := newClient(t, Config{BaseURL: s.url(), WrapError: func(e *Error) error {
+	c := newClient(t, Config{BaseURL: s.url(), WrapError: func(e *Error, _ string) error {
 		require.Equal(t, http.StatusNotFound, e.StatusCode)
 		return errOwn
 	}})

@@ -27,25 +27,26 @@ var requestIDHeaders = []string{
 	"X-Compute-Request-Id", "X-Correlation-Id", "X-Amzn-Requestid",
 }
 
-// failure returns the error of a call that failed, from its last attempt. All
-// that it shows of the response or of a foreign error is searched for secrets
-// first.
-func (x *callState) failure(config *Config) *Error {
+// failure returns the error of a call that failed, from its last attempt, and
+// the message in its response as it came. All that the error shows of the
+// response or of a foreign error is searched for secrets first.
+func (x *callState) failure(config *Config) (e *Error, said string) {
 	r, secrets := &x.response, x.secrets()
 	body := secrets.Body(r.Body, len(r.Body) >= maxErrorBody)
-	e := &Error{
+	e = &Error{
 		Op:         config.Package + "." + x.Operation,
 		Method:     x.Method,
 		URL:        publicURL(&x.url, config.PublicQuery),
 		StatusCode: r.StatusCode,
 		RequestID:  x.requestID(),
-		Attempts:   x.attempts,
+		Attempts:   x.attempts - x.Call.Attempts,
 		RetryAfter: r.RetryAfter(),
 		Ambiguous:  x.ambiguous(),
 	}
 	refusal, refused := errors.AsType[*RefusalError](x.last.err)
 	switch {
 	case refused:
+		said = refusal.Message
 		e.Code, e.Message = redact.Line(secrets.Text(refusal.Code)), redact.Line(secrets.Text(refusal.Message))
 	case r.StatusCode >= 300 && r.StatusCode < 400:
 		e.Message = "redirects are not followed"
@@ -53,7 +54,7 @@ func (x *callState) failure(config *Config) *Error {
 			e.Message = "redirects to " + secrets.Text(to) + ", which is not followed"
 		}
 	case r.StatusCode != 0 && !r.ok():
-		e.Code, e.Message = errorText(r.Header.Get("Content-Type"), body)
+		e.Code, e.Message, said = errorText(r, body, secrets)
 		if proxy := r.proxy(); proxy != "" {
 			e.Message = strings.TrimSpace(e.Message + " (from " + secrets.Text(proxy) + ")")
 		}
@@ -73,7 +74,7 @@ func (x *callState) failure(config *Config) *Error {
 	if e.Hint = x.hint; e.Hint == "" {
 		e.Hint = e.nextStep()
 	}
-	return e
+	return e, said
 }
 
 // secrets returns what no text about this call may show.
@@ -188,23 +189,30 @@ func (e *Error) nextStep() string {
 	}
 }
 
-// errorText derives a code and a message from the body of an error response.
-// Services and the proxies in front of them send JSON of several shapes, text,
-// HTML and XML; none of them is an error here, the worst case is no message.
-func errorText(contentType, body string) (code, message string) {
-	text := strings.TrimSpace(strings.TrimPrefix(body, "\ufeff"))
-	if strings.HasPrefix(text, "{") {
+// errorText derives a code and a message from an error response, and the message
+// as it came. body is what may be shown of its body. Services and the proxies in
+// front of them send JSON of several shapes, text, HTML and XML; none of them is
+// an error here, the worst case is no message.
+func errorText(r *Response, body string, secrets *redact.Set) (code, message, said string) {
+	said = strings.TrimSpace(strings.TrimPrefix(string(r.Body), "\ufeff"))
+	if strings.HasPrefix(said, "{") {
 		var object map[string]any
-		if json.Unmarshal([]byte(text), &object) == nil {
-			code, message = fromObject(object, 0)
-			return redact.Line(code), redact.Line(message)
+		if json.Unmarshal([]byte(said), &object) == nil {
+			code, said = fromObject(object, 0)
+			return readable(secrets.Text(code)), readable(secrets.Text(said)), said
 		}
 	}
-	media, _, _ := mime.ParseMediaType(contentType)
+	text := strings.TrimSpace(strings.TrimPrefix(body, "\ufeff"))
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if strings.HasPrefix(text, "<") || strings.HasSuffix(media, "html") || strings.HasSuffix(media, "xml") {
 		text = redact.PageText(text)
 	}
-	return "", redact.Line(text)
+	return "", redact.Line(text), said
+}
+
+// readable returns a text of a response as a message has it.
+func readable(text string) string {
+	return redact.Line(redact.PageText(text))
 }
 
 // Names under which services put message and code, the most specific first.
@@ -258,8 +266,8 @@ func first(have, other string) string {
 func scalar(v any) string {
 	switch v := v.(type) {
 	case string:
-		if strings.Contains(v, "<") {
-			v = redact.PageText(v)
+		if readable(v) == "" {
+			return ""
 		}
 		return strings.TrimSpace(v)
 	case float64:

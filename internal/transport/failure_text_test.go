@@ -1,12 +1,15 @@
 package transport
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/redact"
 )
 
 const glancePage = `<html>
@@ -100,10 +103,34 @@ func TestErrorText(t *testing.T) {
 		"as long as it may be": {"text/plain", strings.Repeat("m", 500), "", strings.Repeat("m", 500)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, message := errorText(tt.contentType, tt.body)
+			code, message := textOf(tt.contentType, tt.body)
 			require.Equal(t, tt.message, message)
 			require.Equal(t, tt.code, code)
 		})
+	}
+}
+
+// textOf is errorText where there are no secrets.
+func textOf(contentType, body string) (code, message string) {
+	code, message, _ = errorText(&Response{Header: http.Header{"Content-Type": {contentType}}, Body: []byte(body)}, body, nil)
+	return code, message
+}
+
+// What a response says is known to who parses it, and shown only where it repeats
+// no secret itself.
+func TestErrorTextWithSecrets(t *testing.T) {
+	const secret, hidden = "s3cret-of-the-call", "(not shown: it repeats a secret)"
+	for body, want := range map[string][3]string{
+		`{"message":"locked","code":"E1","you":"` + secret + `"}`:  {"E1", "locked", "locked"},
+		`{"message":"locked by ` + secret + `","code":"E1"}`:       {"E1", hidden, "locked by " + secret},
+		`{"message":"locked","code":"` + secret + `"}`:             {hidden, "locked", "locked"},
+		`{"error":{"message":"locked by %73%33cret-of-the-call"}}`: {"", hidden, "locked by %73%33cret-of-the-call"},
+		`locked by ` + secret: {"", hidden, "locked by " + secret},
+	} {
+		set := redact.New(secret)
+		r := &Response{Header: http.Header{}, Body: []byte(body)}
+		code, message, said := errorText(r, set.Body(r.Body, false), set)
+		require.Equal(t, want, [3]string{code, message, said}, body)
 	}
 }
 
@@ -124,7 +151,7 @@ func FuzzErrorText(f *testing.F) {
 		f.Add("text/html; charset=utf-8", []byte(body))
 	}
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		code, message := errorText(contentType, string(body))
+		code, message := textOf(contentType, string(body))
 		for _, text := range []string{code, message} {
 			require.LessOrEqual(t, len(text), 500+len("…"))
 			require.True(t, utf8.ValidString(text), "%q", text)

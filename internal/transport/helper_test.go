@@ -155,7 +155,7 @@ func newClient(t *testing.T, config Config) *Client {
 		config.Package = "jobs"
 	}
 	if config.WrapError == nil {
-		config.WrapError = func(e *Error) error { return e }
+		config.WrapError = func(e *Error, _ string) error { return e }
 	}
 	if config.Invalid == nil {
 		config.Invalid = invalid

@@ -162,11 +162,15 @@ func TestObserver(t *testing.T) {
 		require.Len(t, seen, 4)
 		for i, want := range []Attempt{
 			{Number: 1, StatusCode: 401, Retry: true},
-			{Number: 2, StatusCode: 503, RequestID: "r-1", Retry: true, RetryIn: 8 * time.Second, BytesReceived: 4},
+			{
+				Number: 2, StatusCode: 503, RequestID: "r-1", Retry: true, RetryIn: 8 * time.Second, BytesReceived: 4,
+				RateLimit: http.Header{"Retry-After": {"7"}},
+			},
 			{Number: 3, StatusCode: 200, Retry: true, RetryIn: time.Second, BytesReceived: 1},
 			{Number: 4, StatusCode: 200, BytesReceived: 12},
 		} {
-			want.Op, want.Method, want.Host, want.Path = "jobs.Jobs.Get", http.MethodGet, "127.0.0.1", "/jobs/7"
+			want.Op, want.Method, want.Path = "jobs.Jobs.Get", http.MethodGet, "/jobs/7"
+			want.Scheme, want.Host = "http", "127.0.0.1"
 			got := seen[i]
 			require.Equal(t, i == 2, got.Err != nil)
 			require.LessOrEqual(t, got.RetryIn, want.RetryIn)

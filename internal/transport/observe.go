@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/internal/redact"
 )
 
 // report passes an attempt to observer and log, before the pause that follows:
@@ -16,28 +21,26 @@ func (c *Config) report(ctx context.Context, x *callState, again bool, pause tim
 		level = slog.LevelWarn
 	}
 	logs := c.Logger != nil && c.Logger.Enabled(ctx, level)
-	if c.Observe == nil && !logs {
+	store, captures := ctx.Value(c.captureKey).(func(Attempt))
+	// The request for a token may outlive the call that it is for.
+	captures = captures && !x.Secret
+	if c.Observe == nil && !logs && !captures {
 		return
 	}
-	a := Attempt{
-		Op:            c.Package + "." + x.Operation,
-		Method:        x.Method,
-		Host:          x.url.Host,
-		Path:          x.url.EscapedPath(),
-		Query:         publicQuery(&x.url, c.PublicQuery),
-		Number:        x.attempts,
-		StatusCode:    x.response.StatusCode,
-		Duration:      x.last.took,
-		BytesSent:     x.last.sent,
-		BytesReceived: int64(len(x.response.Body)),
-		RequestID:     x.requestID(),
-		Retry:         again,
-	}
-	if again {
+	a := c.describe(x)
+	a.Number = x.attempts
+	a.StatusCode = x.response.StatusCode
+	a.Duration = x.last.took
+	a.BytesSent, a.BytesReceived = x.last.sent, int64(len(x.response.Body))
+	a.RequestID, a.RateLimit = x.requestID(), x.rateLimit()
+	if a.Retry = again; again {
 		a.RetryIn = pause
 	}
 	if err := x.last.err; err != nil && !errors.Is(err, errStatus) {
 		a.Err = shown(err, x.secrets())
+	}
+	if captures {
+		store(a)
 	}
 	if c.Observe != nil {
 		c.Observe(ctx, a)
@@ -45,6 +48,66 @@ func (c *Config) report(ctx context.Context, x *callState, again bool, pause tim
 	if logs {
 		c.Logger.LogAttrs(ctx, level, "request", a.attrs()...)
 	}
+}
+
+// start tells Config.Start of an attempt to come, with the header that is the
+// operation's own. It returns the attempt's context, and the header with what goes
+// to the service.
+func (c *Config) start(ctx context.Context, x *callState) (context.Context, http.Header) {
+	if c.Start == nil {
+		return ctx, nil
+	}
+	a := c.describe(x)
+	a.Number = x.attempts + 1
+	h := x.Header.Clone()
+	if h == nil || x.Secret {
+		h = http.Header{}
+	}
+	return c.Start(ctx, a, h), h
+}
+
+// describe returns what is known of an attempt before it is made.
+func (c *Config) describe(x *callState) Attempt {
+	return Attempt{
+		Op:     c.Package + "." + x.Operation,
+		Method: x.Method,
+		Scheme: x.url.Scheme,
+		Host:   x.url.Host,
+		Path:   x.url.EscapedPath(),
+		Query:  publicQuery(&x.url, c.PublicQuery),
+	}
+}
+
+// rateLimit returns the headers of the response that say when and how often to
+// call.
+func (x *callState) rateLimit() http.Header {
+	var kept http.Header
+	for name, values := range x.response.Header {
+		if name != "Retry-After" && name != "Ratelimit" && !strings.HasPrefix(name, "Ratelimit-") &&
+			!strings.HasPrefix(name, "X-Ratelimit-") && !strings.HasPrefix(name, "X-Rate-Limit-") {
+			continue
+		}
+		if kept == nil {
+			kept = http.Header{}
+		}
+		for _, v := range values {
+			kept.Add(name, redact.Line(x.secrets().Text(v)))
+		}
+	}
+	return kept
+}
+
+type captureKey string
+
+// Capture returns a context whose calls by clients of the package pkg pass their
+// attempts to store, one at a time. All have done so when the call returns.
+func Capture(ctx context.Context, pkg string, store func(Attempt)) context.Context {
+	var mu sync.Mutex
+	return context.WithValue(ctx, any(captureKey(pkg)), func(a Attempt) {
+		mu.Lock()
+		defer mu.Unlock()
+		store(a)
+	})
 }
 
 func (a *Attempt) attrs() []slog.Attr {

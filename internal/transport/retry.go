@@ -21,9 +21,9 @@ type retrier struct {
 func (r *retrier) run(ctx context.Context, x *callState) bool {
 	x.single = r.single
 	for {
-		r.next.attempt(ctx, x)
+		known := r.next.attempt(ctx, x)
 		pause, again := r.again(ctx, x)
-		r.next.config.report(ctx, x, again, pause)
+		r.next.config.report(known, x, again, pause)
 		if x.last.err == nil {
 			r.budget.refill(x.paid)
 			return true
@@ -48,7 +48,7 @@ func (r *retrier) again(ctx context.Context, x *callState) (pause time.Duration,
 			x.ended = ContextErr(ctx)
 		}
 		return 0, false
-	case x.single, x.attempts >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
+	case x.single, x.attempts+x.tokenless >= r.limits.MaxAttempts, x.response.RetryAfter() > maxRetryAfter:
 		return 0, false
 	case !r.budget.take():
 		x.hint = "the client's retry budget is used up"
@@ -64,7 +64,7 @@ func (r *retrier) wait(x *callState) time.Duration {
 	if wait := x.response.RetryAfter(); wait > 0 {
 		return wait + jitter(r.limits.MinWait)
 	}
-	return r.limits.backoff(x.attempts)
+	return r.limits.backoff(x.attempts + x.tokenless)
 }
 
 // backoff is full jitter between the bounds, growing with the attempts.

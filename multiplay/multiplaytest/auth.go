@@ -37,6 +37,9 @@ func (s *Server) authenticated(r *http.Request) bool {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		return strings.EqualFold(scheme, "Bearer") && slices.Contains(s.tokens, strings.TrimSpace(token))
 	}
+	if strings.HasPrefix(r.Header.Get("Authorization"), aws4+" ") {
+		return s.signed(r)
+	}
 	access, secret, ok := r.BasicAuth()
 	return ok && equal(access, s.AccessKey) && equal(secret, s.SecretKey)
 }

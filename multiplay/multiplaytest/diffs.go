@@ -52,9 +52,14 @@ func (s *Server) lock(imageID int64) *diff {
 	return nil
 }
 
+// locked refuses what must not be done while a diff or a running update locks
+// the image.
 func (s *Server) locked(imageID int64) *refusal {
 	if d := s.lock(imageID); d != nil {
 		return refuse("image locked by diffid: %d", d.id)
+	}
+	if u := s.running(imageID); u != nil {
+		return refuse("image locked by updateid: %d", u.id)
 	}
 	return nil
 }

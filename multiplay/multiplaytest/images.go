@@ -57,10 +57,8 @@ func (s *Server) imageOptions(r *request) (object, *refusal) {
 	if d := s.lock(imageID); d != nil {
 		response["diffid"] = d.id
 	}
-	for _, u := range s.updates {
-		if u.ImageID == imageID && !s.ended(&u.job) {
-			response["updateid"] = u.id
-		}
+	if u := s.running(imageID); u != nil {
+		response["updateid"] = u.id
 	}
 	return response, nil
 }

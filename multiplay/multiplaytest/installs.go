@@ -7,11 +7,11 @@ import (
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
 
-// install is the job that installs a version on one machine.
+// install is the job that installs a version on one machine or one mirror.
 type install struct {
 	job
-	machine int
-	version *version
+	machine, mirror int // the other is 0
+	version         *version
 }
 
 // installStart is when installs start.
@@ -36,20 +36,27 @@ func (s *Server) installStart(r *request, text string) installStart {
 }
 
 // install adds the installs of a version that completes at that moment. Each
-// machine takes a little longer than the one before.
+// machine takes a little longer than the one before, a mirror as long as the
+// first.
 func (s *Server) install(v, before *version, at time.Time, start installStart) {
 	if before != nil {
 		for _, i := range before.installs {
 			i.squashed = at
 		}
 	}
-	for n := range s.config.gameMachines {
-		i := &install{job: s.newJob(Install), machine: n + 1, version: v}
+	for n := range s.config.gameMachines + s.config.mirrors {
+		i := &install{job: s.newJob(Install), version: v}
 		i.created, i.started, i.held = at, at, start.byHand
 		if start.at.After(at) {
 			i.started = start.at
 		}
-		i.took = s.config.jobTime/2 + s.config.jobTime*time.Duration(n)/8
+		i.took = s.config.jobTime / 2
+		if mirror := n - s.config.gameMachines; mirror >= 0 {
+			i.mirror = mirror + 1
+		} else {
+			i.machine = n + 1
+			i.took += s.config.jobTime * time.Duration(n) / 8
+		}
 		v.installs = append(v.installs, i)
 	}
 }
@@ -73,16 +80,20 @@ func (s *Server) listInstalls(*request) (object, *refusal) {
 	for _, i := range s.incomplete() {
 		response := s.encode(&i.job, "jobid")
 		delete(response, "success") // not shown
-		response["mirroring"] = false
+		response["mirroring"] = i.mirror > 0
 		response["restart"] = i.version.Restart
 		response["location"] = "Amsterdam"
-		response["machine"] = "machine-" + strconv.Itoa(i.machine)
+		response["machine"], response["mirror"] = nil, nil
+		if i.mirror > 0 {
+			response["mirror"] = "mirror-" + strconv.Itoa(i.mirror)
+		} else {
+			response["machine"] = "machine-" + strconv.Itoa(i.machine)
+		}
 		response["imagepath"] = "/images/" + strconv.FormatInt(i.version.ImageID, 10)
 		response["install_at"] = nil
 		if i.version.InstallAt != "" {
 			response["install_at"] = i.started.Unix()
 		}
-		response["mirror"] = nil
 		response["target_imageversionid"] = i.version.id
 		list = append(list, response)
 	}
@@ -99,6 +110,9 @@ func (s *Server) queueInstall(r *request) (object, *refusal) {
 	i, refused := find(s.incomplete(), id)
 	if refused != nil {
 		return nil, refused
+	}
+	if mirroring != (i.mirror > 0) {
+		return nil, badRequest("mirroring must be %t for install %d", i.mirror > 0, i.id)
 	}
 	i.started, i.held = s.core.Clock().Now(), false
 	if mirroring {
@@ -140,6 +154,9 @@ func (s *Server) counts(imageID int64) object {
 		}
 		pending, failed, completed = 0, 0, 0
 		for _, i := range v.installs {
+			if i.mirror > 0 {
+				continue
+			}
 			switch state, _ := s.state(&i.job); state {
 			case multiplay.JobCompleted:
 				completed++

@@ -51,9 +51,6 @@ func TestRollout(t *testing.T) {
 	queued, err := client.ImageInstalls.Queue(t.Context(), &multiplay.QueueImageInstallRequest{JobID: installs[1].JobID})
 	require.NoError(t, err)
 	require.Equal(t, multiplay.JobCreated, queued.State)
-	mirror, err := client.ImageInstalls.Queue(t.Context(), &multiplay.QueueImageInstallRequest{JobID: installs[1].JobID, Mirroring: true})
-	require.NoError(t, err)
-	require.Equal(t, installs[1].JobID, mirror.VersionMirrorID)
 	_, err = client.ImageInstalls.Queue(t.Context(), &multiplay.QueueImageInstallRequest{JobID: 1})
 	require.ErrorIs(t, err, multiplay.ErrNotFound)
 	clock.Advance(30 * time.Second)
@@ -140,4 +137,44 @@ func TestQueueByHand(t *testing.T) {
 	require.Equal(t, []string{"Created", "Pending"}, states())
 	clock.Advance(time.Hour)
 	require.Equal(t, []string{"Pending"}, states())
+}
+
+// Mirrors have installs of their own, which are queued with mirroring as those
+// of machines are without.
+func TestMirrors(t *testing.T) {
+	clock := emulator.NewManualClock(time.Unix(1700000000, 0))
+	s := start(t, multiplaytest.WithClock(clock.Now), multiplaytest.WithJobTime(100*time.Second),
+		multiplaytest.WithGameMachines(1), multiplaytest.WithMirrors(2))
+	client := s.Client()
+	states := install(t, s, clock, "")
+	installs, err := client.ImageInstalls.List(t.Context())
+	require.NoError(t, err)
+	require.Len(t, installs, 3)
+	for n, mirror := range []string{"", "mirror-1", "mirror-2"} {
+		require.Equal(t, mirror, installs[n].Mirror)
+		require.Equal(t, mirror != "", installs[n].Mirroring)
+		require.Equal(t, mirror == "", installs[n].Machine != "")
+		for _, mirroring := range []bool{!installs[n].Mirroring, installs[n].Mirroring} {
+			queued, err := client.ImageInstalls.Queue(t.Context(), &multiplay.QueueImageInstallRequest{JobID: installs[n].JobID, Mirroring: mirroring})
+			switch {
+			case mirroring != installs[n].Mirroring:
+				require.ErrorIs(t, err, multiplay.ErrBadRequest)
+				require.ErrorContains(t, err, "mirroring must be "+strconv.FormatBool(!mirroring)+" for install ")
+			case mirroring:
+				require.NoError(t, err)
+				require.Equal(t, installs[n].JobID, queued.VersionMirrorID)
+				require.Zero(t, queued.MachineJobID)
+			default:
+				require.NoError(t, err)
+				require.Equal(t, installs[n].JobID, queued.MachineJobID)
+				require.Zero(t, queued.VersionMirrorID)
+			}
+		}
+	}
+	require.Equal(t, []string{"Created", "Created", "Created"}, states())
+	counts, err := client.Images.RolloutStatus(t.Context(), multiplaytest.ImageID, nil)
+	require.NoError(t, err)
+	require.Equal(t, multiplay.MachineCounts{Pending: 1}, counts.MachineCounts, "mirrors are no machines")
+	clock.Advance(50 * time.Second)
+	require.Empty(t, states())
 }

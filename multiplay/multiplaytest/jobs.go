@@ -31,8 +31,8 @@ type Outcome struct {
 }
 
 // Next sets how the next jobs of that kind end, in order. A retried job counts
-// as a new one, and a version makes one install per game machine. Later jobs
-// complete.
+// as a new one, and a version makes one install per game machine and then one
+// per mirror. Later jobs complete.
 func (s *Server) Next(kind Resource, outcomes ...Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -50,6 +50,7 @@ type config struct {
 	images               []Image
 	buildMachines        []int64
 	gameMachines         int
+	mirrors              int
 }
 
 func newConfig(opts []Option) config {
@@ -119,4 +120,11 @@ func WithBuildMachine(id int64) Option {
 // default.
 func WithGameMachines(n int) Option {
 	return func(c *config) { c.gameMachines = n }
+}
+
+// WithMirrors sets how many mirrors a version is installed on besides the game
+// machines, none by default. The install of a mirror must be queued with
+// mirroring, that of a machine without.
+func WithMirrors(n int) Option {
+	return func(c *config) { c.mirrors = n }
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/imagejobs/imagejobs-go/internal/documents"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/multiplay/multiplaytest"
@@ -72,19 +73,18 @@ func get(t *testing.T, s *multiplaytest.Server, path string) map[string]any {
 
 func refused(text string) string { return strings.Replace(envelope, "%s", text, 1) }
 
-// The curl command of "Image update status", with its placeholders filled in.
+// The curl command of "Image update status", with its placeholders filled in. Its
+// backslash has lost the end of the line.
 func TestCommandOfTheDocument(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("there is no curl")
 	}
-	const command = `curl --location --request GET 'https://api.multiplay.co.uk/cfp/v1/imageupdate/<updateid>/status?accountserviceid=<accountserviceid>' \
-		--header 'Authorization: Basic YOUR_AUTH_CREDENTIALS'`
 	s := start(t, multiplaytest.WithJobTime(0))
 	require.InDelta(t, 4711, get(t, s, create)["updateid"], 0)
 	filled := strings.NewReplacer(
-		multiplay.DefaultBaseURL, s.URL, "<updateid>", "4711", "<accountserviceid>", strconv.Itoa(account),
+		multiplay.DefaultBaseURL, s.URL, `\ --`, "--", "<updateid>", "4711", "<accountserviceid>", strconv.Itoa(account),
 		"YOUR_AUTH_CREDENTIALS", base64.StdEncoding.EncodeToString([]byte(s.AccessKey+":"+s.SecretKey)),
-	).Replace(command)
+	).Replace(documents.Example(documents.MultiplayUpdateStatus, "curl"))
 	out, err := exec.CommandContext(t.Context(), "sh", "-c", "export no_proxy='*'; "+filled+" --silent --show-error --fail-with-body").CombinedOutput()
 	require.NoError(t, err, string(out))
 	var response map[string]any
@@ -194,6 +194,27 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 	require.Equal(t, int64(4711), diff)
 	require.Zero(t, s.Processed(multiplaytest.OpUpdateCreate)+s.Processed(multiplaytest.OpDiffCreate))
+}
+
+// A running update locks its image, and no other.
+func TestUpdateLocks(t *testing.T) {
+	clock := emulator.NewManualClock(time.Unix(1700000000, 0))
+	s := start(t, multiplaytest.WithClock(clock.Now), multiplaytest.WithJobTime(time.Minute),
+		multiplaytest.WithImage(multiplaytest.Image{ID: 5, GameID: 6, Name: "other"}))
+	get(t, s, create)
+	const newDiff = "/cfp/v1/imagediff/create?accountserviceid=1337&imageid=1249&machineid=95394"
+	for _, path := range []string{create, newDiff} {
+		status, body := call(t, s, http.MethodGet, path, s.AccessKey, s.SecretKey)
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, refused("image locked by updateid: 4711"), body)
+	}
+	get(t, s, strings.Replace(create, "1249", "5", 1))
+	clock.Advance(time.Minute)
+	get(t, s, create)
+	clock.Advance(time.Minute)
+	get(t, s, newDiff)
+	require.Equal(t, 3, s.Processed(multiplaytest.OpUpdateCreate))
+	require.Equal(t, 1, s.Processed(multiplaytest.OpDiffCreate))
 }
 
 func TestErrorStyles(t *testing.T) {

@@ -99,6 +99,16 @@ func (s *Server) retryUpdate(r *request) (object, *refusal) {
 	return s.encode(&u.job, "updateid"), nil
 }
 
+// running returns the update that is under way for an image, nil if none is.
+func (s *Server) running(imageID int64) *update {
+	for _, u := range s.updates {
+		if u.ImageID == imageID && !s.ended(&u.job) {
+			return u
+		}
+	}
+	return nil
+}
+
 // target returns the image if both it and the machine exist.
 func (s *Server) target(imageID, machineID int64) (*image, *refusal) {
 	image, refused := s.image(imageID)

@@ -62,7 +62,7 @@ func (s *Server) admit(r *http.Request) error {
 	if user == "" {
 		return fail(http.StatusUnauthorized, "the X-Oracle-UserId header is missing")
 	}
-	if len(s.config.users) > 0 && !slices.Contains(s.config.users, user) {
+	if !slices.Contains(s.config.users, user) {
 		return fail(http.StatusUnauthorized, "the X-Oracle-UserId header names no user of this account")
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")

@@ -99,7 +99,8 @@ func TestOAMToken(t *testing.T) {
 func TestAdmission(t *testing.T) {
 	g := newRig(t)
 	require.Equal(t, http.StatusOK, g.status())
-	require.Equal(t, http.StatusOK, g.status("X-Oracle-UserId", "anybody"))
+	require.Equal(t, http.StatusOK, g.status("X-Oracle-UserId", g.User))
+	g.wantError(401, "names no user of this account", http.MethodGet, images, nil, "X-Oracle-UserId", "anybody")
 	g.wantError(401, "X-Oracle-UserId header is missing", http.MethodGet, images, nil, "X-Oracle-UserId", "")
 	g.wantError(401, "no bearer token", http.MethodGet, images, nil, "Authorization", "")
 	g.wantError(401, "no bearer token", http.MethodGet, images, nil, "Authorization", basic(g.ClientID, g.ClientSecret))

@@ -50,10 +50,15 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.core.Clock().Now()
-	u := s.newUpload(&upload{
+	u := &upload{
 		spec: spec, fileName: fileName, user: r.Header.Get("X-Oracle-UserId"), created: now, touched: now, announced: announced,
-		outcome: s.outcomes.take(),
-	})
+	}
+	if err := s.checkOverwrite(u); err != nil {
+		s.store.remove(form.file)
+		return err
+	}
+	u.outcome = s.outcomes.take()
+	s.newUpload(u)
 	switch {
 	case form.file == nil:
 	case announced > 0:
@@ -78,6 +83,25 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 		Version         string `json:"version"`
 		OperatingSystem string `json:"operatingSystem"`
 	}{spec.Application, spec.Version, spec.OperatingSystem})
+	return nil
+}
+
+// checkOverwrite refuses an upload to the path of a file that is stored, or on
+// its way there, unless it is to overwrite it. The caller holds s.mu.
+func (s *Server) checkOverwrite(u *upload) error {
+	if u.spec.OverwriteStorageFile {
+		return nil
+	}
+	for _, other := range s.uploads {
+		if other.hidden || other.imagePath() != u.imagePath() {
+			continue
+		}
+		switch status := s.stateOf(other).status; status {
+		case Pending, InProgress, VirusScanInProgress, Completed, DeletionFailed:
+			return badRequest("the file %s is %s in upload request %d, and overwriteStorageFile is not true", u.imagePath(), status, other.id)
+		case Initiated, Failed, Rejected, Deleted: // no file
+		}
+	}
 	return nil
 }
 

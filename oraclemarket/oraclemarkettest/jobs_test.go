@@ -140,14 +140,22 @@ func TestHead(t *testing.T) {
 
 func TestAddImage(t *testing.T) {
 	g := newRig(t)
-	for status, progress := range map[oraclemarkettest.Status]string{
-		"": "100%", oraclemarkettest.Rejected: "0%", oraclemarkettest.InProgress: "0%",
+	for _, status := range []oraclemarkettest.Status{
+		"", oraclemarkettest.Initiated, oraclemarkettest.Pending, oraclemarkettest.InProgress, oraclemarkettest.VirusScanInProgress,
+		oraclemarkettest.Completed, oraclemarkettest.Failed, oraclemarkettest.Rejected, oraclemarkettest.Deleted,
+		oraclemarkettest.DeletionFailed, "Quarantined",
 	} {
-		id := g.AddImage(oraclemarkettest.Image{Application: "app", Status: status})
+		image := oraclemarkettest.Image{Application: "app", Version: string(status), OperatingSystem: "os", FileName: "f", Status: status}
+		id := g.AddImage(image)
 		g.clock.Advance(time.Hour)
 		record := g.record(id)
-		require.Equal(t, string(cmp.Or(status, oraclemarkettest.Completed)), record["statusName"])
-		require.Contains(t, fmt.Sprint(record["dataCenterImageUploadRequests"]), "uploadProgress:"+progress)
+		want := cmp.Or(status, oraclemarkettest.Completed)
+		require.Equal(t, string(want), record["statusName"])
+		require.Equal(t, string(want), g.do(http.MethodHead, at(id), nil).header.Get("X-Upload-Status"))
+		if want != oraclemarkettest.Initiated { // nothing is on its way to a data center
+			progress := map[oraclemarkettest.Status]string{oraclemarkettest.Completed: "100%"}[want]
+			require.Contains(t, fmt.Sprint(record["dataCenterImageUploadRequests"]), "uploadProgress:"+cmp.Or(progress, "0%"))
+		}
 	}
 }
 

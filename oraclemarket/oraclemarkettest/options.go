@@ -38,6 +38,7 @@ func newConfig(opts []Option) config {
 		jobTime:       3 * time.Second,
 		clientID:      "test-client-id",
 		clientSecret:  "test-client-secret",
+		users:         []string{"partner@example.com", "partner-email"},
 		staticTokens:  []string{"Access-token"},
 		tokenLifetime: 7 * 24 * time.Hour,
 		dataCenters:   []DataCenter{{Name: "US2 COMMERCIAL CHERRY", Region: "US2 Commercial Cherry"}},
@@ -100,8 +101,9 @@ func WithClientCredentials(id, secret string) Option {
 	return func(c *config) { c.clientID, c.clientSecret = id, secret }
 }
 
-// WithUsers sets the accepted values of X-Oracle-UserId. By default any value
-// that is not empty is accepted.
+// WithUsers sets the users of the account: the accepted values of
+// X-Oracle-UserId. The default is [Server.User], and "partner-email" as in the
+// documentation's commands.
 func WithUsers(users ...string) Option {
 	return func(c *config) { c.users = slices.Clone(users) }
 }

@@ -11,50 +11,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/internal/documents"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// The commands and the response as the documentation prints them.
-const (
-	printedHost = "https://ocm-apis.cloud.oracle.com"
-
-	curlDetails  = `curl -X GET -H "X-Oracle-UserId: partner-email" -H "Authorization: Bearer Access-token" "https://ocm-apis.cloud.oracle.com/appstore/publisher/v1/machineimages/2797087"`
-	curlWhole    = `curl -X POST -H "X-Oracle-UserId: partner-email" -H "Authorization: Bearer Access-token" -H "X-File-Name: FileName to be uploaded" -F "json=JSON-data-as-shown-in-following-example" "https://ocm-apis.cloud.oracle.com/appstore/publisher/v1/machineimages"`
-	curlInitiate = `curl -X POST -H "X-Oracle-UserId: partner-email" -H "Authorization: Bearer Access-token" -H "X-File-Name: FileName to be uploaded" -H "X-Number-Of-Chunks: Total number of Chunks" -F "json=JSON-data-as-shown-in-following-example" -F "uploadType as shown in the following example" "https://ocm-apis.cloud.oracle.com/appstore/publisher/v1/machineimages"`
-
-	printedDetails = `{
-    "uploadRequestId": 2797087,
-    "application": "APS1826_WWP_061218",
-    "version": "OL67",
-    "operatingSystem": "Linux",
-    "fileName": "wordpress.tar.gz",
-    "imageFilePath": "oracle_pdc2/mi/APS1826_WWP_061218/OL67/Linux/wordpress.tar.gz",
-    "statusName": "Completed",
-    "uploadedChunks": 75,
-    "pendingChunks": 0,
-    "createdBy": "John Doe",
-    "createdDate": "2018-06-12T04:28:50.001Z",
-    "lastModifiedBy": "anonymous",
-    "lastModifiedDate": "2018-06-12T04:52:51.001Z",
-    "overwriteStorageFile": false,
-    "dataCenterImageUploadRequests": [
-        {
-            "dataCenterName": "US2 COMMERCIAL CHERRY",
-            "statusName": "Completed",
-            "uploadProgress": "100%",
-            "region": "US2 Commercial Cherry",
-            "lastUpdatedDate": "2018-06-12T04:52:51.001Z",
-            "copyUpload": false,
-            "overwriteUpload": false,
-            "replicaDataCenter": false
-        }
-    ]
-}`
-)
+// printedHost is the host of the documentation's commands.
+const printedHost = "https://ocm-apis.cloud.oracle.com"
 
 func TestSample(t *testing.T) {
 	g := newRig(t)
-	g.want(200, compact(t, printedDetails), http.MethodGet, at(oraclemarkettest.SampleID), nil)
+	g.want(200, compact(t, documents.Example(documents.OracleGet, "response")), http.MethodGet, at(oraclemarkettest.SampleID), nil)
 	require.Equal(t, "Completed", g.do(http.MethodHead, at(oraclemarkettest.SampleID), nil).header.Get("X-Upload-Status"))
 	require.Empty(t, g.Uploads())
 	require.Zero(t, g.list(images).TotalResults)
@@ -79,10 +45,10 @@ func TestCurl(t *testing.T) {
 		return string(out)
 	}
 
-	require.Equal(t, compact(t, printedDetails), curl(curlDetails))
+	require.Equal(t, compact(t, documents.Example(documents.OracleGet, "response")), curl(documents.Example(documents.OracleGet, "curl")))
 
 	require.Equal(t, `{"message":"OK","entityId":"7934470"}`,
-		curl(curlWhole, `"json=JSON-data-as-shown-in-following-example"`, `'json=`+wholeJSON+`' -F "file=@`+file+`"`))
+		curl(documents.Example(documents.OracleCreate, "whole: curl"), `"json=JSON-data-as-shown-in-following-example"`, `'json=`+wholeJSON+`' -F "file=@`+file+`"`))
 	sum, err := g.uploaded(7934470).MD5()
 	require.NoError(t, err)
 	require.Equal(t, md5Of(content), sum)
@@ -90,7 +56,7 @@ func TestCurl(t *testing.T) {
 
 	for i, field := range []string{"uploadType=Chunk", "uploadType={Chunk}", "uploadType : ={Chunk}", "uploadType ={Chunk}"} {
 		require.Equal(t, `{"message":"OK","entityId":"793447`+string(rune('1'+i))+`"}`,
-			curl(curlInitiate, `"json=JSON-data-as-shown-in-following-example"`, `'json=`+chunkJSON+`'`,
+			curl(documents.Example(documents.OracleCreate, "chunks: curl"), `"json=JSON-data-as-shown-in-following-example"`, `'json=`+chunkJSON+`'`,
 				"Total number of Chunks", "3", "uploadType as shown in the following example", field))
 	}
 

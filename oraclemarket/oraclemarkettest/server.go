@@ -14,7 +14,7 @@ type Server struct {
 	URL string
 	// ClientID and ClientSecret are the client credentials that get a token.
 	ClientID, ClientSecret string
-	// User is an accepted value of X-Oracle-UserId.
+	// User is the first user of the account; empty if [WithUsers] set none.
 	User string
 	// Token is a bearer token that is valid without a login and never expires;
 	// empty if [WithStaticTokens] set none.
@@ -58,7 +58,6 @@ func Start(addr string, opts ...Option) (*Server, error) {
 	s := &Server{
 		ClientID:     config.clientID,
 		ClientSecret: config.clientSecret,
-		User:         "partner@example.com",
 		config:       config,
 		core:         emulator.New(config.server),
 		tokens:       newTokens(config),
@@ -178,10 +177,13 @@ func (s *Server) Env() []string {
 func (s *Server) Curl() []string {
 	images := s.URL + prefix + "/machineimages"
 	auth := fmt.Sprintf(`-H "X-Oracle-UserId: %s" -H "Authorization: Bearer %s"`, s.User, s.Token)
-	form := `-F 'json={"application":"My_Machine_Image","version":"1.0","operatingSystem":"linux"}'`
+	const (
+		whole  = `-F 'json={"application":"My_Machine_Image","version":"1.0","operatingSystem":"linux","overwriteStorageFile":true}'`
+		chunks = `-F 'json={"application":"My_Machine_Image_chunk","version":"1.0","operatingSystem":"linux"}'`
+	)
 	return []string{
 		fmt.Sprintf(`curl -X GET %s "%s/%d"`, auth, images, SampleID),
-		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" %s -F "file=@image.tar.gz" %s`, auth, form, images),
-		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" -H "X-Number-Of-Chunks: 3" %s -F "uploadType=Chunk" %s`, auth, form, images),
+		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" %s -F "file=@image.tar.gz" %s`, auth, whole, images),
+		fmt.Sprintf(`curl -X POST %s -H "X-File-Name: image.tar.gz" -H "X-Number-Of-Chunks: 3" %s -F "uploadType=Chunk" %s`, auth, chunks, images),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -95,6 +96,49 @@ func TestCreateRefusals(t *testing.T) {
 	require.Zero(t, g.Processed(oraclemarkettest.OpCreate))
 	require.Zero(t, g.Processed(oraclemarkettest.OpInitiate))
 	require.Equal(t, 5, g.Count(oraclemarkettest.OpInitiate)+1)
+}
+
+// A stored file, or one on its way there, is replaced only where that is asked
+// for, by whichever call. Uploads that are not merged are in nobody's way, and
+// nor are those that left no file.
+func TestOverwrite(t *testing.T) {
+	for _, outcome := range []oraclemarkettest.Outcome{oraclemarkettest.Completes, oraclemarkettest.Fails, oraclemarkettest.IsRejected} {
+		g := newRig(t, oraclemarkettest.WithOutcome(outcome), oraclemarkettest.WithJobTime(10*time.Second))
+		file, chunk := field{"file", "machineImage.tar.gz", "x"}, field{name: "uploadType", value: "Chunk"}
+		try := func() (whole, chunked reply) {
+			return g.postForm(images, []field{{name: "json", value: chunkJSON}, file}),
+				g.postForm(images, []field{{name: "json", value: chunkJSON}, chunk}, "X-Number-Of-Chunks", "1")
+		}
+		refused := func(status string) {
+			t.Helper()
+			whole, chunked := try()
+			for _, got := range []reply{whole, chunked} {
+				require.Equal(t, http.StatusBadRequest, got.status, got.body)
+				require.Contains(t, got.body, "Invalid Parameter Value: the file mi/My_Machine_Image_chunk/1.0/linux/machineImage.tar.gz is "+
+					status+" in upload request 7934471, and overwriteStorageFile is not true")
+			}
+		}
+		first, second := g.initiate(1), g.initiate(1)
+		require.Equal(t, http.StatusOK, g.chunk(second, 1, "x").status)
+		require.Equal(t, http.StatusOK, g.merge(second).status)
+		refused("Pending")
+		g.clock.Advance(2 * time.Second)
+		refused("In Progress")
+		g.entityID(g.postForm(images, []field{{name: "json", value: chunkJSON}, file}, "X-File-Name", "other.tar.gz"))
+		require.Equal(t, http.StatusOK, g.chunk(first, 1, "x").status, "what was begun before goes on")
+
+		g.clock.Advance(time.Minute)
+		if outcome == oraclemarkettest.Completes {
+			refused("Completed")
+			overwriting := strings.Replace(chunkJSON, "}", `,"overwriteStorageFile":true}`, 1)
+			third := g.entityID(g.postForm(images, []field{{name: "json", value: overwriting}, file}))
+			g.do(http.MethodDelete, at(third), nil)
+			refused("Completed")
+			g.do(http.MethodDelete, at(second), nil)
+		}
+		whole, _ := try()
+		require.Equal(t, http.StatusOK, whole.status, "there is no file")
+	}
 }
 
 // Field names and values as the documentation prints them, spaces and braces

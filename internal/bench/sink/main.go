@@ -90,6 +90,7 @@ type sink struct {
 	mu    sync.Mutex
 	stats stats
 	first time.Time
+	lists map[int]*listed // by their length
 }
 
 func (s *sink) accept(l net.Listener, wrap func(net.Conn) net.Conn) {
@@ -250,6 +251,9 @@ func (s *sink) respond(r request) (contentType, header, body string) {
 	switch {
 	case path == "/stats":
 		return jsonType, "", s.takeStats()
+	case strings.HasPrefix(path, "/wait/") && (strings.HasSuffix(path, "/machineimages") || strings.HasSuffix(path, "/jobs")):
+		s.count()
+		return jsonType, "", s.list(path, query)
 	case strings.HasPrefix(path, "/wait/"):
 		s.count()
 		return jsonType, "", status(path, "In Progress")

@@ -121,7 +121,7 @@ func (c *cloud) testNoImageService(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		c.tokensWork(t, s)
 	}
-	noEndpoint(keystone.Options{AuthURL: c.identity(), Token: c.userToken(t, ""), HTTPClient: c.http}) // of no tenant
+	noEndpoint(keystone.Options{AuthURL: c.identity(), Credentials: keystone.Token(c.userToken(t, "")), HTTPClient: c.http}) // of no tenant
 
 	admin := c.adminToken(t)
 	c.api(t, http.MethodPatch, "/services/"+c.service, admin, `{"service": {"enabled": false}}`)

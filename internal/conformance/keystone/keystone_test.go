@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator/imagereplicatortest"
@@ -78,9 +79,10 @@ func (c *cloud) cloudsYAML(t *testing.T, settings string, more env) {
 
 // options returns what logs in, in a region.
 func (c *cloud) options(region string) keystone.Options {
-	o := keystone.Options{AuthURL: c.identity(), TenantID: c.project, Region: region, HTTPClient: c.http}
-	o.Auth.UserID, o.Auth.Password = c.user, userPassword
-	return o
+	return keystone.Options{
+		AuthURL: c.identity(), TenantID: c.project, Region: region, HTTPClient: c.http,
+		Credentials: keystone.AuthOptions(gophercloud.AuthOptions{UserID: c.user, Password: userPassword}),
+	}
 }
 
 // fromEnv does what use does with the options of the environment.

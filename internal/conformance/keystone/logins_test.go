@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
@@ -15,17 +16,17 @@ import (
 
 func (c *cloud) testLogins(t *testing.T) {
 	root := c.front.URL + "/dev1/identity"
-	byName := keystone.Options{AuthURL: root, APIKey: "builder", APISecret: userPassword, TenantID: c.project}
-	byName.Auth.DomainName = "games"
-	byID := keystone.Options{AuthURL: root + "/", TenantID: c.project}
-	byID.Auth.UserID, byID.Auth.Password = c.user, userPassword
+	byName := keystone.Options{AuthURL: root, TenantID: c.project, Credentials: keystone.AuthOptions(
+		gophercloud.AuthOptions{Username: "builder", Password: userPassword, DomainName: "games"})}
+	byID := keystone.Options{AuthURL: root + "/", TenantID: c.project, Credentials: keystone.AuthOptions(
+		gophercloud.AuthOptions{UserID: c.user, Password: userPassword})}
 	for name, o := range map[string]keystone.Options{
-		"API key":                   {AuthURL: c.identity(), APIKey: "admin", APISecret: adminPassword, TenantID: c.adminProject},
+		"API key":                   {AuthURL: c.identity(), Credentials: keystone.APIKey("admin", adminPassword), TenantID: c.adminProject},
 		"API key of another domain": byName,
 		"user id":                   byID,
-		"application credential":    {AuthURL: c.identity() + "/", ApplicationCredentialID: c.app, ApplicationCredentialSecret: appSecret + "\n"},
-		"token":                     {AuthURL: c.identity() + "/auth/tokens", Token: c.userToken(t, c.project) + "\n"},
-		"token for another tenant":  {AuthURL: c.identity(), Token: c.userToken(t, ""), TenantID: c.project},
+		"application credential":    {AuthURL: c.identity() + "/", Credentials: keystone.ApplicationCredential(c.app, appSecret+"\n")},
+		"token":                     {AuthURL: c.identity() + "/auth/tokens", Credentials: keystone.Token(c.userToken(t, c.project) + "\n")},
+		"token for another tenant":  {AuthURL: c.identity(), Credentials: keystone.Token(c.userToken(t, "")), TenantID: c.project},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.HTTPClient, o.Region = c.http, "RegionOne"
@@ -70,13 +71,13 @@ func (c *cloud) testRefusedLogins(t *testing.T) {
 		options keystone.Options
 		status  int
 	}{
-		"wrong API secret":               {keystone.Options{APIKey: "admin", APISecret: userPassword, TenantID: c.adminProject}, http.StatusUnauthorized},
-		"unknown API key":                {keystone.Options{APIKey: "nimda", APISecret: userPassword, TenantID: c.adminProject}, http.StatusUnauthorized},
-		"unknown tenant":                 {keystone.Options{APIKey: "admin", APISecret: adminPassword, TenantID: c.user}, http.StatusUnauthorized},
-		"wrong application secret":       {keystone.Options{ApplicationCredentialID: c.app, ApplicationCredentialSecret: userPassword}, http.StatusUnauthorized},
-		"unknown application credential": {keystone.Options{ApplicationCredentialID: c.user, ApplicationCredentialSecret: userPassword}, http.StatusNotFound},
-		"unknown token":                  {keystone.Options{Token: userPassword}, http.StatusUnauthorized},
-		"wrong path":                     {keystone.Options{Token: userPassword, AuthURL: c.front.URL + "/identity/v3"}, http.StatusNotFound},
+		"wrong API secret":               {keystone.Options{Credentials: keystone.APIKey("admin", userPassword), TenantID: c.adminProject}, http.StatusUnauthorized},
+		"unknown API key":                {keystone.Options{Credentials: keystone.APIKey("nimda", userPassword), TenantID: c.adminProject}, http.StatusUnauthorized},
+		"unknown tenant":                 {keystone.Options{Credentials: keystone.APIKey("admin", adminPassword), TenantID: c.user}, http.StatusUnauthorized},
+		"wrong application secret":       {keystone.Options{Credentials: keystone.ApplicationCredential(c.app, userPassword)}, http.StatusUnauthorized},
+		"unknown application credential": {keystone.Options{Credentials: keystone.ApplicationCredential(c.user, userPassword)}, http.StatusNotFound},
+		"unknown token":                  {keystone.Options{Credentials: keystone.Token(userPassword)}, http.StatusUnauthorized},
+		"wrong path":                     {keystone.Options{Credentials: keystone.Token(userPassword), AuthURL: c.front.URL + "/identity/v3"}, http.StatusNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := test.options

@@ -106,12 +106,13 @@ func (c *cloud) testRevokedToken(t *testing.T) {
 
 // Where there is no new token, the call fails at once and with the reason.
 func (c *cloud) testDeletedCredential(t *testing.T) {
+	id := c.application(t, "leaked")
 	o := keystone.Options{
-		AuthURL: c.identity(), ApplicationCredentialID: c.application(t, "leaked"), ApplicationCredentialSecret: appSecret,
+		AuthURL: c.identity(), Credentials: keystone.ApplicationCredential(id, appSecret),
 		Region: "RegionOne", HTTPClient: c.http,
 	}
 	_, client := session(t, o)
-	c.api(t, http.MethodDelete, "/users/"+c.user+"/application_credentials/"+o.ApplicationCredentialID, c.userToken(t, c.project), "")
+	c.api(t, http.MethodDelete, "/users/"+c.user+"/application_credentials/"+id, c.userToken(t, c.project), "")
 	require.EqualValues(t, 1, c.loginsOf(func() {
 		_, err := client.Jobs.Get(t.Context(), imagereplicatortest.JobID)
 		require.ErrorIs(t, err, imagereplicator.ErrUnauthorized)
@@ -120,7 +121,7 @@ func (c *cloud) testDeletedCredential(t *testing.T) {
 	}))
 
 	token := c.userToken(t, c.project)
-	_, client = session(t, keystone.Options{AuthURL: c.identity(), Token: token, Region: "RegionOne", HTTPClient: c.http})
+	_, client = session(t, keystone.Options{AuthURL: c.identity(), Credentials: keystone.Token(token), Region: "RegionOne", HTTPClient: c.http})
 	c.revoke(t, token)
 	_, err := client.Jobs.Get(t.Context(), imagereplicatortest.JobID)
 	require.ErrorIs(t, err, imagereplicator.ErrUnauthorized)

@@ -64,7 +64,7 @@ func plainJob(t *testing.T, h *http.Client, base, jobID string) string {
 // A cache that lets clients ask for the service's own response is asked.
 func TestNginxCache(t *testing.T) {
 	t.Parallel()
-	s := newServices(t)
+	s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
 	c, ctx := s.behind(p), within(t, 30*time.Second)
 	job := s.copy(ctx, t, c)
@@ -168,11 +168,34 @@ func TestNginxRateLimit(t *testing.T) {
 	require.NoError(t, err)
 	s.uploaded(t, image)
 
+	n := nginxPaced(p)
+	require.Greater(t, n.log(t, 5, 1+2), 0.9)
+	require.Less(t, n.inVain(), 0.05)
+}
+
+// So does one that sends one chunk at a time, which learns the rate of few.
+func TestNginxRateLimitOneAtATime(t *testing.T) {
+	t.Parallel()
+	s := newServices(t)
+	p := start(t, "nginx", "nginx.ratelimit.conf", s.urls()...)
+	image := newImage(chunksPaced * 32 << 10)
+	upload := image.upload(32 << 10)
+	upload.Concurrency = 1
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), upload)
+	require.NoError(t, err)
+	s.uploaded(t, image)
+
+	n := nginxPaced(p)
+	require.Greater(t, n.log(t, 5, 1+2), 0.75)
+	require.Less(t, n.inVain(), 0.05)
+}
+
+func nginxPaced(p *proxy) paced {
 	var n paced
 	for _, line := range nginxLog(p) {
 		n.add(line.time, line.path, line.bytes, line.status == "429")
 	}
-	require.Greater(t, n.log(t, 5, 1+2), 0.8)
+	return n
 }
 
 // A proxy that takes all bytes at once and then needs time to pass them on is no

@@ -46,6 +46,9 @@ func (n *paced) log(t *testing.T, rate, burst float64) float64 {
 	took := n.last.Sub(n.first)
 	share := float64(n.passed) / (rate*took.Seconds() + burst)
 	t.Logf("%d chunks in %s: %.0f %% of the limit used, %d chunk requests refused, %.1f %% of the bytes in vain",
-		chunksPaced, took.Round(time.Millisecond), 100*share, n.refused, 100*float64(n.wasted)/float64(n.all))
+		chunksPaced, took.Round(time.Millisecond), 100*share, n.refused, 100*n.inVain())
 	return share
 }
+
+// inVain returns the share of the bytes that were sent for nothing.
+func (n *paced) inVain() float64 { return float64(n.wasted) / float64(n.all) }

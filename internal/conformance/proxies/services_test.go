@@ -37,12 +37,13 @@ type services struct {
 	multi  *multiplaytest.Server
 }
 
-func newServices(t *testing.T) *services {
+// newServices starts the services, Multiplay with more options.
+func newServices(t *testing.T, opts ...multiplaytest.Option) *services {
 	t.Helper()
 	s := &services{
 		oracle: oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(jobTime)),
 		ntt:    imagereplicatortest.NewServer(imagereplicatortest.WithJobTime(jobTime)),
-		multi:  multiplaytest.NewServer(multiplaytest.WithJobTime(jobTime)),
+		multi:  multiplaytest.NewServer(append([]multiplaytest.Option{multiplaytest.WithJobTime(jobTime)}, opts...)...),
 	}
 	t.Cleanup(s.oracle.Close)
 	t.Cleanup(s.ntt.Close)
