@@ -49,6 +49,9 @@ func TestSlowStore(t *testing.T) {
 			store := &slowStore{takes: takes}
 			req := imageOf(data, store)
 			req.Concurrency = 16
+			req.Progress = func(p oraclemarket.UploadProgress) {
+				require.LessOrEqual(t, p.Chunks, len(store.only(t).numbers()), "what is reported is kept")
+			}
 			start := time.Now()
 			_, err := r.images.Upload(t.Context(), req)
 			require.NoError(t, err)
