@@ -57,6 +57,7 @@ func TestSlowStore(t *testing.T) {
 			require.NoError(t, err)
 			requireImage(t, r.only(t), data)
 			took, saves = time.Since(start), store.saves.Load()
+			require.NotContains(t, string(store.saved[len(store.saved)-1]), `"sent"`, "it has what is under way alone")
 		})
 		return took, saves
 	}
