@@ -261,3 +261,18 @@ func TestUnsavedChunks(t *testing.T) {
 		})
 	}
 }
+
+// A chunk that fails does not hurry the store, which has those before it to
+// keep, as long as the upload's own context lasts.
+func TestSlowStoreOfFailedUpload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 2, Times: -1, Status: http.StatusNotFound})
+		store := &slowStore{takes: time.Minute}
+		req := imageOf(randomBytes(9*testChunk), store)
+		_, err := r.images.Upload(t.Context(), req)
+		require.ErrorIs(t, err, oraclemarket.ErrNotFound)
+		require.Len(t, store.only(t).numbers(), 2)
+	})
+}
