@@ -271,6 +271,7 @@ func TestSlowStoreOfFailedUpload(t *testing.T) {
 		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Skip: 2, Times: -1, Status: http.StatusNotFound})
 		store := &slowStore{takes: time.Minute}
 		req := imageOf(randomBytes(9*testChunk), store)
+		req.Concurrency = 1
 		_, err := r.images.Upload(t.Context(), req)
 		require.ErrorIs(t, err, oraclemarket.ErrNotFound)
 		require.Len(t, store.only(t).numbers(), 2)
