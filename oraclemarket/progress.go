@@ -3,6 +3,8 @@ package oraclemarket
 import (
 	"context"
 	"io"
+	"math"
+	"net"
 	"sync/atomic"
 	"time"
 )
@@ -28,6 +30,22 @@ type UploadProgress struct {
 	// BytesPerSecond is the mean rate of SentBytes in the last ten seconds. It is 0
 	// while it is not known, in the first second of a call.
 	BytesPerSecond float64
+}
+
+// TimeLeft returns how long the rest takes at BytesPerSecond. It is not known
+// while that is 0, and once all is sent but not acknowledged.
+func (p UploadProgress) TimeLeft() (left time.Duration, known bool) {
+	switch {
+	case p.Bytes >= p.Total:
+		return 0, true
+	case p.BytesPerSecond <= 0 || p.SentBytes >= p.Total:
+		return 0, false
+	}
+	seconds := float64(p.Total-p.SentBytes) / p.BytesPerSecond
+	if seconds >= math.MaxInt64/float64(time.Second) {
+		return math.MaxInt64, true
+	}
+	return time.Duration(seconds * float64(time.Second)), true
 }
 
 const (
@@ -139,10 +157,10 @@ func (u *upload) doneBytes() int64 {
 
 // counted returns file such that the bytes read of it are those of chunk i in
 // flight.
-func (u *upload) counted(i int, file io.ReaderAt) io.ReaderAt {
+func (u *upload) counted(i int, file io.ReaderAt) *countingReader {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	r := &countingReader{ReaderAt: file}
+	r := &countingReader{ReaderAt: file, ramp: u.ramp}
 	u.progress.flying[i] = r
 	return r
 }
@@ -152,13 +170,16 @@ func (u *upload) counted(i int, file io.ReaderAt) io.ReaderAt {
 type countingReader struct {
 	io.ReaderAt
 
-	at atomic.Int64
+	ramp *ramp
+	conn atomic.Pointer[net.Conn] // that it is sent over
+	at   atomic.Int64
 }
 
 // ReadAt implements [io.ReaderAt].
 func (r *countingReader) ReadAt(p []byte, offset int64) (int, error) {
 	n, err := r.ReaderAt.ReadAt(p, offset)
 	r.at.Store(offset + int64(max(n, 0)))
+	r.ramp.moved()
 	return n, err
 }
 

@@ -14,7 +14,8 @@ import (
 	"sync"
 )
 
-// DefaultConcurrency is the default of [ImageUpload], 4 chunks in flight.
+// DefaultConcurrency is how many chunks an [ImageUpload] has in flight unless it
+// says so, at most.
 const DefaultConcurrency = 4
 
 const (
@@ -62,13 +63,19 @@ type ImageUpload struct {
 	// acknowledged.
 	//
 	// 0 fits the file: a sixteenth of it, in whole MiB, but 16 to 64, or more if
-	// that makes over 1<<20 chunks. Smaller chunks cost more round trips; of larger ones an
-	// interruption loses more. If a proxy refuses the first chunks as too large,
-	// the upload begins anew with 4 MiB, unless it has a Reader.
+	// that makes over 1<<20 chunks. Smaller chunks cost more round trips, and more
+	// writes of the checkpoint; of larger ones an interruption loses more, about
+	// half of each chunk in flight. If a proxy refuses the first chunks as too
+	// large, the upload begins anew with 4 MiB, unless it has a Reader.
 	ChunkSize int64
-	// Concurrency is the number of chunks in flight, 1 to 64. 0 means
-	// [DefaultConcurrency]. A chunk of File takes up to 256 KiB of memory,
-	// whatever its size.
+	// Concurrency is the number of chunks in flight, 1 to 64. A chunk of File takes
+	// up to 256 KiB of memory, whatever its size.
+	//
+	// 0 fits the line, up to [DefaultConcurrency]. An upload begins with one chunk,
+	// and has as many in flight as the line carries in ten seconds: on a slow line
+	// more are no faster, and all that is in flight is lost in an interruption. For
+	// lines on which each connection is slow by itself, it tries more, and stays
+	// with them if they are faster.
 	Concurrency int
 	// BytesPerSecond limits the rate of all chunks together. 0 means no limit.
 	BytesPerSecond int64
@@ -187,7 +194,7 @@ func (s *MachineImagesService) newUpload(req *ImageUpload, source *source) *uplo
 	r.Concurrency = cmp.Or(r.Concurrency, DefaultConcurrency)
 	return &upload{
 		saves: newJoinedSaves(), service: s.singly(), req: &r, source: source, key: s.checkpointKey(req),
-		firstChunk: s.firstChunk, limiter: newLimiter(r.BytesPerSecond, r.Concurrency),
+		firstChunk: s.firstChunk, chooses: req.Concurrency == 0, limiter: newLimiter(r.BytesPerSecond, r.Concurrency),
 	}
 }
 
@@ -213,6 +220,8 @@ type upload struct {
 	total      int // chunks of the file where this is a part of it, else 0
 
 	limiter  *limiter // nil for none
+	chooses  bool     // how many chunks are in flight
+	ramp     *ramp
 	saves    *joinedSaves
 	warnOnce sync.Once
 	hung     *hungCall // after which the store is not called again

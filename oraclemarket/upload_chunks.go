@@ -30,6 +30,7 @@ func (u *upload) span(i int) (offset, size int64) {
 // error ends it, and wins over the cancellations that it causes.
 func (u *upload) sendChunks(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
+	u.ramp = newRamp(u.req.Concurrency, u.chooses, u.state.ChunkSize)
 	u.begun, u.saveBehind = u.done.count, u.savesBehind(ctx, group)
 	if !u.proven {
 		if err := u.save(ctx, phaseUploading); err != nil { // now marked as unproven
@@ -149,7 +150,8 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 		sent = &sentReader{ReaderAt: section}
 		chunk.File = sent
 	}
-	chunk.File = u.counted(i, u.limited(ctx, chunk.File))
+	counted := u.counted(i, u.limited(ctx, chunk.File))
+	chunk.File = counted
 	var sends int
 	for attempt := 1; ; attempt++ {
 		sum, err := source.checksum(ctx, offset, size)
@@ -160,8 +162,12 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, sum)
 		}
 		chunk.MD5 = sum
-		u.noteSent(chunk)
-		ack, err := u.sendPaced(ctx, chunk, &sends)
+		var ack *ChunkAcknowledgement
+		err = u.ramp.send(ctx, counted, size, func(ctx context.Context) (err error) {
+			u.noteSent(chunk)
+			ack, err = u.sendPaced(ctx, chunk, &sends)
+			return err
+		})
 		conflicts := errors.Is(err, ErrConflict)
 		if sent != nil {
 			sum = sent.sum(size)

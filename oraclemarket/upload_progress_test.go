@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -63,6 +64,27 @@ func TestUploadProgress(t *testing.T) {
 	})
 }
 
+func TestUploadProgressTimeLeft(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		progress oraclemarket.UploadProgress
+		left     time.Duration
+		known    bool
+	}{
+		"no rate yet":           {progress: oraclemarket.UploadProgress{Total: 100}},
+		"some sent":             {progress: oraclemarket.UploadProgress{Bytes: 10, SentBytes: 40, Total: 100, BytesPerSecond: 20}, left: 3 * time.Second, known: true},
+		"a part of a second":    {progress: oraclemarket.UploadProgress{SentBytes: 99, Total: 100, BytesPerSecond: 4}, left: 250 * time.Millisecond, known: true},
+		"all sent":              {progress: oraclemarket.UploadProgress{Bytes: 90, SentBytes: 100, Total: 100, BytesPerSecond: 20}},
+		"all acknowledged":      {progress: oraclemarket.UploadProgress{Bytes: 100, SentBytes: 100, Total: 100}, known: true},
+		"longer than there is":  {progress: oraclemarket.UploadProgress{Total: 1 << 60, BytesPerSecond: 1e-3}, left: math.MaxInt64, known: true},
+		"nothing moves anymore": {progress: oraclemarket.UploadProgress{Bytes: 10, SentBytes: 40, Total: 100}},
+	} {
+		left, known := test.progress.TimeLeft()
+		require.Equal(t, test.left, left, name)
+		require.Equal(t, test.known, known, name)
+	}
+}
+
 func TestUploadProgressOneAtATime(t *testing.T) {
 	t.Parallel()
 	r := overTCP(t, serverOptions{oraclemarkettest.WithDiscard()}, nil)
@@ -110,6 +132,9 @@ func TestUploadProgressMoves(t *testing.T) {
 				require.Zero(t, p.BytesPerSecond)
 			case at > 5*time.Second && at < 39*time.Second:
 				require.InDelta(t, perSecond, p.BytesPerSecond, perSecond/8)
+				left, known := p.TimeLeft()
+				require.True(t, known)
+				require.InDelta(t, 40*time.Second-at, left, float64(6*time.Second))
 			case at > 51*time.Second && p.Chunks == 0:
 				require.Zero(t, p.BytesPerSecond)
 			}

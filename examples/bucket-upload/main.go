@@ -34,6 +34,7 @@ type program struct {
 	chunkSize                cli.Size
 	concurrency              int
 	once, restart, noWait    bool
+	overwrite                *bool
 	checkpointDir            string
 	minPause                 time.Duration // between requests that fail
 
@@ -83,6 +84,7 @@ func (p *program) define(flags *flag.FlagSet) {
 	flags.StringVar(&p.application, "application", "", "name of the image")
 	flags.StringVar(&p.version, "image-version", "", "version of the image")
 	flags.StringVar(&p.os, "os", "", "operating system of the image")
+	oracle.OverwriteFlag(flags, &p.overwrite)
 	flags.Var(&p.chunkSize, "chunk-size", "`size` of a chunk; without it, 16 to 64 MiB as fits the image")
 	flags.IntVar(&p.concurrency, "concurrency", oraclemarket.DefaultConcurrency, "chunks in flight")
 	flags.BoolVar(&p.once, "once", false, "fetch each byte once, not twice, and hold the chunks in flight in memory")
@@ -139,7 +141,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 	took := time.Since(began)
 	out.Emit(cli.Event{
 		Event: cli.Result, IDs: p.shown.IDs(), State: string(done.StatusName), Detail: done,
-		Progress: cli.BytesProgress(req.Size, req.Size, 0), Seconds: took.Seconds(),
+		Progress: cli.BytesProgress(req.Size, req.Size, 0, 0), Seconds: took.Seconds(),
 	}, "%s: %s, %d bytes, in %s\n  read with %d requests, %s in all",
 		done.StatusName, req.FileName, req.Size, took.Round(time.Millisecond), requests, cli.FormatSize(received))
 	return out.Keep(p.shown.IDs(), string(done.StatusName))
@@ -147,7 +149,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 
 func (p *program) request() *oraclemarket.ImageUpload {
 	req := &oraclemarket.ImageUpload{
-		Application: p.application, Version: p.version, OperatingSystem: p.os,
+		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
 		FileName: p.image.name, File: p.image.source, Size: p.image.source.size,
 		ChunkSize: int64(p.chunkSize), Concurrency: p.concurrency, NoWait: p.noWait,
 		Progress: p.shown.Progress, StatusChanged: p.shown.Status,

@@ -255,6 +255,9 @@ func TestResume(t *testing.T) {
 
 	images.replace(other, `"second"`)
 	code, _, errs = runProgram(t.Context(), append(args, "-restart")...)
+	require.Equal(t, cli.Failed, code)
+	require.Contains(t, errs, "overwriteStorageFile is not true")
+	code, _, errs = runProgram(t.Context(), append(args, "-restart", "-overwrite")...)
 	require.Equal(t, cli.Done, code, errs)
 }
 

@@ -12,7 +12,6 @@ import (
 	"flag"
 	"io"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
@@ -69,14 +68,10 @@ func (p *program) define(flags *flag.FlagSet) {
 	flags.StringVar(&p.application, "application", "", "name of the image")
 	flags.StringVar(&p.version, "image-version", "", "version of the image")
 	flags.StringVar(&p.os, "os", "", "operating system of the image")
-	flags.BoolFunc("overwrite", "replace a stored file of the same path; without it the service decides", func(text string) error {
-		value, err := strconv.ParseBool(text)
-		p.overwrite = &value
-		return err
-	})
+	oracle.OverwriteFlag(flags, &p.overwrite)
 	flags.BoolVar(&p.whole, "whole", false, "upload in one request, which cannot be resumed")
 	flags.Var(&p.chunkSize, "chunk-size", "`size` of a chunk; without it, 16 to 64 MiB as fits the file")
-	flags.IntVar(&p.concurrency, "concurrency", oraclemarket.DefaultConcurrency, "chunks in flight")
+	flags.IntVar(&p.concurrency, "concurrency", 0, "chunks in flight; without it, up to 4 as the line carries them")
 	flags.StringVar(&p.checkpointDir, "checkpoint-dir", ".imagejobs", "folder for the state of interrupted uploads")
 	flags.BoolVar(&p.restart, "restart", false, "discard what an interrupted upload left, and start over")
 	flags.BoolVar(&p.noWait, "no-wait", false, "end when the image is received, not when it is Completed")
@@ -128,7 +123,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 	out.Finish()
 	out.Emit(cli.Event{
 		Event: cli.Result, IDs: p.shown.IDs(), State: string(done.StatusName), Detail: done,
-		Progress: cli.BytesProgress(p.image.size, p.image.size, 0), Checksum: md5, Seconds: took.Seconds(),
+		Progress: cli.BytesProgress(p.image.size, p.image.size, 0, 0), Checksum: md5, Seconds: took.Seconds(),
 	}, "%s: %s, %d bytes, in %s\n  MD5 %s", done.StatusName, filepath.Base(p.image.name), p.image.size, took.Round(time.Millisecond), md5)
 	return p.out.Keep(p.shown.IDs(), string(done.StatusName))
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,7 +19,28 @@ type link struct {
 	target   string
 	delay    time.Duration // one way
 	rate     float64       // bytes a second, each connection and direction; 0 for no limit
+	shared   bool          // all connections have that rate together, as over a slow line
+	carried  atomic.Int64  // bytes to the target
 	end      sync.WaitGroup
+
+	mu   sync.Mutex
+	next time.Time // when a shared line is free
+}
+
+// turn returns when n more bytes are through, where next is for one connection.
+func (p *link) turn(next *time.Time, n int) time.Time {
+	if p.shared {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		next = &p.next
+	}
+	if now := time.Now(); next.Before(now) {
+		*next = now
+	}
+	if p.rate > 0 {
+		*next = next.Add(time.Duration(float64(n) / p.rate * float64(time.Second)))
+	}
+	return *next
 }
 
 func newLink(target string, delay time.Duration, rate float64) (*link, error) {
@@ -48,15 +70,16 @@ func (p *link) close() {
 
 func (p *link) join(near net.Conn) {
 	defer near.Close()
-	time.Sleep(2 * p.delay) // the handshake
+	_ = near.(*net.TCPConn).SetReadBuffer(64 << 10) // it holds what is under way, and no more
+	time.Sleep(2 * p.delay)                         // the handshake
 	far, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return
 	}
 	defer far.Close()
 	var both sync.WaitGroup
-	both.Go(func() { p.carry(far, near) })
-	both.Go(func() { p.carry(near, far) })
+	both.Go(func() { p.carry(far, near, &p.carried) })
+	both.Go(func() { p.carry(near, far, new(atomic.Int64)) })
 	both.Wait()
 }
 
@@ -68,11 +91,15 @@ type packet struct {
 
 // carry delivers each byte after the delay and not above the rate. The bytes
 // under way are bounded by what the link holds.
-func (p *link) carry(to, from net.Conn) {
+func (p *link) carry(to, from net.Conn, carried *atomic.Int64) {
 	const size = 64 << 10
 	holds := 4096
 	if p.rate > 0 {
-		holds = max(int(p.rate*2*p.delay.Seconds())/size, 4)
+		least := 4
+		if p.shared { // or it would hold seconds of a slow line
+			least = 1
+		}
+		holds = max(int(p.rate*2*p.delay.Seconds())/size, least)
 	}
 	way := make(chan packet, holds)
 	free := sync.Pool{New: func() any { return make([]byte, size) }}
@@ -83,14 +110,7 @@ func (p *link) carry(to, from net.Conn) {
 			buf := free.Get().([]byte)
 			n, err := from.Read(buf)
 			if n > 0 {
-				now := time.Now()
-				if next.Before(now) {
-					next = now
-				}
-				if p.rate > 0 {
-					next = next.Add(time.Duration(float64(n) / p.rate * float64(time.Second)))
-				}
-				way <- packet{buf[:n], next.Add(p.delay)}
+				way <- packet{buf[:n], p.turn(&next, n).Add(p.delay)}
 			}
 			if err != nil {
 				return
@@ -107,6 +127,7 @@ func (p *link) carry(to, from net.Conn) {
 			}
 			return
 		}
+		carried.Add(int64(len(b.data)))
 		free.Put(b.data[:size])
 	}
 	if c, ok := to.(interface{ CloseWrite() error }); ok {
@@ -210,7 +231,47 @@ func (l *lab) lfn() (*report, error) {
 		})
 	}
 	r.table(rows)
-	return r, nil
+	return r, l.defaults(r, long.url(), rounds)
+}
+
+// defaults compares uploads that choose how many chunks they send at once with
+// some that have 4 from the start: what the choice costs where more are better.
+func (l *lab) defaults(r *report, long string, rounds int) error {
+	rows := [][]string{{"line", "image", "by default, ratio to 4 from the start", "MiB/s"}}
+	for _, line := range []struct {
+		name, url string
+		sizes     []int64
+	}{
+		{"long fat network", long, []int64{256 << 20, 1 << 30}},
+		{"loopback", l.plain, []int64{256 << 20, 1 << 30, 4 << 30}},
+		{"loopback, TLS", l.tls, []int64{256 << 20, 1 << 30, 4 << 30}},
+	} {
+		for _, size := range line.sizes {
+			if l.quick && size > 256<<20 {
+				continue
+			}
+			times := max(rounds, int(int64(rounds)*(4<<30)/size/4)) // short runs vary more
+			if line.url == long {
+				times = rounds
+			}
+			var ratio, speeds []float64
+			for range times {
+				fixed, err := l.throughput(line.url, size, 4, 0)
+				if err != nil {
+					return err
+				}
+				chosen, err := l.throughput(line.url, size, 0, 0)
+				if err != nil {
+					return err
+				}
+				ratio, speeds = append(ratio, chosen/fixed), append(speeds, chosen)
+			}
+			rows = append(rows, []string{line.name, sizeName(size), fmt.Sprintf("%.3f", median(ratio)), fmt.Sprintf("%.0f", median(speeds))})
+		}
+	}
+	r.add("The default, which begins with one chunk and finds out how many the line is worth, beside 4 from the start, in turns; default chunk sizes.")
+	r.table(rows)
+	return nil
 }
 
 // throughput uploads an image of that size and returns the MiB per second.

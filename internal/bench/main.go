@@ -1,6 +1,6 @@
 // Command bench measures this SDK beside its peers, over loopback:
 //
-//	go run . [-only status,upload,lfn,wait,resume,redact,profile] [-quick] [-results dir]
+//	go run . [-only status,upload,sources,lfn,interrupt,wait,resume,redact,profile] [-quick] [-results dir]
 //
 // It prints tables, and writes them and plots to the folder results; with
 // -quick only to a folder that is named. The contenders of a table take turns,
@@ -40,7 +40,7 @@ func main() {
 }
 
 func run() error {
-	only := flag.String("only", "status,upload,lfn,wait,resume,redact,profile", "what to measure")
+	only := flag.String("only", "status,upload,sources,lfn,interrupt,wait,resume,redact,profile", "what to measure")
 	quick := flag.Bool("quick", false, "less of everything, in under three minutes; writes no file without -results")
 	results := flag.String("results", "", `folder for tables and plots ("results", without -quick)`)
 	flag.Parse()
@@ -68,12 +68,12 @@ func run() error {
 	defer end()
 
 	measure := map[string]func() (*report, error){
-		"status": l.status, "upload": l.upload, "lfn": l.lfn, "wait": l.wait, "resume": l.resume, "redact": l.redact, "profile": l.profile,
+		"status": l.status, "upload": l.upload, "sources": l.sources, "lfn": l.lfn, "interrupt": l.interrupt, "wait": l.wait, "resume": l.resume, "redact": l.redact, "profile": l.profile,
 	}
 	for name := range strings.SplitSeq(*only, ",") {
 		f, ok := measure[name]
 		if !ok {
-			return fmt.Errorf("-only: %q is none of status, upload, lfn, wait, resume, redact, profile", name)
+			return fmt.Errorf("-only: %q is none of status, upload, sources, lfn, interrupt, wait, resume, redact, profile", name)
 		}
 		start := time.Now()
 		r, err := f()

@@ -82,7 +82,7 @@ func uploadCell(t *testing.T, w *uploadWay, f *uploadFault) {
 	if want := f.want(w); want != nil {
 		r.requireEnd(t, want, err)
 		if w.store {
-			r.underWay = w.atOnce // of which some may be there
+			r.underWay = max(w.atOnce, oraclemarket.DefaultConcurrency) // of which some may be there
 			r.ClearFaults()
 			require.NoError(t, w.run(ctx, r), "it goes on")
 		}
@@ -276,7 +276,7 @@ func (c *checkpoints) Delete(_ context.Context, key string) error {
 type uploadWay struct {
 	name      string
 	whole     bool
-	atOnce    int
+	atOnce    int // 0 for what fits the line
 	piped     bool
 	unchecked bool
 	rate      int64
@@ -292,6 +292,7 @@ func uploadWays() []uploadWay {
 		{name: "whole file", whole: true},
 		{name: "1 chunk at once", atOnce: 1, store: true},
 		{name: "16 chunks at once", atOnce: 16, store: true},
+		{name: "as many chunks at once as fit the line", store: true},
 		{name: "without checkpoints", atOnce: 4},
 		{name: "reader", atOnce: 4, piped: true, store: true},
 		{name: "reader without checkpoints", atOnce: 4, piped: true},

@@ -6,10 +6,10 @@ import (
 	"syscall"
 )
 
-// sendQueue returns how much the kernel holds that the peer has not
+// SendQueue returns how much the kernel holds that the peer has not
 // acknowledged. It is not known on every system, and not for one of the many
 // requests on an HTTP/2 connection.
-func sendQueue(c net.Conn) (bytes int, known bool) {
+func SendQueue(c net.Conn) (bytes int, known bool) {
 	for {
 		switch conn := c.(type) {
 		case interface{ ConnectionState() tls.ConnectionState }:

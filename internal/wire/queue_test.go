@@ -33,30 +33,30 @@ func TestSendQueue(t *testing.T) {
 	tunneled := tls.Client(linger, &tls.Config{MinVersion: tls.VersionTLS12})
 	all := []net.Conn{near, linger, secure, tunneled}
 	for _, c := range all {
-		n, known := sendQueue(c)
+		n, known := SendQueue(c)
 		require.True(t, known, "%T", c)
 		require.Zero(t, n, "%T", c)
 	}
 	written := fill(t, near)
 	for _, c := range all {
-		n, known := sendQueue(c)
+		n, known := SendQueue(c)
 		require.True(t, known, "%T", c)
 		require.Positive(t, n, "%T", c)
 	}
 	_, err = io.CopyN(io.Discard, far, written)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		n, known := sendQueue(secure)
+		n, known := SendQueue(secure)
 		return known && n == 0
 	}, time.Minute, time.Millisecond)
 
 	pipe, other := net.Pipe()
 	defer pipe.Close()
 	defer other.Close()
-	_, known := sendQueue(pipe)
+	_, known := SendQueue(pipe)
 	require.False(t, known)
 	require.NoError(t, near.Close())
-	_, known = sendQueue(near)
+	_, known = SendQueue(near)
 	require.False(t, known, "nothing is known of a closed one")
 }
 
@@ -91,7 +91,7 @@ func TestSendQueueOfHTTP2(t *testing.T) {
 	secure, ok := c.(*tls.Conn)
 	require.True(t, ok)
 	require.Equal(t, "h2", secure.ConnectionState().NegotiatedProtocol)
-	_, known := sendQueue(secure)
+	_, known := SendQueue(secure)
 	require.False(t, known)
 }
 

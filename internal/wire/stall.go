@@ -46,7 +46,7 @@ type StallGuard struct {
 // limit. Stop releases it.
 func NewStallGuard(limit time.Duration, cancel context.CancelCauseFunc) *StallGuard {
 	now := time.Now()
-	g := &StallGuard{cancel: cancel, limit: limit, started: now, moved: now, queue: sendQueue, queued: -1}
+	g := &StallGuard{cancel: cancel, limit: limit, started: now, moved: now, queue: SendQueue, queued: -1}
 	g.trace.GotConn = g.gotConn
 	g.mu.Lock() // the timer may fire before it is assigned
 	defer g.mu.Unlock()

@@ -189,10 +189,10 @@ func TestLinesAboutBytes(t *testing.T) {
 		command(func(_ context.Context, out *Output) error {
 			bar := out.Bar("uploading")
 			for i := range int64(21) {
-				bar.Set(Event{Event: Moved, Progress: BytesProgress(i<<20, 20<<20, 1<<20)})
+				bar.Set(Event{Event: Moved, Progress: BytesProgress(i<<20, 20<<20, 1<<20, time.Duration(20-i)*time.Second)})
 				<-time.After(time.Second)
 			}
-			bar.Set(Event{Event: Moved, Progress: BytesProgress(20<<20, 20<<20, 1<<20)})
+			bar.Set(Event{Event: Moved, Progress: BytesProgress(20<<20, 20<<20, 1<<20, 0)})
 			return nil
 		}).Run(t.Context(), []string{"-id", "1"}, &stdout, io.Discard)
 		require.Equal(t, strings.Join([]string{
@@ -288,8 +288,8 @@ func TestSize(t *testing.T) {
 func TestBarLineFits(t *testing.T) {
 	for width := 1; width < 130; width++ {
 		for _, e := range []*Event{
-			{Progress: BytesProgress(300<<20, 1<<30, 12<<20)},
-			{Progress: BytesProgress(1<<30, 1<<30, 12<<20)},
+			{Progress: BytesProgress(300<<20, 1<<30, 12<<20, 724*time.Second/12)},
+			{Progress: BytesProgress(1<<30, 1<<30, 12<<20, 0)},
 			{State: "replicate_requested", Progress: &Progress{Percent: 100}},
 		} {
 			require.LessOrEqual(t, len([]rune(barLine("91b5c7c09cbd45caa3c146fd67ae471e", e, width))), width)

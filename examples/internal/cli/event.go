@@ -50,11 +50,14 @@ type Progress struct {
 	Total int64 `json:"total,omitempty"`
 	// BytesPerSecond is the rate of this run alone.
 	BytesPerSecond float64 `json:"bytesPerSecond,omitempty"`
-	Chunks         int     `json:"chunks,omitempty"`
-	TotalChunks    int     `json:"totalChunks,omitempty"`
+	// SecondsLeft is how long the rest takes, 0 if that is not known.
+	SecondsLeft float64 `json:"secondsLeft,omitempty"`
+	Chunks      int     `json:"chunks,omitempty"`
+	TotalChunks int     `json:"totalChunks,omitempty"`
 }
 
-// BytesProgress returns the progress of done bytes out of total.
-func BytesProgress(done, total int64, rate float64) *Progress {
-	return &Progress{Percent: done * 100 / max(total, 1), Bytes: done, Total: total, BytesPerSecond: rate}
+// BytesProgress returns the progress of done bytes out of total. left is how
+// long the rest takes, 0 if that is not known.
+func BytesProgress(done, total int64, rate float64, left time.Duration) *Progress {
+	return &Progress{Percent: done * 100 / max(total, 1), Bytes: done, Total: total, BytesPerSecond: rate, SecondsLeft: left.Seconds()}
 }

@@ -83,8 +83,8 @@ func rate(p *Progress) string {
 }
 
 func left(p *Progress) string {
-	if p.BytesPerSecond <= 0 || p.Bytes >= p.Total {
+	if p.SecondsLeft <= 0 {
 		return ""
 	}
-	return time.Duration(float64(p.Total-p.Bytes)/p.BytesPerSecond*float64(time.Second)).Round(time.Second).String() + " left"
+	return time.Duration(p.SecondsLeft*float64(time.Second)).Round(time.Second).String() + " left"
 }

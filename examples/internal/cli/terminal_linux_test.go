@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -41,17 +42,17 @@ func TestTerminals(t *testing.T) {
 			var text strings.Builder
 			capture := func(title, screen string) { _, _ = fmt.Fprintf(&text, "--- %s\n%s", title, screen) }
 			move := func(out *Output, done, percent int64) {
-				out.Bar("uploading").Set(Event{Event: Moved, Progress: BytesProgress(done<<20, 1<<30, 12<<20)})
+				out.Bar("uploading").Set(Event{Event: Moved, Progress: BytesProgress(done<<20, 1<<30, 12<<20, time.Duration(1024-done)*time.Second/12)})
 				out.Bar(tenant).Set(Event{Event: Status, State: "replicating", Progress: &Progress{Percent: percent}})
 			}
 			last := onTerminal(t, columns, func(_ context.Context, out *Output, tty *clitest.Terminal) error {
 				out.Line("releasing image 1249")
 				bytes, percent := out.Bar("uploading"), out.Bar(tenant)
-				bytes.Set(Event{Event: Moved, Progress: BytesProgress(300<<20, 1<<30, 12<<20)})
+				bytes.Set(Event{Event: Moved, Progress: BytesProgress(300<<20, 1<<30, 12<<20, 724*time.Second/12)})
 				percent.Set(Event{Event: Status, State: "replicating", Progress: &Progress{Percent: 40}})
 				capture("moving", tty.WaitFor(" 40%"))
 				out.Line("a line meanwhile")
-				bytes.Set(Event{Event: Moved, Progress: BytesProgress(1<<30, 1<<30, 12<<20)})
+				bytes.Set(Event{Event: Moved, Progress: BytesProgress(1<<30, 1<<30, 12<<20, 0)})
 				percent.Set(Event{Event: Status, State: "replicated", Progress: &Progress{Percent: 100}})
 				out.Finish()
 				out.Line("the result")

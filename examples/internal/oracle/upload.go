@@ -52,7 +52,8 @@ func (u *Upload) Progress(now oraclemarket.UploadProgress) {
 	if now.Bytes < now.Total {
 		sent = min(sent, now.Total-1) // it is all there once it is acknowledged
 	}
-	done := cli.BytesProgress(sent, now.Total, now.BytesPerSecond)
+	left, _ := now.TimeLeft() // 0 if it is not known
+	done := cli.BytesProgress(sent, now.Total, now.BytesPerSecond, left)
 	done.Chunks, done.TotalChunks = now.Chunks, now.TotalChunks
 	u.sent.Set(cli.Event{Event: cli.Moved, IDs: u.IDs(), Progress: done})
 }

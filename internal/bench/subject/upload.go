@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"hash"
@@ -34,6 +35,8 @@ type job struct {
 	sum            string // md5, simd or none
 	checkpoints    string
 	profile, block string
+	lasts          time.Duration // it is interrupted then, 0 for never
+	source         string        // path, reader or slow
 }
 
 // saves is the cost of the checkpoints of an upload.
@@ -41,6 +44,8 @@ type saves struct {
 	Saves     int64
 	SaveNanos int64
 	Nanos     int64 // of the upload
+	// Acknowledged is how many bytes were, when the upload was interrupted.
+	Acknowledged int64
 }
 
 func upload(flags *flag.FlagSet) func(context.Context) (any, error) {
@@ -54,6 +59,8 @@ func upload(flags *flag.FlagSet) func(context.Context) (any, error) {
 	flags.StringVar(&j.checkpoints, "checkpoints", "", "folder for checkpoints; none if empty")
 	flags.StringVar(&j.profile, "cpuprofile", "", "where to write a CPU profile")
 	flags.StringVar(&j.block, "blockprofile", "", "where to write a profile of blocked goroutines")
+	flags.DurationVar(&j.lasts, "for", 0, "how long until the upload is interrupted; 0 for never")
+	flags.StringVar(&j.source, "source", "path", "how the SDK gets the image: path, reader or slow, a ReaderAt that takes a millisecond a read")
 	return func(ctx context.Context) (any, error) {
 		if j.profile != "" {
 			f, err := os.Create(j.profile)
@@ -110,8 +117,51 @@ func (j *job) sdk(ctx context.Context, found *saves) error {
 	if j.checkpoints != "" {
 		req.Checkpoints = &timed{CheckpointStore: oraclemarket.FileCheckpoints(j.checkpoints), found: found}
 	}
-	_, err = client.MachineImages.UploadFile(ctx, j.file, req)
+	if j.lasts > 0 {
+		interrupted, cancel := context.WithTimeout(ctx, j.lasts)
+		defer cancel()
+		req.Progress = func(p oraclemarket.UploadProgress) { found.Acknowledged = p.Bytes }
+		_, err = client.MachineImages.UploadFile(interrupted, j.file, req)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = nil
+		}
+		return err
+	}
+	if j.source == "path" {
+		_, err = client.MachineImages.UploadFile(ctx, j.file, req)
+		return err
+	}
+	f, err := os.Open(j.file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	req.FileName, req.Size = filepath.Base(j.file), info.Size()
+	switch j.source {
+	case "reader":
+		req.Reader = onlyReader{f}
+	case "slow":
+		req.File = slowReader{f}
+	default:
+		return fmt.Errorf("unknown source %q", j.source)
+	}
+	_, err = client.MachineImages.Upload(ctx, req)
 	return err
+}
+
+// onlyReader is a pipe, as far as anybody can see.
+type onlyReader struct{ io.Reader }
+
+// slowReader is a disk over a network.
+type slowReader struct{ io.ReaderAt }
+
+func (r slowReader) ReadAt(p []byte, offset int64) (int, error) {
+	time.Sleep(time.Millisecond)
+	return r.ReaderAt.ReadAt(p, offset)
 }
 
 // simd releases its lane with the sum, after which nobody uses it.
