@@ -75,6 +75,48 @@ func ExampleMachineImagesService_Upload_reader() {
 	// Output: wordpress.tar.gz Pending
 }
 
+// Two machines share an image. What UploadRange returns travels from them to a
+// third as JSON.
+func ExampleMachineImagesService_MergeRanges() {
+	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))
+	defer server.Close()
+	images, ctx := server.Client().MachineImages, context.Background()
+
+	file := bytes.NewReader(make([]byte, 10<<20))
+	image := oraclemarket.ImageUpload{
+		Application: "wordpress", Version: "6.9", OperatingSystem: "Linux",
+		FileName: "wordpress.tar.gz", File: file, Size: file.Size(),
+		ChunkSize: 4 << 20,
+	}
+	created, err := images.Initiate(ctx, &oraclemarket.InitiateUploadRequest{
+		Application: image.Application, Version: image.Version, OperatingSystem: image.OperatingSystem,
+		FileName: image.FileName, NumberOfChunks: 3,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var sent []oraclemarket.UploadedRange
+	for _, part := range []oraclemarket.ChunkRange{
+		{UploadRequestID: created.EntityID, First: 0, Count: 2},
+		{UploadRequestID: created.EntityID, First: 2, Count: 1},
+	} {
+		uploaded, err := images.UploadRange(ctx, &image, part) // on any machine
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		sent = append(sent, *uploaded)
+	}
+	done, err := images.MergeRanges(ctx, &image, sent)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(done.FileName, done.StatusName)
+	// Output: wordpress.tar.gz Completed
+}
+
 // Several images are uploaded, then awaited together.
 func ExampleMachineImagesService_WaitAll() {
 	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(0))

@@ -33,21 +33,24 @@ func over(t *testing.T, l line, choose bool, chunk int64, chunks int) (found sen
 	synctest.Test(t, func(t *testing.T) {
 		m := newRamp(DefaultConcurrency, choose, chunk)
 		var mu sync.Mutex
-		sending := map[*countingReader]bool{}
+		const buffer = 768 << 10 // of each connection, which the system fills at once
+		sending := map[*countingReader]int64{}
 		start := time.Now()
 		send := func() error {
 			r := &countingReader{ramp: m}
 			return m.send(t.Context(), r, chunk, func(context.Context) error {
 				mu.Lock()
-				sending[r] = true
+				sending[r] = 0
 				mu.Unlock()
 				defer func() { mu.Lock(); delete(sending, r); mu.Unlock() }()
 				<-time.After(100 * time.Millisecond) // a connection
-				for r.at.Load() < chunk {
+				for arrived := int64(0); arrived < chunk; {
 					wait := time.Duration(float64(step) * (0.5 + rand.Float64()))
 					<-time.After(wait)
 					mu.Lock()
-					r.at.Store(min(r.at.Load()+int64(l(len(sending))*wait.Seconds()), chunk))
+					arrived = min(arrived+int64(l(len(sending))*wait.Seconds()), chunk)
+					sending[r] = arrived
+					r.at.Store(min(arrived+buffer, chunk))
 					mu.Unlock()
 					m.moved()
 				}
@@ -67,8 +70,8 @@ func over(t *testing.T, l line, choose bool, chunk int64, chunks int) (found sen
 				}
 				mu.Lock()
 				found.atOnce = max(found.atOnce, len(sending))
-				for r := range sending {
-					lost += float64(r.at.Load())
+				for _, arrived := range sending {
+					lost += float64(arrived)
 				}
 				moments++
 				mu.Unlock()
@@ -106,18 +109,18 @@ func TestRamp(t *testing.T) {
 		slower float64 // than all at once from the start, at most
 		lost   float64 // seconds of the line, at most
 	}{
-		"1 MiB a second":                       {sharedLine(mib), 16 * mib, 16, 1, 1.05, 12},
-		"1 MiB a second, larger chunks":        {sharedLine(mib), 64 * mib, 16, 1, 1.05, 48},
-		"4 MiB a second":                       {sharedLine(4 * mib), 16 * mib, 16, 3, 1.05, 7},
-		"4 MiB a second, larger chunks":        {sharedLine(4 * mib), 64 * mib, 16, 1, 1.05, 12},
-		"100 MiB a second":                     {sharedLine(100 * mib), 16 * mib, 16, 4, 1.1, 1},
-		"1 GiB a second":                       {sharedLine(1024 * mib), 64 * mib, 64, 4, 1.1, 1},
-		"8 MiB a second each":                  {lineOfEach(8 * mib), 16 * mib, 16, 4, 1.07, 5},
-		"8 MiB a second each, larger chunks":   {lineOfEach(8 * mib), 64 * mib, 16, 4, 1.07, 5},
-		"1 MiB a second each":                  {lineOfEach(mib), 16 * mib, 32, 4, 1.1, 9},
-		"2 MiB a second each, larger chunks":   {lineOfEach(2 * mib), 64 * mib, 32, 4, 1.1, 18},
-		"100 KiB a second each, small chunks":  {lineOfEach(100 << 10), mib, 100, 4, 1.2, 6},
-		"10 KiB a second together, and slower": {sharedLine(10 << 10), mib, 16, 1, 1.05, 80},
+		"1 MiB a second":                      {sharedLine(mib), 16 * mib, 16, 1, 1.05, 12},
+		"1 MiB a second, larger chunks":       {sharedLine(mib), 64 * mib, 16, 1, 1.05, 48},
+		"4 MiB a second":                      {sharedLine(4 * mib), 16 * mib, 16, 3, 1.05, 7},
+		"4 MiB a second, larger chunks":       {sharedLine(4 * mib), 64 * mib, 16, 1, 1.05, 12},
+		"100 MiB a second":                    {sharedLine(100 * mib), 16 * mib, 16, 4, 1.1, 1},
+		"1 GiB a second":                      {sharedLine(1024 * mib), 64 * mib, 64, 4, 1.1, 1},
+		"8 MiB a second each":                 {lineOfEach(8 * mib), 16 * mib, 16, 4, 1.07, 5},
+		"8 MiB a second each, larger chunks":  {lineOfEach(8 * mib), 64 * mib, 16, 4, 1.07, 5},
+		"1 MiB a second each":                 {lineOfEach(mib), 16 * mib, 32, 4, 1.1, 9},
+		"2 MiB a second each, larger chunks":  {lineOfEach(2 * mib), 64 * mib, 32, 4, 1.1, 18},
+		"100 KiB a second each, small chunks": {lineOfEach(100 << 10), mib, 100, 4, 1.2, 6},
+		"100 KiB a second":                    {sharedLine(100 << 10), 16 * mib, 6, 1, 1.05, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -119,17 +119,19 @@ func (m *ramp) measure(now time.Time) {
 	if m.allowed >= m.most && m.fewer == 0 {
 		return
 	}
-	bytes, held := m.bytes()
 	if m.begun.IsZero() { // nothing moved before
 		m.begun = now
+		for r := range m.sending {
+			m.sending[r] = now
+		}
 	}
+	bytes, held := m.bytes()
 	took, moved := max(now.Sub(m.begun), time.Microsecond), bytes-m.from
 	ended := took >= rampWindow
-	switch {
-	case ended: // what is held comes and goes
-	case m.windows > 0 || m.fewer > 0 || moved < min(rampLeast, m.chunk/4):
+	if !ended && (m.windows > 0 || m.fewer > 0 || moved < min(rampLeast, m.chunk/4)) {
 		return
-	default:
+	}
+	if !ended || m.passed == 0 { // later on, as much goes on as is held
 		moved -= held
 	}
 	rate := float64(moved) / took.Seconds()
@@ -149,7 +151,7 @@ func (m *ramp) measure(now time.Time) {
 		m.pause = rampPause
 		m.allow(now, bytes, m.fewer)
 		m.fewer, m.windows = 0, 1
-	case m.fewer > 0 || m.pause <= 0:
+	case m.fewer > 0 || m.pause <= 0 && rate > 0:
 		m.fewer, m.rate = m.allowed, rate
 		m.allow(now, bytes, 2*m.allowed)
 	default:

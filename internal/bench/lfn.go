@@ -252,7 +252,7 @@ func (l *lab) defaults(r *report, long string, rounds int) error {
 			}
 			times := max(rounds, int(int64(rounds)*(4<<30)/size/4)) // short runs vary more
 			if line.url == long {
-				times = rounds
+				times = (rounds + 1) / 2
 			}
 			var ratio, speeds []float64
 			for range times {

@@ -295,7 +295,7 @@ func TestPace(t *testing.T) {
 		"5 a second, one at a time":     {nginx(5, 2, 0), 5, 3, 300, 1, 0.9, 0.05},
 		"the same, Retry-After":         {nginx(5, 2, 2*time.Second), 5, 3, 300, 1, 0.8, 0.05},
 		"5 a second, small upload":      {nginx(5, 2, 0), 5, 3, 60, 4, 0.9, 0.15},
-		"the same, one at a time":       {nginx(5, 2, 0), 5, 3, 60, 1, 0.75, 0.1},
+		"the same, one at a time":       {nginx(5, 2, 0), 5, 3, 60, 1, 0.85, 0.1},
 		"50 a second, small upload":     {nginx(50, 10, 0), 50, 11, 60, 4, 0.8, 0.15},
 		"10 in 2 s, Retry-After":        {haproxy(10, 2*time.Second), 5, 10, 1000, 16, 0.77, 0.03},
 		"10 in 2 s, Retry-After, small": {haproxy(10, 2*time.Second), 5, 10, 60, 4, 0.63, 0.1},

@@ -12,9 +12,12 @@ const (
 	fall = 0.9
 	// A limit by a window that was used up early lowers it to this share at most.
 	fallWindow = 0.7
-	// With each success it grows, at most by this share, and by at least the
-	// other where it is known well.
-	growFast, growSlow = 0.3, 0.0002
+	// With each success it grows by shares between these: fast where it was
+	// measured with few requests, slowly where it is known well.
+	growFast, growSlow = 0.5, 0.0002
+	// And at most by this where a refusal costs as long as the service asks to
+	// wait.
+	growWaiting = 0.3
 	// Requests under way are too many together to grow by more than this: they
 	// were sent at the rate before.
 	growFlight = 0.8
@@ -136,8 +139,8 @@ func (p *pace) measured(requests int, after time.Duration) {
 func (p *pace) slowDown(after time.Duration) {
 	n := max(p.known, 1)
 	p.grow = 1 / (n * n)
-	if after > 0 { // the next refusal costs a long wait
-		p.grow /= n
+	if after > 0 {
+		p.grow = min(p.grow/n, growWaiting)
 	}
 	p.grow = min(max(p.grow, growSlow), growFast)
 }

@@ -28,6 +28,11 @@ type Command struct {
 	Flags     []string
 	// Server marks a program that is no client: it has no -demo and no events.
 	Server bool
+	// NoDemo removes -demo from a client that has no built-in service.
+	NoDemo bool
+	// Daemon marks a program that runs until a signal, and prints nothing only to
+	// show that it does.
+	Daemon bool
 	// Pipeline adds -check and -result.
 	Pipeline bool
 
@@ -70,6 +75,8 @@ func (c *Command) parse(args []string, out *Output, stdout io.Writer) error {
 		flags.BoolVar(&asJSON, "json", false, "print the addresses as JSON")
 	} else {
 		flags.BoolVar(&asJSON, "json", false, "print one JSON object a line")
+	}
+	if !c.Server && !c.NoDemo {
 		flags.BoolVar(&out.Demo, "demo", false, "use the built-in service even if the real one is configured;\nwithout it, only if nothing names the real one")
 	}
 	if c.Pipeline {
@@ -91,7 +98,7 @@ func (c *Command) parse(args []string, out *Output, stdout io.Writer) error {
 	out.JSON = asJSON
 	forced := false
 	flags.Visit(func(f *flag.Flag) { forced = forced || f.Name == "demo" })
-	if !forced && !c.Server {
+	if !forced && !c.Server && !c.NoDemo {
 		out.Demo = !c.namesService(flags)
 	}
 	return nil

@@ -53,7 +53,7 @@ func (o *Output) start(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, o.closed = context.WithCancelCause(ctx)
 	o.began, o.written = time.Now(), time.Now()
 	o.bars = !o.JSON && showsBars(o.w)
-	if o.bars || o.command.Server {
+	if o.bars || o.command.Server || o.command.Daemon {
 		return ctx, func() {}
 	}
 	done, stopped := make(chan struct{}), make(chan struct{})

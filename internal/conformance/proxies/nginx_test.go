@@ -186,7 +186,7 @@ func TestNginxRateLimitOneAtATime(t *testing.T) {
 	s.uploaded(t, image)
 
 	n := nginxPaced(p)
-	require.Greater(t, n.log(t, 5, 1+2), 0.75)
+	require.Greater(t, n.log(t, 5, 1+2), 0.8)
 	require.Less(t, n.inVain(), 0.05)
 }
 

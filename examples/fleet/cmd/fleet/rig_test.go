@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
+	"go.uber.org/goleak"
+
+	"github.com/imagejobs/imagejobs-go/examples/fleet/devserver"
+	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
+	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
+)
+
+// asProgram makes the test binary the program itself.
+const asProgram = "FLEET_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// testLimit bounds each test on a real server.
+const testLimit = 100 * time.Second
+
+// rig is a Temporal server, to which workers in processes of their own connect.
+type rig struct {
+	t        *testing.T
+	ctx      context.Context //nolint:containedctx // that of the test
+	fleet    *fleet
+	temporal *devserver.Server
+	options  devserver.Options
+	env      []string // of the workers
+}
+
+// newRig starts a server and skips the test if there is none, unless
+// IMAGEJOBS_REQUIRE_TEMPORAL is set.
+func newRig(t *testing.T, limit time.Duration, env ...[]string) *rig {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	binary, err := devserver.Find(ctx)
+	if errors.Is(err, devserver.ErrMissing) && os.Getenv("IMAGEJOBS_REQUIRE_TEMPORAL") == "" {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	r := &rig{t: t, ctx: ctx, options: devserver.Options{
+		Binary: binary, Database: filepath.Join(t.TempDir(), "temporal.db"), SearchAttributes: searchAttributes(),
+	}}
+	r.startTemporal()
+	r.env = append(r.env, asProgram+"=1", addressVariable+"="+r.temporal.Address)
+	for _, e := range env {
+		r.env = append(r.env, e...)
+	}
+	c, err := client.DialContext(ctx, client.Options{
+		HostPort: r.temporal.Address, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	r.fleet = &fleet{client: c, converter: converter.GetDefaultDataConverter()}
+	return r
+}
+
+// startTemporal starts the server, or one that goes on with its database at the
+// same port.
+func (r *rig) startTemporal() {
+	r.t.Helper()
+	var err error
+	r.temporal, err = devserver.Start(r.ctx, r.options)
+	require.NoError(r.t, err)
+	r.t.Cleanup(r.temporal.Kill)
+	_, err = fmt.Sscanf(r.temporal.Address, "127.0.0.1:%d", &r.options.Port)
+	require.NoError(r.t, err)
+}
+
+// worker starts a worker, which is killed at the end of the test.
+func (r *rig) worker(args ...string) *process {
+	r.t.Helper()
+	w, err := startWorker(r.ctx, &tail{t: r.t}, r.env, args...)
+	require.NoError(r.t, err)
+	r.t.Cleanup(w.kill)
+	return w
+}
+
+// tail logs what a worker prints, which is seen if the test fails.
+type tail struct{ t *testing.T }
+
+func (w *tail) Write(p []byte) (int, error) {
+	if w.t.Context().Err() == nil {
+		w.t.Logf("worker: %.500s", bytes.TrimSpace(p))
+	}
+	return len(p), nil
+}
+
+// start starts a workflow.
+func (r *rig) start(id string, workflow, in any) client.WorkflowRun {
+	r.t.Helper()
+	run, err := r.fleet.start(r.ctx, id, workflow, in, false)
+	require.NoError(r.t, err)
+	return run
+}
+
+// until waits for something to become true.
+func (r *rig) until(what string, done func() bool) {
+	r.t.Helper()
+	for !done() {
+		select {
+		case <-r.ctx.Done():
+			r.t.Fatalf("waiting until %s: %v", what, r.ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// pending returns the activities that run or wait.
+func (r *rig) pending(id string) []*workflow.PendingActivityInfo {
+	d, err := r.fleet.client.DescribeWorkflowExecution(r.ctx, id, "")
+	if err != nil {
+		return nil
+	}
+	return d.PendingActivities
+}
+
+// busy waits for a worker to run an activity of the workflow and returns it.
+func (r *rig) busy(id string, workers []*process) (index int) {
+	r.t.Helper()
+	r.until("a worker runs "+id, func() bool {
+		for _, a := range r.pending(id) {
+			var pid int
+			if _, err := fmt.Sscanf(a.LastWorkerIdentity, "%d@", &pid); err != nil || a.State != enums.PENDING_ACTIVITY_STATE_STARTED {
+				continue
+			}
+			for i, w := range workers {
+				if w.Process.Pid == pid {
+					index = i
+					return true
+				}
+			}
+		}
+		return false
+	})
+	return index
+}
+
+// state waits until a workflow is in a state.
+func (r *rig) state(id string, want workflows.State) {
+	r.t.Helper()
+	r.until(id+" is "+string(want), func() bool {
+		d, err := r.fleet.client.DescribeWorkflowExecution(r.ctx, id, "")
+		if err != nil {
+			return false
+		}
+		var now workflows.State
+		p := d.WorkflowExecutionInfo.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]
+		return p != nil && r.fleet.converter.FromPayload(p, &now) == nil && now == want
+	})
+}
+
+// events returns the length of a workflow's history.
+func (r *rig) events(id string) int64 {
+	r.t.Helper()
+	d, err := r.fleet.client.DescribeWorkflowExecution(r.ctx, id, "")
+	require.NoError(r.t, err)
+	return d.WorkflowExecutionInfo.HistoryLength
+}
+
+// command runs the program and returns its events and exit code.
+func (r *rig) command(args ...string) ([]cli.Event, int) {
+	r.t.Helper()
+	program, err := os.Executable()
+	require.NoError(r.t, err)
+	c := exec.CommandContext(r.ctx, program, append(args, "-json")...)
+	c.Env = append(os.Environ(), r.env...)
+	out, err := c.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok {
+		require.NoError(r.t, err)
+	} else {
+		r.t.Logf("%v: exit code %d, %s", args, exit.ExitCode(), exit.Stderr)
+	}
+	var events []cli.Event
+	for line := range bytes.Lines(out) {
+		var e cli.Event
+		require.NoError(r.t, json.Unmarshal(line, &e), string(line))
+		events = append(events, e)
+	}
+	return events, c.ProcessState.ExitCode()
+}
+
+// image writes an image of so many bytes and returns its upload.
+func image(t *testing.T, size, chunk int64, concurrency int) workflows.UploadImageInput {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "image.tar.gz")
+	file, err := os.Create(path)
+	require.NoError(t, err)
+	_, err = io.CopyN(file, rand.NewChaCha8([32]byte{byte(size)}), size)
+	require.NoError(t, errors.Join(err, file.Close()))
+	return workflows.UploadImageInput{
+		Application: "Game", Version: "1.0", OperatingSystem: "Linux", Source: path, ChunkSize: chunk, Concurrency: concurrency,
+	}
+}
+
+// slow has the service take its time for each chunk.
+func slow(service *oraclemarkettest.Server, d time.Duration) {
+	service.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Delay: d, Times: -1})
+}
+
+// uploaded waits for the end of an upload, requires that the service has one
+// upload request with the very bytes, and returns how many chunks it received
+// more than once.
+func (r *rig) uploaded(service *oraclemarkettest.Server, run client.WorkflowRun, in workflows.UploadImageInput) (twice int) {
+	r.t.Helper()
+	var result workflows.UploadImageResult
+	require.NoError(r.t, run.Get(r.ctx, &result))
+	uploads := service.Uploads()
+	require.Len(r.t, uploads, 1, "upload requests")
+	upload := uploads[0]
+	require.Equal(r.t, upload.ID, result.UploadRequestID)
+	require.Equal(r.t, oraclemarkettest.Completed, upload.Status)
+	data, err := os.ReadFile(in.Source)
+	require.NoError(r.t, err)
+	want := md5.Sum(data)
+	got, err := upload.MD5()
+	require.NoError(r.t, err)
+	require.Equal(r.t, hex.EncodeToString(want[:]), got)
+	for _, n := range upload.Receipts {
+		twice += n - 1
+	}
+	r.t.Logf("%d chunks, %d received twice, %d initiates, %d merges, %d events", len(upload.Chunks), twice,
+		service.Processed(oraclemarkettest.OpInitiate), service.Processed(oraclemarkettest.OpMerge), r.events(run.GetID()))
+	return twice
+}
