@@ -57,6 +57,12 @@ type checkpoint struct {
 	// Digest is over the acknowledged chunks. A resume proves with it that they
 	// are of the file that it has.
 	Digest chunkDigest `json:"digest"`
+	// Sent has the MD5s of chunks that were sent but not acknowledged, by number.
+	// Some may be missing after a crash, and all without checksums.
+	Sent map[int]string `json:"sent,omitempty"`
+	// Touched means that the file system did not show that an earlier call had the
+	// same file.
+	Touched bool `json:"touched,omitempty"`
 	// Unproven means that chunks were sent before the acknowledged ones were
 	// proven: the service may have others, of another file.
 	Unproven bool `json:"unproven,omitempty"`

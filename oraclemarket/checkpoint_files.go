@@ -15,7 +15,10 @@ import (
 
 // CheckpointStore keeps the state of uploads, a few KiB each, so that a later
 // call, process or machine can resume them. The state holds no secret and no
-// path. Upload never calls two methods for one key at the same time.
+// path. Upload never calls two methods for one key at the same time. It waits
+// for a method for up to 5 seconds after its context has ended; if that has not
+// returned by then, Upload does not call the store again, and keeps the lock
+// until it has.
 //
 // A store that also implements [CheckpointLocker] keeps two uploads from using
 // one checkpoint at once.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -36,7 +38,7 @@ func (u *upload) saveNow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = u.callStore(ctx, func(ctx context.Context) error { return u.req.Checkpoints.Save(ctx, u.key, data) })
+	err = u.callStore(ctx, func(ctx context.Context) error { return u.req.Checkpoints.Save(ctx, u.key, data) }, nil)
 	if s, ok := u.req.Checkpoints.(interface{ skippedSync() bool }); ok && s.skippedSync() {
 		u.warnOnce.Do(func() {
 			u.service.client.Logger().WarnContext(ctx, "checkpoints cannot be synced to disk here: a crash of the machine may lose the newest")
@@ -45,31 +47,86 @@ func (u *upload) saveNow(ctx context.Context) error {
 	return err
 }
 
+// saveAcknowledged stores that chunk i is acknowledged, and reports it then.
+func (u *upload) saveAcknowledged(ctx context.Context, i int) error {
+	_, err := guard(func() (struct{}, error) {
+		if err := u.save(ctx, phaseUploading); err != nil {
+			return struct{}{}, err
+		}
+		u.reportChunk(i)
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// savesBehind returns a function that has saveAcknowledged follow the chunks as
+// a part of group. It waits only while as many acknowledgements as there are
+// chunks in flight are not saved: a store that takes its time holds up no chunk,
+// and a crash has few of them sent again. ctx is that of the whole upload: a
+// chunk that fails does not hurry the store.
+func (u *upload) savesBehind(ctx context.Context, group *errgroup.Group) func(i int) error {
+	if u.req.Checkpoints == nil {
+		return func(i int) error { return u.saveAcknowledged(ctx, i) }
+	}
+	unsaved := make(chan struct{}, u.req.Concurrency)
+	return func(i int) error {
+		unsaved <- struct{}{}
+		group.Go(func() error {
+			defer func() { <-unsaved }()
+			return u.saveAcknowledged(ctx, i)
+		})
+		return nil
+	}
+}
+
 // locked calls f while it holds the checkpoint's lock, if the store has locks.
 func (u *upload) locked(ctx context.Context, f func() error) (err error) {
 	locker, ok := u.req.Checkpoints.(CheckpointLocker)
 	if !ok {
 		return f()
 	}
-	unlock, err := locker.Lock(ctx, u.key)
+	var unlock func() error
+	err = u.callStore(ctx, func(ctx context.Context) (err error) {
+		unlock, err = locker.Lock(ctx, u.key)
+		return err
+	}, func() error { return unlock() })
 	if err != nil {
 		return u.checkpointError("lock", err)
 	}
 	defer func() {
-		if unlockErr := unlock(); unlockErr != nil && err == nil {
+		if hung := u.hung; hung != nil { // it may still write
+			go func() {
+				<-hung.returned
+				_, _ = guard(func() (struct{}, error) { return struct{}{}, unlock() }) // for which nobody waits
+			}()
+			return
+		}
+		unlockErr := u.callStore(ctx, func(context.Context) error { return unlock() }, nil)
+		if unlockErr != nil && err == nil {
 			err = u.checkpointError("unlock", unlockErr)
 		}
 	}()
 	return f()
 }
 
-// callStore calls a method of the caller's store. It ends with f, or some time
-// after ctx: a store that hangs holds nobody up for longer.
-func (u *upload) callStore(ctx context.Context, f func(context.Context) error) error {
-	done := make(chan error, 1)
+// callStore calls a method of the caller's store, one at a time. It ends with f,
+// or some time after ctx: a store that hangs holds nobody up for longer. late is
+// called if f succeeds after that, nil for nothing.
+func (u *upload) callStore(ctx context.Context, f func(context.Context) error, late func() error) error {
+	if u.hung != nil {
+		return u.hung.err
+	}
+	done, left, returned := make(chan error), make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(returned)
 		_, err := guard(func() (struct{}, error) { return struct{}{}, f(context.WithoutCancel(ctx)) })
-		done <- err
+		select {
+		case done <- err:
+		case <-left:
+			if err == nil && late != nil {
+				_, _ = guard(func() (struct{}, error) { return struct{}{}, late() })
+			}
+		}
 	}()
 	select {
 	case err := <-done:
@@ -82,8 +139,16 @@ func (u *upload) callStore(ctx context.Context, f func(context.Context) error) e
 	case err := <-done:
 		return err
 	case <-timer.C:
-		return fmt.Errorf("the store did not return within %s: %w", storeGrace, transport.ContextErr(ctx))
+		close(left)
+		u.hung = &hungCall{returned, fmt.Errorf("the store did not return within %s: %w", storeGrace, transport.ContextErr(ctx))}
+		return u.hung.err
 	}
+}
+
+// hungCall is a call of a store that was left before it returned.
+type hungCall struct {
+	returned <-chan struct{}
+	err      error
 }
 
 // joinedSaves runs one save at a time. Callers that wait for their turn share

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -25,6 +27,9 @@ type childTask struct {
 	ChunkSize             int64
 	Concurrency           int
 	NoChecksum            bool
+	// Piped has the file read once, as if it were a pipe.
+	Piped          bool
+	BytesPerSecond int64
 	// Wait, if set, is the longest back-off, and Limit that of an attempt.
 	Wait, Limit time.Duration
 	// Lag, if set, replaces lag.
@@ -37,7 +42,7 @@ type childTask struct {
 func (c *childTask) request() *oraclemarket.ImageUpload {
 	req := &oraclemarket.ImageUpload{
 		Application: "wordpress", Version: "OL67", OperatingSystem: "Linux",
-		ChunkSize: c.ChunkSize, Concurrency: c.Concurrency, DisableChecksum: c.NoChecksum,
+		ChunkSize: c.ChunkSize, Concurrency: c.Concurrency, DisableChecksum: c.NoChecksum, BytesPerSecond: c.BytesPerSecond,
 		WaitOptions: []oraclemarket.WaitOption{oraclemarket.WithPollInterval(time.Millisecond, 20*time.Millisecond)},
 	}
 	if c.Checkpoints != "" {
@@ -46,8 +51,8 @@ func (c *childTask) request() *oraclemarket.ImageUpload {
 	return req
 }
 
-// child uploads a file and prints a line for each progress, and the peak of
-// its memory at the end.
+// child uploads a file and prints a line for each progress and each acknowledged
+// chunk, and the peak of its memory at the end.
 func child() int {
 	var task childTask
 	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &task); err != nil {
@@ -55,6 +60,11 @@ func child() int {
 		return 2
 	}
 	opts := []oraclemarket.Option{oraclemarket.WithBaseURL(task.URL), oraclemarket.WithLag(cmp.Or(task.Lag, lag))}
+	opts = append(opts, oraclemarket.WithObserver(func(_ context.Context, a oraclemarket.Attempt) {
+		if a.Op == "oraclemarket.MachineImages.UploadChunk" && a.StatusCode == http.StatusOK && a.Err == nil {
+			fmt.Fprintln(os.Stdout, acknowledgedLine)
+		}
+	}))
 	if task.Wait > 0 {
 		opts = append(opts, oraclemarket.WithRetry(5, 0, task.Wait), oraclemarket.WithAttemptTimeout(task.Limit), oraclemarket.WithStallTimeout(task.Limit))
 	}
@@ -68,7 +78,7 @@ func child() int {
 		oraclemarket.OnSync(store, killSelfAt(task.KillAtSync))
 	}
 	req.Progress = func(p oraclemarket.UploadProgress) { fmt.Fprintln(os.Stdout, "chunks", p.Chunks) }
-	if _, err := c.MachineImages.UploadFile(context.Background(), task.Path, req); err != nil {
+	if err := task.upload(c, req); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -79,6 +89,27 @@ func child() int {
 		}
 	}
 	return 0
+}
+
+const acknowledgedLine = "acknowledged"
+
+func (c *childTask) upload(client *oraclemarket.Client, req *oraclemarket.ImageUpload) error {
+	if !c.Piped {
+		_, err := client.MachineImages.UploadFile(context.Background(), c.Path, req)
+		return err
+	}
+	f, err := os.Open(c.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	req.Reader, req.Size, req.FileName = struct{ io.Reader }{f}, info.Size(), info.Name()
+	_, err = client.MachineImages.Upload(context.Background(), req)
+	return err
 }
 
 // killSelfAt returns a function whose nth call ends this process as kill -9

@@ -178,16 +178,17 @@ func ExampleMachineImagesService_UploadFile() {
 	_, err = client.MachineImages.UploadFile(ctx, path, upload)
 	fmt.Println("interrupted:", errors.Is(err, context.Canceled))
 
-	upload.Progress = nil
+	resumed := false
+	upload.Progress = func(p oraclemarket.UploadProgress) { resumed = p.Resumed && p.Chunks >= 4 }
 	image, err := client.MachineImages.UploadFile(context.Background(), path, upload)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(image.StatusName, "with", server.Count(oraclemarkettest.OpUploadChunk), "chunks sent")
+	fmt.Println("resumed:", resumed, image.StatusName)
 	// Output:
 	// interrupted: true
-	// Completed with 9 chunks sent
+	// resumed: true Completed
 }
 
 func ExampleMachineImagesService_Create() {

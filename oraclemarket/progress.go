@@ -76,9 +76,13 @@ func (u *upload) reportAll() {
 }
 
 // reportChunk reports a chunk that was acknowledged, and kept.
-func (u *upload) reportChunk(i int, size int64) {
+func (u *upload) reportChunk(i int) {
+	_, size := u.span(i)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.changed {
+		return // with the rest it was forgotten
+	}
 	delete(u.progress.flying, i)
 	u.progress.chunks++
 	u.progress.bytes += size

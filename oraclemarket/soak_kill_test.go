@@ -59,8 +59,9 @@ func (u *soaked) killIn(name, operation string, skip int) *soakKill {
 	}
 }
 
-// start runs a process to its end, and reports whether that was the kill.
-func (u *soaked) start(t *testing.T, kill *soakKill) (p *process, killed bool) {
+// start runs a process to its end, and reports whether that was the kill, and
+// how many chunks were acknowledged.
+func (u *soaked) start(t *testing.T, kill *soakKill) (p *process, killed bool, acknowledged int) {
 	t.Helper()
 	task := *u.task
 	task.KillAtSync = kill.sync
@@ -68,7 +69,10 @@ func (u *soaked) start(t *testing.T, kill *soakKill) (p *process, killed bool) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for range p.lines {
+		for line := range p.lines {
+			if line == acknowledgedLine {
+				acknowledged++
+			}
 		}
 	}()
 	if kill.there != nil {
@@ -88,5 +92,5 @@ func (u *soaked) start(t *testing.T, kill *soakKill) (p *process, killed bool) {
 	err := p.cmd.Wait()
 	killed = err != nil && p.stderr.Len() == 0
 	require.True(t, !killed || kill.name != "", "it ended without a word: %v", err)
-	return p, killed
+	return p, killed, acknowledged
 }

@@ -33,20 +33,22 @@ type soak struct {
 
 	mu                                                       sync.Mutex
 	uploads, runs, resumes, faults, swaps, refused, restarts int
-	kills                                                    map[string]int
+	kills, sources                                           map[string]int
 	bytes, kept                                              int64
+	lost, mostLost                                           int // acknowledged chunks that no checkpoint had when killed
 }
 
 // Uploads of random size, in random chunks, by processes that are killed at
 // random moments, to a service that fails at random, whose lists lag, from a file
 // that is another build of the same size and time in a third of the resumes: each
 // image is merged whole, as one upload request, or not at all, and no chunk that
-// was acknowledged is sent again. The long form has 200 images of 8 to 64 MiB
+// a checkpoint has is sent again. What was acknowledged is in it, unless a kill
+// came before the save. The long form has 200 images of 8 to 64 MiB
 // and lists that lag for up to 3 s; let it do 16 at once, with -parallel 16.
 func TestUploadSoak(t *testing.T) {
 	t.Parallel()
 	s := &soak{
-		seed: uint64(time.Now().UnixNano()), kills: map[string]int{},
+		seed: uint64(time.Now().UnixNano()), kills: map[string]int{}, sources: map[string]int{},
 		smallest: 3 << 20, largest: 5 << 20,
 		listLag: 300 * time.Millisecond, lag: 600 * time.Millisecond, limit: time.Second,
 		most: 2, times: 1,
@@ -72,15 +74,23 @@ func TestUploadSoak(t *testing.T) {
 			})
 		}
 	})
-	var kills []string
-	all := 0
-	for _, name := range slices.Sorted(maps.Keys(s.kills)) {
-		kills = append(kills, fmt.Sprintf("%d %s", s.kills[name], name))
-		all += s.kills[name]
+	_, sources := counts(s.sources)
+	t.Logf("%d uploads (%s), %d MiB, %d processes", s.uploads, sources, s.bytes>>20, s.runs)
+	all, kills := counts(s.kills)
+	t.Logf("%d killed (%s)", all, kills)
+	t.Logf("%d faults; %d resumes, %d of them of another build: %d refused, %d started over; %s",
+		s.faults, s.resumes, s.swaps, s.refused, s.restarts, time.Since(began).Round(time.Second))
+	t.Logf("%d chunks in checkpoints when killed, none sent again; %d acknowledged but not in them, at most %d at once",
+		s.kept, s.lost, s.mostLost)
+}
+
+func counts(of map[string]int) (all int, text string) {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		parts = append(parts, fmt.Sprintf("%d %s", of[name], name))
+		all += of[name]
 	}
-	t.Logf("%d uploads, %d MiB, %d processes, %d killed (%s)", s.uploads, s.bytes>>20, s.runs, all, strings.Join(kills, ", "))
-	t.Logf("%d faults; %d resumes, %d of them of another build: %d refused, %d started over; %d acknowledged chunks when killed, none sent again; %s",
-		s.faults, s.resumes, s.swaps, s.refused, s.restarts, s.kept, time.Since(began).Round(time.Second))
+	return all, strings.Join(parts, ", ")
 }
 
 // soaked is one upload of a soak.
@@ -105,6 +115,10 @@ func (s *soak) upload(t *testing.T, i int) {
 	task := r.task(path, t.TempDir())
 	task.ChunkSize = size/(4+random.Int64N(30)) + 1
 	task.Concurrency = 1 + random.IntN(8)
+	task.Piped, task.NoChecksum = random.IntN(2) == 0, random.IntN(4) == 0
+	if random.IntN(4) == 0 {
+		task.BytesPerSecond = 8 * size
+	}
 	task.Wait, task.Limit, task.Lag = 20*time.Millisecond, s.limit, s.lag
 	u := &soaked{
 		soak: s, uploadRig: r, random: random, task: task, builds: newBuilds(t, path, random, size),
@@ -126,6 +140,7 @@ func (s *soak) upload(t *testing.T, i int) {
 	}
 	s.count(func() {
 		s.uploads++
+		s.sources[task.source()]++
 		s.bytes += size
 	})
 	r.Close()
@@ -160,9 +175,10 @@ func (u *soaked) run(t *testing.T, run int) (ended bool) {
 			u.Inject(u.randomFault())
 		}
 	}
-	faults := u.FaultsLeft()
-	p, killed := u.start(t, kill)
+	faults, before := u.FaultsLeft(), keptIfAny(t, u.task.Checkpoints)
+	p, killed, acknowledged := u.start(t, kill)
 	kept := keptIfAny(t, u.task.Checkpoints)
+	u.countLost(t, len(before)+acknowledged-len(kept), killed, kept == nil || strings.Contains(p.stderr.String(), changedText))
 	u.count(func() {
 		u.runs++
 		u.faults += faults - u.FaultsLeft()
@@ -195,7 +211,7 @@ func (u *soaked) run(t *testing.T, run int) (ended bool) {
 		named := strings.Contains(text, fmt.Sprintf("upload request %d", now.ID)) || strings.Contains(text, "there may be an upload request")
 		require.True(t, named, "%s does not say what is left", text)
 	}
-	if strings.Contains(text, "the source changed since the upload began") {
+	if strings.Contains(text, changedText) {
 		require.Zero(t, u.Processed(oraclemarkettest.OpMerge), "nothing mixed is merged")
 		u.count(func() { u.refused++ })
 		if !swapped {
@@ -203,6 +219,41 @@ func (u *soaked) run(t *testing.T, run int) (ended bool) {
 		}
 	}
 	return false
+}
+
+const changedText = "the source changed since the upload began"
+
+// countLost counts acknowledged chunks that the checkpoint has not: after a kill
+// those of the moment, which are as few as there are chunks in flight, otherwise
+// none. Where the upload has ended, or was of another build, it has others.
+func (u *soaked) countLost(t *testing.T, lost int, killed, ended bool) {
+	t.Helper()
+	switch {
+	case ended:
+		return
+	case !killed:
+		require.Zero(t, lost, "acknowledged chunks that the checkpoint has not")
+	}
+	require.LessOrEqual(t, lost, 2*u.task.Concurrency, "acknowledged chunks that the checkpoint has not")
+	u.count(func() {
+		u.lost += lost
+		u.mostLost = max(u.mostLost, lost)
+	})
+}
+
+// source is what the task reads, in words.
+func (c *childTask) source() string {
+	text := "files"
+	if c.Piped {
+		text = "pipes"
+	}
+	if c.NoChecksum {
+		text += " unchecked"
+	}
+	if c.BytesPerSecond > 0 {
+		text += " limited"
+	}
+	return text
 }
 
 // startOver does what the error says.

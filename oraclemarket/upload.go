@@ -87,7 +87,9 @@ type ImageUpload struct {
 	DisableChecksum bool
 
 	// Checkpoints keeps the state of the upload, so that the same call resumes it
-	// after an interruption or a crash. May be nil. See [FileCheckpoints].
+	// after an interruption or a crash. Chunks do not wait for saves: after a
+	// crash, up to Concurrency acknowledged chunks are sent again, besides those
+	// that were in flight. May be nil. See [FileCheckpoints].
 	Checkpoints CheckpointStore
 	// Progress is called once the upload request is known, after each acknowledged
 	// chunk, and more than twice a second while bytes move, by one goroutine at a
@@ -222,16 +224,21 @@ type upload struct {
 	ramp     *ramp
 	saves    *joinedSaves
 	warnOnce sync.Once
+	hung     *hungCall // after which the store is not called again
+	// saveBehind saves and reports that a chunk is acknowledged, without delay for
+	// the next one.
+	saveBehind func(i int) error
 
 	mu             sync.Mutex // over what follows, while chunks are in flight
 	state          *checkpoint
 	done           *chunkSet
 	resumed        bool
-	proven         bool // the acknowledged chunks are of this file
-	changed        bool // they are not: nothing more is acknowledged
-	tainted        bool // an earlier call may have sent chunks of another file
-	adopted        bool // the upload request was found by List
-	begun          int  // chunks that may have been sent
+	proven         bool           // the acknowledged chunks are of this file
+	changed        bool           // they are not: nothing more is acknowledged
+	tainted        bool           // an earlier call may have sent chunks of another file
+	adopted        bool           // the upload request was found by List
+	begun          int            // chunks that may have been sent
+	sentBefore     map[int]string // what earlier calls sent, if that is known
 	conflicts      []conflict
 	abandoned      int64 // the upload request before this one, whose chunks were too large
 	mayExist       bool  // an upload request whose id is not known

@@ -31,7 +31,7 @@ func (u *upload) span(i int) (offset, size int64) {
 func (u *upload) sendChunks(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	u.ramp = newRamp(u.req.Concurrency, u.chooses, u.state.ChunkSize)
-	u.begun = u.done.count
+	u.begun, u.saveBehind = u.done.count, u.savesBehind(ctx, group)
 	if !u.proven {
 		if err := u.save(ctx, phaseUploading); err != nil { // now marked as unproven
 			return err
@@ -53,6 +53,9 @@ func (u *upload) sendChunks(ctx context.Context) error {
 	err := group.Wait()
 	if err == nil {
 		err = u.settleConflicts(ctx)
+	}
+	if err != nil {
+		u.saveSent(ctx)
 	}
 	switch {
 	case err != nil:
@@ -161,10 +164,11 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 		chunk.MD5 = sum
 		var ack *ChunkAcknowledgement
 		err = u.ramp.send(ctx, counted, size, func(ctx context.Context) (err error) {
+			u.noteSent(chunk)
 			ack, err = u.sendPaced(ctx, chunk, &sends)
 			return err
 		})
-		conflicts := errors.Is(err, ErrConflict) && u.wasSentBefore(i, sends) && !u.tainted
+		conflicts := errors.Is(err, ErrConflict)
 		if sent != nil {
 			sum = sent.sum(size)
 		}
@@ -179,10 +183,11 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			if err := u.sharedWith(ack); err != nil {
 				return err
 			}
-			return u.acknowledge(ctx, i, sum)
+			u.acknowledge(i, sum)
+			return u.saveBehind(i)
 		case err == nil:
 			err = fmt.Errorf("its MD5 is %s, but the service received %s, %d times", sum, ack.Checksum, attempt)
-		case conflicts:
+		case conflicts && u.hasOurs(i, sum, sends > 1):
 			u.addConflict(conflict{i, sum, u.chunkError(ctx, source, chunk, err)})
 			return nil
 		case chunk.MD5 == "" || !errors.Is(err, ErrBadRequest):
@@ -210,13 +215,6 @@ func (u *upload) sendPaced(ctx context.Context, chunk *Chunk, sends *int) (ack *
 		return retryAfter, err
 	})
 	return ack, err
-}
-
-// wasSentBefore reports whether the service may have a chunk from an attempt
-// before the last.
-func (u *upload) wasSentBefore(i, sends int) bool {
-	first := i == 0 && (u.state.First != "" || u.total > 0 && u.firstChunk == u.service.firstChunk) // with the initiate call
-	return sends > 1 || u.resumed || first
 }
 
 // chunkError returns err with the number of its chunk or, if the file has
@@ -256,21 +254,15 @@ func isTooLarge(err error) bool {
 	return ok && e.StatusCode == http.StatusRequestEntityTooLarge
 }
 
-// acknowledge keeps what the service has. It does so even when the upload is
-// being canceled: an acknowledged chunk is never sent again.
-func (u *upload) acknowledge(ctx context.Context, i int, sum string) error {
-	_, size := u.span(i)
+// acknowledge notes that the service has a chunk, unless the chunks before it
+// were of another file.
+func (u *upload) acknowledge(i int, sum string) {
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	if u.changed {
-		u.mu.Unlock()
-		return nil
+		return
 	}
 	u.done.add(i)
 	u.state.Digest.add(u.state.FirstChunk+i, sum)
-	u.mu.Unlock()
-	if err := u.save(ctx, phaseUploading); err != nil {
-		return err
-	}
-	u.reportChunk(i, size)
-	return nil
+	delete(u.state.Sent, u.state.FirstChunk+i)
 }

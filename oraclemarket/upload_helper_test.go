@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,11 +263,28 @@ func (s *memStore) empty(t *testing.T) {
 	require.Empty(t, s.states)
 }
 
-// interruptAfter makes req's context end when so many chunks are acknowledged.
-func interruptAfter(ctx context.Context, req *oraclemarket.ImageUpload, chunks int) context.Context {
+// interruptAfter returns a context that ends when so many chunks are kept and
+// another one is under way. The service carries out no more than those.
+func (r *uploadRig) interruptAfter(ctx context.Context, req *oraclemarket.ImageUpload, chunks int) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
+	var arrived atomic.Int64
+	var kept atomic.Bool
+	r.Inject(oraclemarkettest.Fault{
+		Operation: oraclemarkettest.OpUploadChunk, Skip: chunks, Times: -1, Drop: oraclemarkettest.DropBefore, Delay: time.Hour,
+		Match: func(*http.Request) bool {
+			going := ctx.Err() == nil
+			if arrived.Add(1) > int64(chunks) && kept.Load() {
+				cancel()
+			}
+			return going
+		},
+	})
 	req.Progress = func(p oraclemarket.UploadProgress) {
-		if p.Chunks >= chunks {
+		if p.Chunks < chunks {
+			return
+		}
+		kept.Store(true)
+		if arrived.Load() > int64(chunks) {
 			cancel()
 		}
 	}

@@ -25,7 +25,7 @@ func TestUploadProgress(t *testing.T) {
 		data := randomBytes(chunks*testChunk - 300)
 		store := &memStore{}
 		req := imageOf(data, store)
-		ctx := interruptAfter(t.Context(), req, 4)
+		ctx := r.interruptAfter(t.Context(), req, 4)
 		_, err := r.images.Upload(ctx, req)
 		require.ErrorIs(t, err, context.Canceled)
 		before := len(store.only(t).numbers())

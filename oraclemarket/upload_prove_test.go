@@ -101,7 +101,7 @@ func TestUploadProvesWhatItResumes(t *testing.T) {
 					return req
 				}
 				req := upload()
-				_, err := r.images.Upload(interruptAfter(t.Context(), req, 3), req)
+				_, err := r.images.Upload(r.interruptAfter(t.Context(), req, 3), req)
 				require.ErrorIs(t, err, context.Canceled)
 				old := bytes.Clone(data)
 				if test.offset >= 0 {
@@ -144,7 +144,7 @@ func TestUploadProvesMeanwhile(t *testing.T) {
 		free := make(chan struct{})
 		go func() {
 			synctest.Wait() // only the proof is left
-			if sent, merges := r.Count(oraclemarkettest.OpUploadChunk), r.Count(oraclemarkettest.OpMerge); sent != 9 || merges != 0 {
+			if sent, merges := r.Processed(oraclemarkettest.OpUploadChunk), r.Count(oraclemarkettest.OpMerge); sent != 9 || merges != 0 {
 				t.Errorf("%d chunks sent, %d merges", sent, merges)
 			}
 			close(free)
@@ -184,7 +184,7 @@ func TestUploadFileVouchedFor(t *testing.T) {
 		return req
 	}
 	req := upload()
-	_, err = r.images.UploadFile(interruptAfter(t.Context(), req, 4), path, req)
+	_, err = r.images.UploadFile(r.interruptAfter(t.Context(), req, 4), path, req)
 	require.ErrorIs(t, err, context.Canceled)
 	hashed.Store(0)
 	_, err = r.images.UploadFile(t.Context(), path, upload())
@@ -208,7 +208,7 @@ func TestUploadFileTouched(t *testing.T) {
 	store := &memStore{}
 	req := imageOf(nil, store)
 	req.Concurrency = 1
-	_, err := r.images.UploadFile(interruptAfter(t.Context(), req, 4), path, req)
+	_, err := r.images.UploadFile(r.interruptAfter(t.Context(), req, 4), path, req)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, os.Chtimes(path, time.Time{}, time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC)))
 	req = imageOf(nil, store)
@@ -217,7 +217,7 @@ func TestUploadFileTouched(t *testing.T) {
 	require.NoError(t, err)
 	u := r.only(t)
 	requireImage(t, u, data)
-	require.Equal(t, 9, r.Count(oraclemarkettest.OpUploadChunk))
+	require.Equal(t, 9, r.Processed(oraclemarkettest.OpUploadChunk))
 }
 
 // changingFile is a file that others write to.

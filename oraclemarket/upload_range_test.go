@@ -128,7 +128,7 @@ func TestUploadRangeResume(t *testing.T) {
 			return req
 		}
 		req := upload()
-		_, err := r.images.UploadRange(interruptAfter(t.Context(), req, 3), req, part)
+		_, err := r.images.UploadRange(r.interruptAfter(t.Context(), req, 3), req, part)
 		require.ErrorIs(t, err, context.Canceled)
 		var failed *oraclemarket.UploadError
 		require.ErrorAs(t, err, &failed)
@@ -143,7 +143,7 @@ func TestUploadRangeResume(t *testing.T) {
 			sent, err := overClient(t, r).UploadRange(t.Context(), upload(), part)
 			require.NoError(t, err)
 			results = append(results, *sent)
-			require.Equal(t, 8, r.Count(oraclemarkettest.OpUploadChunk))
+			require.Equal(t, 8, r.Processed(oraclemarkettest.OpUploadChunk))
 		}
 		require.Equal(t, results[0], results[1])
 		for _, part := range []oraclemarket.ChunkRange{{part.UploadRequestID, 0, 2}, {part.UploadRequestID, 10, 2}} {
@@ -173,7 +173,7 @@ func TestUploadRangeAgain(t *testing.T) {
 	part := oraclemarket.ChunkRange{UploadRequestID: r.initiated(t, 5), Count: 5}
 	req := imageOf(data, nil)
 	req.Concurrency = 1
-	_, err := r.images.UploadRange(interruptAfter(t.Context(), req, 2), req, part)
+	_, err := r.images.UploadRange(r.interruptAfter(t.Context(), req, 2), req, part)
 	require.ErrorIs(t, err, context.Canceled)
 	sent, err := r.images.UploadRange(t.Context(), imageOf(data, nil), part)
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"time"
 
@@ -35,7 +36,10 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 	if err := u.done.addRanges(found.Acknowledged, found.FirstChunk); err != nil {
 		return u.checkpointError("load", err)
 	}
-	u.proven = u.done.count == 0 || found.Identity != "" && found.Identity == u.source.identity
+	vouchedFor := found.Identity != "" && found.Identity == u.source.identity
+	u.proven = u.done.count == 0 || vouchedFor
+	found.Touched = found.Touched || !vouchedFor
+	u.sentBefore = maps.Clone(found.Sent)
 	if u.source.file == nil {
 		return nil
 	}
@@ -48,7 +52,7 @@ func (u *upload) find(ctx context.Context) (*checkpoint, error) {
 	err := u.callStore(ctx, func(ctx context.Context) (err error) {
 		data, err = u.req.Checkpoints.Load(ctx, u.key)
 		return err
-	})
+	}, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -90,7 +94,7 @@ func (u *upload) begin(fingerprint string, chunkSize int64) {
 		Phase: phaseInitiating,
 	}
 	u.resumed, u.proven, u.tainted, u.adopted, u.mayExist = false, true, false, false, false
-	u.conflicts = nil
+	u.conflicts, u.sentBefore = nil, nil
 	u.done = newChunkSet(u.chunks())
 }
 
@@ -218,7 +222,8 @@ func (u *upload) forget(ctx context.Context) error {
 	if u.req.Checkpoints == nil {
 		return nil
 	}
-	if err := u.callStore(ctx, func(ctx context.Context) error { return u.req.Checkpoints.Delete(ctx, u.key) }); err != nil {
+	err := u.callStore(ctx, func(ctx context.Context) error { return u.req.Checkpoints.Delete(ctx, u.key) }, nil)
+	if err != nil {
 		return u.checkpointError("delete", err)
 	}
 	return nil

@@ -44,7 +44,8 @@ func TestUploadStoreFails(t *testing.T) {
 				_, err := r.images.Upload(t.Context(), req)
 				require.ErrorIs(t, err, errDiskFull)
 				require.ErrorContains(t, err, "oraclemarket: save checkpoint oraclemarket-")
-				require.Equal(t, sent, r.Count(oraclemarkettest.OpUploadChunk))
+				require.GreaterOrEqual(t, r.Count(oraclemarkettest.OpUploadChunk), sent)
+				require.LessOrEqual(t, r.Count(oraclemarkettest.OpUploadChunk), min(sent+min(sent, 1), 9), "the next was on its way")
 				if at == 1 {
 					require.Empty(t, r.Requests())
 				}
@@ -57,7 +58,7 @@ func TestUploadStoreFails(t *testing.T) {
 				for _, times := range u.Receipts {
 					twice += times - 1
 				}
-				require.LessOrEqual(t, twice, 1, "that whose acknowledgement could not be kept")
+				require.LessOrEqual(t, twice, 2, "that whose acknowledgement could not be kept, and the next")
 				store.empty(t)
 			})
 		})

@@ -107,7 +107,7 @@ func TestUploadReaderResume(t *testing.T) {
 					return req
 				}
 				req := request(test.began, data)
-				_, err := r.images.Upload(interruptAfter(t.Context(), req, 7), req)
+				_, err := r.images.Upload(r.interruptAfter(t.Context(), req, 7), req)
 				require.ErrorIs(t, err, context.Canceled)
 				kept := store.only(t).numbers()
 				require.GreaterOrEqual(t, len(kept), 7)

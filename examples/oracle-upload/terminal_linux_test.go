@@ -61,7 +61,7 @@ func TestTerminal(t *testing.T) {
 						return false
 					}
 					if columns > 0 {
-						tty.WaitFor(" 37%")
+						tty.WaitFor("%")
 					}
 					_ = tty.Type("\x03")
 					tty.WaitFor("^C")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 )
 
@@ -21,7 +20,7 @@ type Body struct {
 	started atomic.Bool // Read was called
 	cancel  context.CancelCauseFunc
 
-	mu       sync.Mutex // held during a read of the source
+	mu       turn // held during a read of the source
 	source   io.Reader
 	sent     int64
 	complete bool
@@ -34,8 +33,18 @@ type Body struct {
 // the source calls [runtime.Goexit], Read does not return, and the body calls
 // cancel with [ErrGoexit].
 func NewBody(source io.Reader, size int64, guard *StallGuard, cancel context.CancelCauseFunc) *Body {
-	return &Body{source: source, size: size, guard: guard, cancel: cancel}
+	return &Body{source: source, size: size, guard: guard, cancel: cancel, mu: make(turn, 1)}
 }
+
+// turn is a mutex that is held for as long as a source takes. Other than a
+// [sync.Mutex] it lets time pass in a bubble of testing/synctest.
+type turn chan struct{}
+
+// Lock implements [sync.Locker].
+func (t turn) Lock() { t <- struct{}{} }
+
+// Unlock implements [sync.Locker].
+func (t turn) Unlock() { <-t }
 
 // Read reads from the source. Once it has failed or reached the end, it returns
 // the same error again without touching the source.
