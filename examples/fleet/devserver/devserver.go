@@ -101,12 +101,26 @@ type Options struct {
 
 // Start starts a server and returns when it serves, within 30 seconds.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	if o.Port == 0 {
+	if o.Port != 0 {
+		return start(ctx, o)
+	}
+	for try := 1; ; try++ {
 		var err error
 		if o.Port, err = freePort(ctx); err != nil {
 			return nil, err
 		}
+		s, err := start(ctx, o)
+		if !errors.Is(err, errEnded) || try == 3 {
+			return s, err
+		}
+		// Another process may have taken the port in between.
 	}
+}
+
+// errEnded is that the process ended instead of serving.
+var errEnded = errors.New("it ended at once")
+
+func start(ctx context.Context, o Options) (*Server, error) {
 	args := []string{"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(o.Port), "--log-level", "error"}
 	if o.Database != "" {
 		args = append(args, "--db-filename", o.Database)
@@ -150,7 +164,7 @@ func (s *Server) serves(ctx context.Context) error {
 		}
 		select {
 		case <-s.ended:
-			return errors.New("it ended at once")
+			return errEnded
 		case <-ctx.Done():
 			return err
 		case <-time.After(50 * time.Millisecond):
