@@ -47,7 +47,9 @@ func TestFourKills(t *testing.T) {
 		r.until("another worker goes on", func() bool { return received(service) > had+concurrency })
 		t.Logf("kill %d with %d chunks: taken over after %s", kill+1, had, time.Since(killed).Round(100*time.Millisecond))
 	}
-	require.LessOrEqual(t, r.uploaded(service, run, in), 4*concurrency)
+	// Of each worker the chunks in flight, and those whose acknowledgement was about
+	// to be saved: twice as many at most.
+	require.LessOrEqual(t, r.uploaded(service, run, in), 4*3*concurrency)
 	require.Equal(t, 1, service.Processed(oraclemarkettest.OpInitiate))
 	require.Equal(t, 1, service.Processed(oraclemarkettest.OpMerge))
 	require.LessOrEqual(t, r.events(run.GetID()), int64(30))
