@@ -14,6 +14,7 @@ import (
 	_ "gocloud.dev/blob/memblob"  // mem://
 	"gocloud.dev/gcerrors"
 
+	"github.com/imagejobs/imagejobs-go/examples/internal/ranges"
 	"github.com/imagejobs/imagejobs-go/internal/redact"
 )
 
@@ -62,16 +63,16 @@ func openBucketObject(ctx context.Context, bucket *blob.Bucket, key string, secr
 	case err != nil:
 		return nil, b.err(err)
 	case attributes.Size == 0:
-		return nil, final("%s is empty", key)
+		return nil, ranges.Final("%s is empty", key)
 	}
 	b.size, b.etag, b.modified = attributes.Size, attributes.ETag, attributes.ModTime
 	return b, nil
 }
 
-// open implements object. What version a stream is of cannot be asked in a way
-// that all drivers have. But if the object still has the first one after the
-// stream began, the stream is of no other.
-func (b *bucketObject) open(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
+// Open implements ranges.Object. What version a stream is of cannot be asked in
+// a way that all drivers have. But if the object still has the first one after
+// the stream began, the stream is of no other.
+func (b *bucketObject) Open(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
 	r, err := b.bucket.NewRangeReader(ctx, b.key, offset, length, nil)
 	if err != nil {
 		return nil, b.err(err)
@@ -80,7 +81,7 @@ func (b *bucketObject) open(ctx context.Context, offset, length int64) (io.ReadC
 		_ = r.Close() // not needed
 		return nil, err
 	}
-	return &guarded{r, b.secrets}, nil
+	return ranges.Guard(r, b.secrets), nil
 }
 
 func (b *bucketObject) same(ctx context.Context) error {
@@ -89,11 +90,11 @@ func (b *bucketObject) same(ctx context.Context) error {
 	case err != nil:
 		return b.err(err)
 	case now.Size != b.size:
-		return changed("its size was %d and is %d", b.size, now.Size)
+		return ranges.Changed("its size was %d and is %d", b.size, now.Size)
 	case now.ETag != b.etag:
-		return changed("the ETag of %s was %s and is %s", b.key, b.etag, now.ETag)
+		return ranges.Changed("the ETag of %s was %s and is %s", b.key, b.etag, now.ETag)
 	case !now.ModTime.Equal(b.modified):
-		return changed("%s was modified at %s", b.key, now.ModTime.UTC().Format(time.RFC3339Nano))
+		return ranges.Changed("%s was modified at %s", b.key, now.ModTime.UTC().Format(time.RFC3339Nano))
 	}
 	return nil
 }
@@ -104,7 +105,7 @@ func (b *bucketObject) err(err error) error {
 	err = b.secrets.Err(err)
 	switch code {
 	case gcerrors.NotFound, gcerrors.PermissionDenied, gcerrors.InvalidArgument, gcerrors.FailedPrecondition, gcerrors.Unimplemented:
-		return &finalError{err}
+		return ranges.Final("%w", err)
 	default:
 		return err
 	}

@@ -18,49 +18,6 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// What a server lacks is an error that says so, after one request.
-func TestRefusals(t *testing.T) {
-	respond := func(status int, headers ...string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			for i := 0; i < len(headers); i += 2 {
-				w.Header().Set(headers[i], headers[i+1])
-			}
-			w.WriteHeader(status)
-			_, _ = w.Write([]byte("x"))
-		}
-	}
-	for want, handler := range map[string]http.HandlerFunc{
-		"200 OK in place of 206 Partial Content: the server does not serve ranges (no Accept-Ranges)":    respond(200, "ETag", `"1"`),
-		"200 OK in place of 206 Partial Content: the server does not serve ranges (Accept-Ranges: none)": respond(200, "Accept-Ranges", "none"),
-		"416 Range Not Satisfiable: the object is empty, or the server cannot serve ranges of it":        respond(416, "Content-Range", "bytes */0"),
-		"the response does not say how large the object is":                                              respond(206, "ETag", `"1"`, "Content-Range", "bytes 0-0/*"),
-		"a 206 Partial Content without a valid Content-Range":                                            respond(206, "ETag", `"1"`),
-		"asked for bytes 0-0, the response has 1-1":                                                      respond(206, "ETag", `"1"`, "Content-Range", "bytes 1-1/9"),
-		"asked for bytes 0-0, the response has 0-8":                                                      respond(206, "ETag", `"1"`, "Content-Range", "bytes 0-8/9"),
-		"the response has neither ETag nor Last-Modified, without which a change":                        respond(206, "Content-Range", "bytes 0-0/9"),
-		"the response is encoded, so that its ranges are not those of the image":                         respond(206, "ETag", `"1"`, "Content-Range", "bytes 0-0/9", "Content-Encoding", "gzip"),
-		"403 Forbidden": respond(403),
-		"404 Not Found": respond(404),
-		"503 Service Unavailable, Retry-After: 3600":       respond(503, "Retry-After", "3600"),
-		"more than 5 redirects":                            respond(302, "Location", "/image"),
-		"redirects to example.com, which is not encrypted": respond(307, "Location", "ftp://example.com/image"),
-		"redirects to what is no URL":                      respond(302, "Location", "http://%"),
-		"302 Found":                                        respond(302),
-	} {
-		server, args := start(t)
-		images := serve(t, nil)
-		images.before = func(_ int, w http.ResponseWriter, r *http.Request) bool { handler(w, r); return true }
-		code, _, errs := runProgram(t.Context(), append(args, "-url", images.URL+"/image")...)
-		require.Equal(t, cli.Failed, code, errs)
-		require.Contains(t, errs, "GET "+images.URL+"/…/image: ")
-		require.Contains(t, errs, want)
-		require.Empty(t, server.Requests())
-		if want != "more than 5 redirects" {
-			require.Equal(t, 1, images.count(), errs)
-		}
-	}
-}
-
 // A weak ETag, or Last-Modified alone, tells of a change as well.
 func TestVersions(t *testing.T) {
 	data := content(9, 3*mib)

@@ -10,12 +10,13 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
+	"github.com/imagejobs/imagejobs-go/examples/internal/ranges"
 )
 
 // image is what is uploaded.
 type image struct {
 	name   string
-	source *source
+	source *ranges.Source
 	close  func()
 }
 
@@ -39,15 +40,15 @@ func (p *program) openImage(ctx context.Context, demo bool) (*image, error) {
 }
 
 func (p *program) openURL(ctx context.Context) (*image, error) {
-	u, err := parseURL(p.url)
+	u, err := ranges.ParseURL(p.url)
 	if err != nil {
 		return nil, cli.UsageError("-url %w", err)
 	}
-	d, err := openDownload(ctx, u, p.minPause)
+	d, err := ranges.OpenURL(ctx, u, p.minPause)
 	if err != nil {
 		return nil, err
 	}
-	return p.newImage(ctx, d, u.Path, d.size, d.close), nil
+	return p.newImage(ctx, d, u.Path, d.Size(), d.Close), nil
 }
 
 func (p *program) openKey(ctx context.Context) (*image, error) {
@@ -80,12 +81,12 @@ func (p *program) openSample(ctx context.Context) (*image, error) {
 	return p.newImage(ctx, o, key, o.size, func() { _ = bucket.Close() }), nil
 }
 
-func (p *program) newImage(ctx context.Context, o object, where string, size int64, closeObject func()) *image {
+func (p *program) newImage(ctx context.Context, o ranges.Object, where string, size int64, closeObject func()) *image {
 	// All chunks in flight, and those that a resumed upload compares meanwhile,
 	// have a stream.
 	limit := p.concurrency + runtime.GOMAXPROCS(0)
-	s := newSource(ctx, o, size, cmp.Or(int64(p.chunkSize), chunkSize(size)), limit, p.minPause)
-	return &image{cmp.Or(p.name, path.Base(where)), s, func() { s.close(); closeObject() }}
+	s := ranges.NewSource(ctx, o, size, cmp.Or(int64(p.chunkSize), chunkSize(size)), limit, p.minPause)
+	return &image{cmp.Or(p.name, path.Base(where)), s, func() { s.Close(); closeObject() }}
 }
 
 // chunkSize returns the size of a chunk that the client chooses: a sixteenth of

@@ -22,11 +22,7 @@ import (
 
 func main() { cli.Main(run) }
 
-const (
-	userAgent      = "imagejobs-example/1"
-	maxConcurrency = 64
-	urlVariable    = "BUCKET_UPLOAD_URL"
-)
+const urlVariable = "BUCKET_UPLOAD_URL"
 
 type program struct {
 	bucket, key, url, name   string
@@ -36,15 +32,14 @@ type program struct {
 	once, restart, noWait    bool
 	overwrite                *bool
 	checkpointDir            string
-	minPause                 time.Duration // between requests that fail
+	minPause                 time.Duration // between requests that fail; 0 is the default
 
 	image *image
 	shown *oracle.Upload
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	p := &program{minPause: firstPause}
-	return p.run(ctx, args, stdout, stderr)
+	return new(program).run(ctx, args, stdout, stderr)
 }
 
 func (p *program) run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -134,7 +129,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 	}
 	done, err := client.MachineImages.Upload(ctx, req)
 	out.Finish()
-	requests, received := p.image.source.cost()
+	requests, received := p.image.source.Cost()
 	if err != nil {
 		return p.shown.Explain(ctx, err, p.checkpointDir)
 	}
@@ -150,7 +145,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 func (p *program) request() *oraclemarket.ImageUpload {
 	req := &oraclemarket.ImageUpload{
 		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
-		FileName: p.image.name, File: p.image.source, Size: p.image.source.size,
+		FileName: p.image.name, File: p.image.source, Size: p.image.source.Size(),
 		ChunkSize: int64(p.chunkSize), Concurrency: p.concurrency, NoWait: p.noWait,
 		Progress: p.shown.Progress, StatusChanged: p.shown.Status,
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"time"
 
 	"go.temporal.io/sdk/converter"
 
@@ -33,7 +34,9 @@ type Activities struct {
 	// DataConverter is the Temporal client's. nil means the default.
 	DataConverter converter.DataConverter
 
-	record func(context.Context, any) error // in place of a Temporal server, for tests
+	// For tests.
+	record      func(context.Context, any) error // in place of a Temporal server
+	sourcePause time.Duration                    // after a failed request for a source; 0 is the default
 }
 
 // FromEnv returns Activities whose clients are configured by the environment, as

@@ -42,7 +42,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{Activities: &Activities{}, stop: make(chan struct{})}
+	r := &rig{Activities: &Activities{sourcePause: time.Millisecond}, stop: make(chan struct{})}
 	r.record = func(_ context.Context, details any) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()

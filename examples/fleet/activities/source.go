@@ -3,14 +3,18 @@ package activities
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
+	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
+	"github.com/imagejobs/imagejobs-go/examples/internal/ranges"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
@@ -38,15 +42,15 @@ func badSource(format string, args ...any) error {
 	return &oraclemarket.ArgumentError{Field: sourceField, Problem: fmt.Sprintf(format, args...)}
 }
 
-// open opens a source: a path, or a URL.
-func (a *Activities) open(ctx context.Context, source string) (Source, error) {
-	scheme, _, isURL := strings.Cut(source, "://")
+// open opens the source of an upload: a path, or a URL.
+func (a *Activities) open(ctx context.Context, in workflows.UploadImageInput) (Source, error) {
+	scheme, _, isURL := strings.Cut(in.Source, "://")
 	if !isURL {
-		return a.openFile(source)
+		return a.openFile(in.Source)
 	}
-	u, err := url.Parse(source)
+	u, err := url.Parse(in.Source)
 	if err != nil {
-		return nil, badSource("%v", err)
+		return nil, badSource("is not a URL") // the error repeats what may be a credential
 	}
 	if opener := a.Openers[scheme]; opener != nil {
 		return opener(ctx, u)
@@ -54,7 +58,57 @@ func (a *Activities) open(ctx context.Context, source string) (Source, error) {
 	if scheme != "http" && scheme != "https" {
 		return nil, badSource("has the scheme %q, which this worker does not know", scheme)
 	}
-	return openHTTP(ctx, source)
+	return a.openURL(ctx, in)
+}
+
+// remote is a source behind an http or https URL.
+type remote struct {
+	*ranges.Source
+
+	download *ranges.Download
+}
+
+func (a *Activities) openURL(ctx context.Context, in workflows.UploadImageInput) (Source, error) {
+	u, err := ranges.ParseURL(in.Source)
+	if err != nil {
+		return nil, badSource("%v", err)
+	}
+	d, err := ranges.OpenURL(ctx, u, a.sourcePause)
+	if err != nil {
+		return nil, remoteError(err)
+	}
+	// All chunks in flight, and those that a resumed upload compares meanwhile,
+	// have a stream.
+	limit := cmp.Or(in.Concurrency, oraclemarket.DefaultConcurrency) + runtime.GOMAXPROCS(0)
+	return &remote{ranges.NewSource(ctx, d, d.Size(), chunkSize(in.ChunkSize, d.Size()), limit, a.sourcePause), d}, nil
+}
+
+func (r *remote) Version() (string, error) { return r.download.Version(), nil }
+
+func (r *remote) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := r.Source.ReadAt(p, offset)
+	if err == nil || err == io.EOF { //nolint:errorlint // a ReaderAt ends with io.EOF itself
+		return n, err
+	}
+	return n, remoteError(err)
+}
+
+func (r *remote) Close() error {
+	r.Source.Close()
+	r.download.Close()
+	return nil
+}
+
+// remoteError tells what another attempt may mend from what it cannot.
+func remoteError(err error) error {
+	switch {
+	case errors.Is(err, oraclemarket.ErrSourceChanged):
+		return err
+	case ranges.IsFinal(err):
+		return badSource("%v", err)
+	default:
+		return fmt.Errorf("%s: %w: %w", sourceField, oraclemarket.ErrTransient, err)
+	}
 }
 
 // path returns the path of a source that is a file, empty if it is a URL.

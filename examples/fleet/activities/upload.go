@@ -26,7 +26,7 @@ func (a *Activities) UploadImage(ctx context.Context, task workflows.UploadTask)
 		if err != nil {
 			return err
 		}
-		source, missing := a.open(ctx, task.Input.Source)
+		source, missing := a.open(ctx, task.Input)
 		if missing == nil {
 			defer func() { _ = source.Close() }() // only read
 		} else if len(k.get().Checkpoint) == 0 {
@@ -162,7 +162,7 @@ func (a *Activities) UploadPart(ctx context.Context, task workflows.UploadTask) 
 		if err != nil {
 			return err
 		}
-		source, err := a.open(ctx, task.Input.Source)
+		source, err := a.open(ctx, task.Input)
 		if err != nil {
 			return err
 		}

@@ -479,13 +479,17 @@ func TestBadURLs(t *testing.T) {
 		kind    string
 		text    string
 	}{
-		"no ranges": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("all")) }, workflows.ErrorArgument, "200 OK, not 206"},
+		"no ranges": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("all")) }, workflows.ErrorArgument, "200 OK in place of 206"},
 		"missing":   {http.NotFound, workflows.ErrorArgument, "404"},
 		"broken":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, workflows.ErrorTransient, "500"},
 		"range": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", `"1"`)
 			w.Header().Set("Content-Range", "bytes 0-1/3")
 			w.WriteHeader(http.StatusPartialContent)
-		}, workflows.ErrorArgument, "bytes 0-1/3"},
+		}, workflows.ErrorArgument, "asked for bytes 0-0, the response has 0-1"},
+		"no version": {func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader("image"))
+		}, workflows.ErrorArgument, "neither ETag nor Last-Modified"},
 		"redirect": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "http://127.0.0.1:1/image?X-Amz-Signature=secret")
 			w.WriteHeader(http.StatusFound)
@@ -494,6 +498,10 @@ func TestBadURLs(t *testing.T) {
 			w.Header().Set("ETag", `"`+r.Header.Get("Range")+`"`)
 			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(strings.Repeat("x", 3000)))
 		}, workflows.ErrorSourceChanged, "changed"},
+		"expires": {func(w http.ResponseWriter, r *http.Request) { thenFail(w, r, http.StatusForbidden) }, workflows.ErrorArgument, "403 Forbidden"},
+		"breaks": {func(w http.ResponseWriter, r *http.Request) {
+			thenFail(w, r, http.StatusBadGateway)
+		}, workflows.ErrorTransient, "502 Bad Gateway"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -501,7 +509,7 @@ func TestBadURLs(t *testing.T) {
 			in := image(t, 1)
 			files := httptest.NewServer(test.handler)
 			defer files.Close()
-			in.Source = files.URL + "/image.tar.gz"
+			in.Source, in.FileName = files.URL+"/image.tar.gz?X-Amz-Signature=secret", "image.tar.gz"
 			_, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, workflows.UploadTask{Input: in})
 			require.Contains(t, requireFailure(t, err, test.kind, test.kind == workflows.ErrorTransient).Message(), test.text)
 			require.NotContains(t, err.Error(), "secret")
@@ -510,6 +518,29 @@ func TestBadURLs(t *testing.T) {
 			}
 		})
 	}
+	for source, text := range map[string]string{
+		"http://example.com/image?X-Amz-Signature=secret": "must begin with https",
+		"https://secret:a/b@host:port/image":              "is not a URL",
+		"https://example.com/image#secret":                "must not have a fragment",
+	} {
+		r := newRig(t)
+		r.oracle(t)
+		in := image(t, 1)
+		in.Source, in.FileName = source, "image.tar.gz"
+		_, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, workflows.UploadTask{Input: in})
+		require.Contains(t, requireFailure(t, err, workflows.ErrorArgument, false).Message(), text)
+		require.NotContains(t, err.Error(), "secret")
+	}
+}
+
+// thenFail serves the first byte, as when an upload begins, and no other.
+func thenFail(w http.ResponseWriter, r *http.Request, status int) {
+	if r.Header.Get("Range") != "bytes=0-0" {
+		w.WriteHeader(status)
+		return
+	}
+	w.Header().Set("ETag", `"1"`)
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(strings.Repeat("x", 3000)))
 }
 
 func TestClientsAreMadeOnce(t *testing.T) {

@@ -1,6 +1,9 @@
-package main
+// Package ranges reads an image by parts from where it is stored: from behind an
+// http(s) URL, or from any other store that opens parts.
+package ranges
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,13 +12,15 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// object is one version of the image where it is stored.
-type object interface {
-	// open opens a part of that version. The error is final if there is another
-	// version now, or if it would be the same the next time.
-	open(ctx context.Context, offset, length int64) (io.ReadCloser, error)
+// Object is one version of the image where it is stored.
+type Object interface {
+	// Open opens a part of that version. The error is [Final] if it would be the
+	// same the next time, and [Changed] if there is another version now.
+	Open(ctx context.Context, offset, length int64) (io.ReadCloser, error)
 }
 
 // An upload reads pieces of 32 to 256 KiB. A request for each would be ruinous,
@@ -30,19 +35,15 @@ const (
 	stallTime  = 12 * time.Second
 )
 
-// source reads an object at any offset. Each read goes on with the stream that
-// an earlier one left at its offset, or opens one.
-type source struct {
+// Source reads an object at any offset. Each read goes on with the stream that
+// an earlier one left at its offset, or opens one. It is safe for concurrent use.
+type Source struct {
 	ctx    context.Context //nolint:containedctx // io.ReaderAt takes none
-	object object
+	object Object
 	size   int64
-	// span is where a stream ends at the latest: at the next multiple. It is the
-	// size of a chunk, so that each stream is read to its end.
-	span int64
-	// limit is how many streams are kept open for later reads.
-	limit int
-	// minPause is the pause after a failure. It doubles with each.
-	minPause time.Duration
+	span   int64
+	limit  int
+	pause  time.Duration // after the first failure
 
 	mu       sync.Mutex
 	idle     []*stream // the oldest first
@@ -51,12 +52,20 @@ type source struct {
 	received int64
 }
 
-func newSource(ctx context.Context, o object, size, span int64, limit int, minPause time.Duration) *source {
-	return &source{ctx: ctx, object: o, size: size, span: span, limit: limit, minPause: minPause}
+// NewSource returns a source of an object of size bytes, until ctx is done. A
+// stream ends at a multiple of span, the next one after the read that opens it:
+// with the size of a chunk, each is read to its end. Up to limit streams are
+// kept open for later reads. After a failure there is a pause, which doubles
+// with each: 0 is half a second.
+func NewSource(ctx context.Context, o Object, size, span int64, limit int, pause time.Duration) *Source {
+	return &Source{ctx: ctx, object: o, size: size, span: span, limit: limit, pause: cmp.Or(pause, firstPause)}
 }
 
+// Size returns the length of the object in bytes.
+func (s *Source) Size() int64 { return s.size }
+
 // ReadAt implements io.ReaderAt.
-func (s *source) ReadAt(p []byte, offset int64) (n int, err error) {
+func (s *Source) ReadAt(p []byte, offset int64) (n int, err error) {
 	if offset < 0 {
 		return 0, errors.New("negative offset")
 	}
@@ -65,7 +74,7 @@ func (s *source) ReadAt(p []byte, offset int64) (n int, err error) {
 		if at >= s.size {
 			return n, io.EOF
 		}
-		m, err := s.read(p[n:], at)
+		m, err := s.read(p[n:], at, len(p))
 		n += m
 		if err != nil {
 			return n, fmt.Errorf("at byte %d: %w", at, err)
@@ -76,22 +85,21 @@ func (s *source) ReadAt(p []byte, offset int64) (n int, err error) {
 
 // read reads at least one byte or returns an error. A stream that breaks is
 // followed by another from there on.
-func (s *source) read(p []byte, offset int64) (int, error) {
+func (s *Source) read(p []byte, offset int64, ahead int) (int, error) {
 	for attempt := 1; ; attempt++ {
-		n, err := s.readOnce(p, offset)
+		n, err := s.readOnce(p, offset, ahead)
 		if n > 0 {
 			return n, nil
 		}
 		if cause := context.Cause(s.ctx); cause != nil {
 			return 0, cause
 		}
-		pause := min(s.minPause<<(attempt-1), maxPause)
+		pause := min(s.pause<<(attempt-1), maxPause)
 		pause = pause/2 + rand.N(pause/2)
 		if unavailable, ok := errors.AsType[*unavailableError](err); ok {
 			pause = max(pause, unavailable.after)
 		}
-		_, final := errors.AsType[*finalError](err)
-		if final || attempt == attempts || pause > maxPause {
+		if IsFinal(err) || attempt == attempts || pause > maxPause {
 			return 0, err
 		}
 		select {
@@ -102,11 +110,11 @@ func (s *source) read(p []byte, offset int64) (int, error) {
 	}
 }
 
-func (s *source) readOnce(p []byte, offset int64) (int, error) {
+func (s *Source) readOnce(p []byte, offset int64, ahead int) (int, error) {
 	stream := s.take(offset)
 	if stream == nil {
 		var err error
-		if stream, err = s.open(offset); err != nil {
+		if stream, err = s.open(offset, ahead); err != nil {
 			return 0, err
 		}
 	}
@@ -124,7 +132,7 @@ func (s *source) readOnce(p []byte, offset int64) (int, error) {
 
 // take returns the stream that stands at the offset, if there is one. One of
 // the same span that is past it was left there, and is closed.
-func (s *source) take(offset int64) (found *stream) {
+func (s *Source) take(offset int64) (found *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.idle = slices.DeleteFunc(s.idle, func(t *stream) bool {
@@ -141,18 +149,20 @@ func (s *source) take(offset int64) (found *stream) {
 	return found
 }
 
-func (s *source) end(offset int64) int64 { return min((offset/s.span+1)*s.span, s.size) }
+func (s *Source) end(offset int64) int64 { return min((offset/s.span+1)*s.span, s.size) }
 
-func (s *source) open(offset int64) (*stream, error) {
+// open opens a stream, to the end of the span that has the last of the next
+// bytes: whoever reads beyond a span does not read by spans, and will go on.
+func (s *Source) open(offset int64, bytes int) (*stream, error) {
 	s.mu.Lock()
 	s.requests++
 	s.mu.Unlock()
 	ctx, cancel := context.WithCancelCause(s.ctx)
-	t := &stream{at: offset, end: s.end(offset), ctx: ctx, cancel: cancel}
+	t := &stream{at: offset, end: s.end(offset + int64(bytes) - 1), ctx: ctx, cancel: cancel}
 	t.watch = time.AfterFunc(stallTime, func() { cancel(errStalled) })
 	defer t.watch.Stop()
 	var err error
-	if t.body, err = s.object.open(ctx, offset, t.end-offset); err != nil {
+	if t.body, err = s.object.Open(ctx, offset, t.end-offset); err != nil {
 		err = t.cause(err)
 		cancel(nil)
 		return nil, err
@@ -161,7 +171,7 @@ func (s *source) open(offset int64) (*stream, error) {
 }
 
 // keep keeps a stream for the read that follows.
-func (s *source) keep(t *stream) {
+func (s *Source) keep(t *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.idle = append(s.idle, t); len(s.idle) > s.limit || s.closed {
@@ -170,8 +180,8 @@ func (s *source) keep(t *stream) {
 	}
 }
 
-// close closes what is open. Nothing reads any more.
-func (s *source) close() {
+// Close closes what is open. Nothing may read any more.
+func (s *Source) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -181,8 +191,8 @@ func (s *source) close() {
 	s.idle = nil
 }
 
-// cost returns how many requests opened a stream and what they brought.
-func (s *source) cost() (requests int, received int64) {
+// Cost returns how many streams were opened and how many bytes they brought.
+func (s *Source) Cost() (requests int, received int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.requests, s.received
@@ -235,7 +245,21 @@ type finalError struct{ error }
 // Unwrap returns the reason.
 func (e *finalError) Unwrap() error { return e.error }
 
-func final(format string, args ...any) error { return &finalError{fmt.Errorf(format, args...)} }
+// Final returns an error that stays if the call is repeated, so that no attempt
+// follows.
+func Final(format string, args ...any) error { return &finalError{fmt.Errorf(format, args...)} }
+
+// IsFinal reports whether err is [Final] or [Changed].
+func IsFinal(err error) bool {
+	_, ok := errors.AsType[*finalError](err)
+	return ok
+}
+
+// Changed returns the error that the object has another version, a
+// [oraclemarket.SourceChangedError]. It is final: nothing of the upload is merged.
+func Changed(format string, args ...any) error {
+	return &finalError{&oraclemarket.SourceChangedError{Change: fmt.Sprintf(format, args...)}}
+}
 
 // unavailableError is a service that asks for patience.
 type unavailableError struct {

@@ -1,4 +1,4 @@
-package main
+package ranges
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ type scripted struct {
 	streams int     // streams that are not closed
 }
 
-func (s *scripted) open(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
+func (s *scripted) Open(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.opened = append(s.opened, offset)
@@ -59,9 +59,9 @@ func TestSourceIsAReaderAt(t *testing.T) {
 	data := content(20, 10_000)
 	for _, span := range []int64{1, 7, 1000, 10_000, 1 << 40} {
 		o := &scripted{data: data}
-		s := newSource(t.Context(), o, int64(len(data)), span, 3, firstPause)
+		s := NewSource(t.Context(), o, int64(len(data)), span, 3, firstPause)
 		require.NoError(t, iotest.TestReader(io.NewSectionReader(s, 0, s.size), data))
-		s.close()
+		s.Close()
 		require.Zero(t, o.streams)
 		_, err := s.ReadAt(nil, -1)
 		require.Error(t, err)
@@ -77,7 +77,7 @@ func TestStreams(t *testing.T) {
 	const span, readers = 64 << 10, 8
 	data := content(21, readers*span)
 	o := &scripted{data: data}
-	s := newSource(t.Context(), o, int64(len(data)), span, readers, firstPause)
+	s := NewSource(t.Context(), o, int64(len(data)), span, readers, firstPause)
 	group := errgroup.Group{}
 	for i := range int64(readers) {
 		group.Go(func() error {
@@ -103,8 +103,25 @@ func TestStreams(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, 3, o.streams)
-	s.close()
+	s.Close()
 	require.Zero(t, o.streams)
+}
+
+// Reads that go on from span to span share streams.
+func TestReadOfSeveralSpans(t *testing.T) {
+	for piece, opened := range map[int][]int64{450: {0, 500}, 128: {0, 200, 400, 600, 800}, 100: {0, 100, 200, 300, 400, 500, 600, 700, 800, 900}} {
+		o := &scripted{data: content(23, 1000)}
+		s := NewSource(t.Context(), o, 1000, 100, 1, firstPause)
+		got := make([]byte, 1000)
+		for at := 0; at < len(got); at += piece {
+			_, err := s.ReadAt(got[at:min(at+piece, len(got))], int64(at))
+			require.NoError(t, err)
+		}
+		require.Equal(t, o.data, got)
+		require.Equal(t, opened, o.opened)
+		s.Close()
+		require.Zero(t, o.streams)
+	}
 }
 
 type pieces struct {
@@ -146,11 +163,11 @@ func TestAttempts(t *testing.T) {
 			attempts, 49 * time.Second, time.Minute - time.Second, errStalled,
 		},
 		"final": {
-			func(context.Context, int, io.Reader) (io.Reader, error) { return nil, final("%w", errBroken) },
+			func(context.Context, int, io.Reader) (io.Reader, error) { return nil, Final("%w", errBroken) },
 			1, 0, 0, errBroken,
 		},
 		"changed": {
-			func(context.Context, int, io.Reader) (io.Reader, error) { return nil, changed("it was replaced") },
+			func(context.Context, int, io.Reader) (io.Reader, error) { return nil, Changed("it was replaced") },
 			1, 0, 0, oraclemarket.ErrSourceChanged,
 		},
 		"asks for too much patience": {
@@ -183,8 +200,8 @@ func TestAttempts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := &scripted{data: content(22, 20), script: test.script}
-				s := newSource(t.Context(), o, 20, 1000, 3, firstPause)
-				defer s.close()
+				s := NewSource(t.Context(), o, 20, 1000, 3, firstPause)
+				defer s.Close()
 				began := time.Now()
 				got := make([]byte, 20)
 				_, err := s.ReadAt(got, 0)
@@ -223,7 +240,7 @@ func TestReadEndsWithItsContext(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			s := newSource(ctx, &scripted{data: []byte("image"), script: script}, 5, 5, 1, firstPause)
+			s := NewSource(ctx, &scripted{data: []byte("image"), script: script}, 5, 5, 1, firstPause)
 			began := time.Now()
 			_, err := s.ReadAt(make([]byte, 5), 0)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
