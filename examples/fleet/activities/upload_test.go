@@ -498,7 +498,9 @@ func TestBadURLs(t *testing.T) {
 			w.Header().Set("ETag", `"`+r.Header.Get("Range")+`"`)
 			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(strings.Repeat("x", 3000)))
 		}, workflows.ErrorSourceChanged, "changed"},
-		"expires": {func(w http.ResponseWriter, r *http.Request) { thenFail(w, r, http.StatusForbidden) }, workflows.ErrorArgument, "403 Forbidden"},
+		"expires": {func(w http.ResponseWriter, r *http.Request) {
+			thenFail(w, r, http.StatusForbidden)
+		}, workflows.ErrorArgument, "403 Forbidden"},
 		"breaks": {func(w http.ResponseWriter, r *http.Request) {
 			thenFail(w, r, http.StatusBadGateway)
 		}, workflows.ErrorTransient, "502 Bad Gateway"},

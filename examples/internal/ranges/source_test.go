@@ -109,7 +109,11 @@ func TestStreams(t *testing.T) {
 
 // Reads that go on from span to span share streams.
 func TestReadOfSeveralSpans(t *testing.T) {
-	for piece, opened := range map[int][]int64{450: {0, 500}, 128: {0, 200, 400, 600, 800}, 100: {0, 100, 200, 300, 400, 500, 600, 700, 800, 900}} {
+	for piece, opened := range map[int][]int64{
+		450: {0, 500},
+		128: {0, 200, 400, 600, 800},
+		100: {0, 100, 200, 300, 400, 500, 600, 700, 800, 900},
+	} {
 		o := &scripted{data: content(23, 1000)}
 		s := NewSource(t.Context(), o, 1000, 100, 1, firstPause)
 		got := make([]byte, 1000)
