@@ -77,7 +77,7 @@ func TestRefusalAmongFieldsOfAnotherForm(t *testing.T) {
 	require.Equal(t, 1, failed.Attempts)
 }
 
-// What makes no sense is a response of no operation: it is asked for again where
+// What makes no sense is a response of no operation: it is requested again where
 // that does no harm, and ambiguous elsewhere.
 func TestMeaninglessResponses(t *testing.T) {
 	for _, body := range []string{

@@ -40,8 +40,8 @@ type endpoint struct {
 // identity is a Keystone to log in at.
 type identity struct {
 	root string // of its API version 3
-	// logIn requests a token. The secrets are in the
-	// closure, where no print of it can show them.
+	// logIn requests a token. The secrets are in the closure, where no print of it
+	// can show them.
 	logIn func(context.Context) (*issued, error)
 }
 

@@ -116,8 +116,8 @@ func (s *Session) Provider() *gophercloud.ProviderClient { return s.provider() }
 func (s *Session) Endpoint() (string, error) { return s.endpoint, s.endpointErr }
 
 // TokenSource returns a source of the session's tokens for one client. All
-// sources of a Session share its logins. A source tries to log in once: the
-// client repeats what is transient.
+// sources of a Session share its logins. A source makes one attempt to log
+// in: the client repeats what is transient.
 func (s *Session) TokenSource() imagereplicator.TokenSource {
 	var mu sync.Mutex
 	given := ""

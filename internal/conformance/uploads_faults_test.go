@@ -100,7 +100,7 @@ func statusFault(operation string, status int, always bool) uploadFault {
 		name: named(operation, strconv.Itoa(status), always), meets: meets(operation),
 		inject: injects(operation, oraclemarkettest.Fault{Status: status}, always),
 		want: func(w *uploadWay) *uploadEnd {
-			// A merge is looked for and asked for again, and what is not there may lag.
+			// After a failed merge the record is read first, and what is not there may lag.
 			gone := status == http.StatusGone && w.before != nil && w.begins() != oraclemarkettest.OpInitiate
 			passes := operation == oraclemarkettest.OpMerge ||
 				operation == oraclemarkettest.OpGet && (status == http.StatusNotFound || gone)

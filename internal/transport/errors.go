@@ -106,7 +106,8 @@ func (e *Error) Is(target error) bool {
 	case ErrRefused:
 		return e.StatusCode >= 200 && e.StatusCode < 300 && e.Err == nil
 	case auth.ErrRefused:
-		return e.StatusCode >= 400 && e.StatusCode < 500 && !transientStatus(e.StatusCode)
+		// A proxy that wants a password of its own has refused other credentials.
+		return e.StatusCode >= 400 && e.StatusCode < 500 && e.StatusCode != http.StatusProxyAuthRequired && !transientStatus(e.StatusCode)
 	case ErrBadRequest:
 		return e.StatusCode == http.StatusBadRequest
 	case ErrUnauthorized:

@@ -109,11 +109,11 @@ func testCreateIsStoredFirst(t *testing.T) {
 	require.ErrorAs(t, err, &canceled)
 }
 
-// Nothing is sent again after a failure in passing, and what it says about the
+// Nothing is sent again after a transient refusal, and what it says about the
 // create call is stored.
-func TestCopyIsRefusedInPassing(t *testing.T) { synctest.Test(t, testCopyIsRefusedInPassing) }
+func TestCopyIsRefusedForNow(t *testing.T) { synctest.Test(t, testCopyIsRefusedForNow) }
 
-func testCopyIsRefusedInPassing(t *testing.T) {
+func testCopyIsRefusedForNow(t *testing.T) {
 	r := newRig(t)
 	server := r.replicator(t)
 	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Status: http.StatusTooManyRequests, RetryAfter: "500"})

@@ -19,8 +19,8 @@ import (
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 )
 
-// handOver is how long activities have to end when the worker stops: for a
-// create call to be answered, and for a chunk's state to be stored.
+// handOver is how long activities have to end when the worker stops: for the
+// response to a create call to arrive, and for a chunk's state to be stored.
 const handOver = 40 * time.Second
 
 // Options configure a Worker.

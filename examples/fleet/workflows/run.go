@@ -18,8 +18,8 @@ type run struct {
 	decision *Decision
 }
 
-// newRun answers queries and takes decisions. numbers is whether the ids of jobs
-// are.
+// newRun sets the handlers for queries and decisions. numbers is whether the ids
+// of jobs are numbers.
 func newRun(ctx workflow.Context, numbers bool) (*run, error) {
 	r := &run{}
 	if err := workflow.SetQueryHandler(ctx, StatusQuery, func() (Status, error) { return r.status, nil }); err != nil {

@@ -91,7 +91,7 @@ const (
 	ErrorFleet = "Fleet"
 	// ErrorTransient is retried.
 	ErrorTransient = "Transient"
-	// ErrorPending is a job that still runs. The next attempt looks again.
+	// ErrorPending is a job that still runs. The next attempt polls it.
 	ErrorPending = "Pending"
 )
 
