@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"text/template"
@@ -76,12 +77,21 @@ func program(t *testing.T, name string) string {
 	return ""
 }
 
+// addresses has those that freeAddress has returned.
+var addresses sync.Map
+
+// freeAddress returns an address that nothing listens on, and none twice: the
+// system may choose the same port again before the proxy listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		if _, before := addresses.LoadOrStore(l.Addr().String(), true); !before {
+			return l.Addr().String()
+		}
+	}
 }
 
 // configure writes the program's files of testdata to the proxy's folder.
