@@ -109,7 +109,7 @@ func TestReleaseFindsLostDiffsWithoutTheGame(t *testing.T) {
 	}
 }
 
-// What was never created is not found, and what to look at is said.
+// What was never created is not found, and the error names what to check.
 func TestReleaseFindsNothing(t *testing.T) {
 	for _, test := range []struct {
 		operation, want string

@@ -215,7 +215,7 @@ func (u *soaked) run(t *testing.T, run int) (ended bool) {
 		require.Zero(t, u.Processed(oraclemarkettest.OpMerge), "nothing mixed is merged")
 		u.count(func() { u.refused++ })
 		if !swapped {
-			u.startOver(t, now.ID) // it had gone on with the other build, and was killed
+			u.startOver(t, now.ID) // it continued with the other build, and was killed
 		}
 	}
 	return false

@@ -74,8 +74,8 @@ type ImageUpload struct {
 	// 0 fits the line, up to [DefaultConcurrency]. An upload begins with one chunk,
 	// and has as many in flight as the line carries in ten seconds: on a slow line
 	// more are no faster, and all that is in flight is lost in an interruption. For
-	// lines on which each connection is slow by itself, it tries more, and stays
-	// with them if they are faster.
+	// lines on which each connection is slow by itself, it probes with more, and
+	// keeps them if they are faster together.
 	Concurrency int
 	// BytesPerSecond limits the rate of all chunks together. 0 means no limit.
 	BytesPerSecond int64

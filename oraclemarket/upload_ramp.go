@@ -30,7 +30,7 @@ const (
 
 // ramp bounds how many chunks are sent at once. It begins with one, and lets as
 // many as the line carries in rampTime. Where that is half of what there may be
-// or fewer, it tries twice as many from time to time, and stays with them if they
+// or fewer, it probes with twice as many from time to time, and keeps them if they
 // are faster together: over a long line each connection may have a rate of its
 // own.
 type ramp struct {

@@ -140,7 +140,7 @@ func prepare(t *testing.T, o *operation, f *fault, always bool, s *services, d *
 	}
 }
 
-// requireNoCaches requires of each request that no cache may answer it.
+// requireNoCaches requires that each request forbids responses of caches.
 func requireNoCaches(t *testing.T, s *services) {
 	t.Helper()
 	for _, r := range s.Requests() {

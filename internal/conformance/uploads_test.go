@@ -156,7 +156,8 @@ func (r *uploadRig) interrupt(t *testing.T) {
 	}
 }
 
-// requireRequests requires that the fault was met, and that no cache may answer.
+// requireRequests requires that the fault was met, and that each request forbids
+// responses of caches.
 func (r *uploadRig) requireRequests(t *testing.T, f *uploadFault) {
 	t.Helper()
 	met := len(f.options) > 0 || len(r.current()) < len(r.Uploads())
