@@ -216,7 +216,7 @@ func TestFailsAlone(t *testing.T) {
 				require.Less(t, time.Since(start), DefaultLimit+3*time.Minute)
 				require.Less(t, alone.requests.Load(), int64(60))
 				wg.Wait()
-				require.Greater(t, float64(through.requests.Load()), 0.85*others*lasts.Seconds()/takes.Seconds())
+				require.Greater(t, float64(through.requests.Load()), 0.75*others*lasts.Seconds()/takes.Seconds())
 			})
 		})
 	}
