@@ -56,10 +56,10 @@ type request struct {
 	sent    time.Time
 	probe   bool
 
-	// Failures of this request alone: others got through in between.
-	alone  int
-	since  time.Time // the first of them
-	passed int       // others, by the newest failure
+	failures int
+	alone    int       // failures between which others got through
+	since    time.Time // the first of these
+	passed   int       // others, by the newest failure
 }
 
 // NewGate returns a gate that rides out an outage for limit, 0 for DefaultLimit.
@@ -217,6 +217,9 @@ func (g *Gate) failure(r *request, after time.Duration, refused bool) (pause tim
 		g.hold(now, time.Time{})
 		return 0
 	}
+	if r.alone > 0 && g.inFlight > 0 && !refused && !r.probe {
+		return own // what is in flight shows more
+	}
 	g.failures++
 	if r.probe {
 		g.probes++
@@ -239,10 +242,14 @@ func (g *Gate) failure(r *request, after time.Duration, refused bool) (pause tim
 	return own
 }
 
-// alone notes a failure of r and returns how long r is to pause by itself: the
-// longer the more often others got through between two of its failures.
+// alone notes a failure of r and returns how long r is to pause by itself, 0 as
+// long as no others got through between two of its failures.
 func (g *Gate) alone(r *request, now time.Time, refused bool) (pause time.Duration) {
-	if r.passed > 0 && g.passed > r.passed && !refused {
+	if refused {
+		return 0
+	}
+	r.failures++
+	if r.failures > 1 && g.passed > r.passed {
 		if r.alone == 0 {
 			r.since = now
 		}
@@ -252,7 +259,7 @@ func (g *Gate) alone(r *request, now time.Time, refused bool) (pause time.Durati
 	if r.alone == 0 {
 		return 0
 	}
-	return probePause(r.alone)
+	return probePause(r.failures)
 }
 
 // hold keeps all from sending until then, or lets them if that is over.

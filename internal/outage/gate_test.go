@@ -213,10 +213,10 @@ func TestFailsAlone(t *testing.T) {
 				t.Logf("sent %d times in %s", alone.requests.Load(), time.Since(start))
 				require.ErrorIs(t, err, transport.ErrServer)
 				require.GreaterOrEqual(t, time.Since(start), DefaultLimit)
-				require.Less(t, time.Since(start), DefaultLimit+3*time.Minute)
-				require.Less(t, alone.requests.Load(), int64(60))
+				require.Less(t, time.Since(start), DefaultLimit+2*time.Minute)
+				require.Less(t, alone.requests.Load(), int64(30))
 				wg.Wait()
-				require.Greater(t, float64(through.requests.Load()), 0.75*others*lasts.Seconds()/takes.Seconds())
+				require.Greater(t, float64(through.requests.Load()), 0.95*others*lasts.Seconds()/takes.Seconds())
 			})
 		})
 	}
