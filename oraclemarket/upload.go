@@ -192,6 +192,9 @@ func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, sou
 func (s *MachineImagesService) newUpload(req *ImageUpload, source *source) *upload {
 	r := *req
 	r.Concurrency = cmp.Or(r.Concurrency, DefaultConcurrency)
+	if source != nil && source.missing != nil {
+		r.Size = 1 // nobody has validated it, and it is not needed
+	}
 	return &upload{
 		saves: newJoinedSaves(), service: s.singly(), req: &r, source: source, key: s.checkpointKey(req),
 		firstChunk: s.firstChunk, chooses: req.Concurrency == 0, limiter: newLimiter(r.BytesPerSecond, r.Concurrency),
