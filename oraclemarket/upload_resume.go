@@ -28,7 +28,7 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 		return u.checkpointError("load", err)
 	}
 	if found.Phase == phaseUploading && len(found.Acknowledged) == 0 && u.req.ChunkSize > 0 && u.req.ChunkSize < found.ChunkSize {
-		u.abandoned = found.UploadRequestID
+		u.state.Abandoned = found.abandon()
 		return nil
 	}
 	u.state, u.resumed, u.tainted = found, true, found.Unproven
