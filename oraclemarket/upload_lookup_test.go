@@ -353,6 +353,24 @@ func TestUploadLostInitiateBlanks(t *testing.T) {
 	})
 }
 
+// A gateway that strips Date leaves nothing to compare the clocks by: the
+// service's may still be ten minutes off.
+func TestUploadLostInitiateWithoutDate(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-10 * time.Minute, 0, 10 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			clock := oraclemarkettest.WithClock(func() time.Time { return time.Now().Add(off) })
+			r := inMemory(t, serverOptions{clock}, nil)
+			r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+			r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpList, Times: -1, Header: http.Header{"Date": nil}})
+			data := randomBytes(3 * testChunk)
+			_, err := r.images.Upload(t.Context(), imageOf(data, nil))
+			require.NoError(t, err)
+			requireImage(t, r.only(t), data)
+		})
+	}
+}
+
 // Ctrl-C in the first call: the next one finds the request, on a machine whose
 // clock is ten minutes off.
 func TestUploadInterruptedInitiateOtherClock(t *testing.T) {
