@@ -92,8 +92,8 @@ func WithAttemptStart(start func(ctx context.Context, a Attempt, header http.Hea
 // WithRetry bounds a call to maxAttempts attempts, at least 1. The pauses
 // between them grow from minWait to maxWait, with jitter. The default is 5
 // attempts, 500 ms and 30 s. Retries also draw on a token-bucket budget of the
-// client that successes refill. Polls, and the
-// calls of an upload, are repeated as [WithOutageLimit] has it instead.
+// client that successes refill. Polls, and the calls of an upload, are repeated
+// as [WithOutageLimit] has it instead.
 func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 	return func(c *config) {
 		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}
@@ -119,7 +119,8 @@ func WithStallTimeout(d time.Duration) Option {
 // WithOutageLimit bounds how long uploads, Wait and Watch ride out transient
 // failures, from the first after a success. Meanwhile polls come at growing
 // intervals of up to 15 s, and one chunk probes for all every 30 s at most, or
-// as the service asks with Retry-After. Zero means the default, 5 minutes.
+// as the service asks with Retry-After. A chunk that fails while others get
+// through has the same limit for itself. Zero means the default, 5 minutes.
 func WithOutageLimit(d time.Duration) Option {
 	return func(c *config) { c.outageLimit = d }
 }
