@@ -195,7 +195,7 @@ func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused 
 	if now.Sub(g.since) >= g.limit {
 		g.outages++
 		g.failures, g.probes, g.began = 0, 0, time.Time{}
-		g.hold(now, time.Time{})
+		g.until = time.Time{}
 		return 0
 	}
 	g.failures++
@@ -204,7 +204,7 @@ func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused 
 	}
 	pause = probePause(g.probes)
 	if refused {
-		g.pace.refusal(sent, now, after, g.inFlight)
+		after = g.pace.refusal(sent, now, after)
 		if g.probes == 0 { // it is there, and only wants fewer
 			pause = min(pause, g.pace.interval(2))
 		}
@@ -215,15 +215,9 @@ func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused 
 		return pause // one broken connection is none of the others' concern
 	}
 	if until := now.Add(pause); until.After(g.until) {
-		g.hold(now, until)
+		g.until = until
 	}
 	return 0
-}
-
-// hold keeps all from sending until then, or lets them if that is over.
-func (g *Gate) hold(now, until time.Time) {
-	g.until = until
-	g.pace.hold(now, until)
 }
 
 // ended returns how many outages ended by the limit.

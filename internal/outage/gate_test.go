@@ -3,6 +3,7 @@ package outage
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
@@ -262,7 +263,7 @@ func window(limit int, period, retryAfter time.Duration) func(time.Time) error {
 		}
 		now++
 		left := 1 - float64(at.Sub(began))/float64(period)
-		if float64(now)+left*float64(before) > float64(limit) {
+		if math.Floor(float64(now)+left*float64(before)) > float64(limit) {
 			return &transport.Error{StatusCode: http.StatusTooManyRequests, RetryAfter: retryAfter}
 		}
 		return nil
