@@ -19,7 +19,7 @@ const (
 	stepsLeast, stepsWaiting = 40, 10
 	// Each success has it grow by no more than this share, and requests under way
 	// by no more than the other together: they were sent at the rate before.
-	growMost, growFlight = 0.3, 0.8
+	growMost, growFlight = 0.25, 0.8
 	// burst is the time that a service without Retry-After may have taken to let
 	// through what it did before the first refusal.
 	burst = 500 * time.Millisecond
