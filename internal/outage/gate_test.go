@@ -3,9 +3,7 @@ package outage
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -233,119 +231,4 @@ func TestRamp(t *testing.T) {
 		}
 		require.Equal(t, map[int]int{0: 1, 1: 2, 2: 8, 3: 9}, began)
 	})
-}
-
-// bucket is the limit of nginx: so many a second, and a burst on top.
-func bucket(perSecond float64, burst float64, retryAfter time.Duration) func(time.Time) error {
-	var excess float64
-	var last time.Time
-	return func(now time.Time) error {
-		left := max(excess-perSecond*now.Sub(last).Seconds(), 0)
-		if left+1 > burst+1 {
-			return &transport.Error{StatusCode: http.StatusTooManyRequests, RetryAfter: retryAfter}
-		}
-		excess, last = left+1, now
-		return nil
-	}
-}
-
-// window is the limit of haproxy: so many in a period that slides. Those that
-// are refused count as well.
-func window(limit int, period, retryAfter time.Duration) func(time.Time) error {
-	var began time.Time
-	var before, now int
-	return func(at time.Time) error {
-		switch n := at.Sub(began) / period; {
-		case began.IsZero() || n > 1:
-			before, now, began = 0, 0, at
-		case n == 1:
-			before, now, began = now, 0, began.Add(period)
-		}
-		now++
-		left := 1 - float64(at.Sub(began))/float64(period)
-		if math.Floor(float64(now)+left*float64(before)) > float64(limit) {
-			return &transport.Error{StatusCode: http.StatusTooManyRequests, RetryAfter: retryAfter}
-		}
-		return nil
-	}
-}
-
-// Behind a limit an upload completes at about the limit, with few refusals.
-func TestPace(t *testing.T) {
-	nginx := func(perSecond, burst float64, retryAfter time.Duration) func() func(time.Time) error {
-		return func() func(time.Time) error { return bucket(perSecond, burst, retryAfter) }
-	}
-	haproxy := func(limit int, period time.Duration) func() func(time.Time) error {
-		return func() func(time.Time) error { return window(limit, period, period) }
-	}
-	for name, tt := range map[string]struct {
-		limit   func() func(time.Time) error
-		rate    float64 // of the limit, a second
-		burst   float64 // what it lets through at once
-		chunks  int
-		atOnce  int
-		share   float64
-		refused float64
-	}{
-		"5 a second":                    {nginx(5, 2, 0), 5, 3, 1000, 16, 0.95, 0.05},
-		"5 a second, Retry-After":       {nginx(5, 2, 2*time.Second), 5, 3, 1000, 16, 0.9, 0.05},
-		"5 a second, burst 5":           {nginx(5, 5, 0), 5, 6, 1000, 16, 0.95, 0.05},
-		"5 a second, no burst":          {nginx(5, 0, 0), 5, 1, 1000, 16, 0.85, 0.05},
-		"50 a second":                   {nginx(50, 10, 0), 50, 11, 1000, 16, 0.95, 0.05},
-		"1 a second, Retry-After":       {nginx(1, 2, 2*time.Second), 1, 3, 1000, 16, 0.95, 0.05},
-		"5 a second, one at a time":     {nginx(5, 2, 0), 5, 3, 300, 1, 0.9, 0.05},
-		"the same, Retry-After":         {nginx(5, 2, 2*time.Second), 5, 3, 300, 1, 0.8, 0.05},
-		"5 a second, small upload":      {nginx(5, 2, 0), 5, 3, 60, 4, 0.9, 0.15},
-		"the same, one at a time":       {nginx(5, 2, 0), 5, 3, 60, 1, 0.85, 0.1},
-		"50 a second, small upload":     {nginx(50, 10, 0), 50, 11, 60, 4, 0.8, 0.15},
-		"10 in 2 s, Retry-After":        {haproxy(10, 2*time.Second), 5, 10, 1000, 16, 0.77, 0.03},
-		"10 in 2 s, Retry-After, small": {haproxy(10, 2*time.Second), 5, 10, 60, 4, 0.63, 0.1},
-		"the same, one after another":   {haproxy(10, 2*time.Second), 5, 10, 60, 1, 0.63, 0.05},
-		"100 in a minute, Retry-After":  {haproxy(100, time.Minute), 100.0 / 60, 100, 1000, 16, 0.5, 0.05},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := &service{takes: 10 * time.Millisecond, refuses: 3 * time.Millisecond, fails: tt.limit()}
-				for range min(2, int(tt.burst)) { // what an upload sends before its chunks
-					require.NoError(t, s.fails(time.Now()))
-				}
-				start := time.Now()
-				require.NoError(t, upload(t.Context(), NewGate(0), s, tt.chunks, tt.atOnce))
-				share := float64(tt.chunks) / (time.Since(start).Seconds()*tt.rate + tt.burst - min(2, tt.burst))
-				refused := float64(s.refused.Load()) / float64(s.requests.Load())
-				t.Logf("%.0f %% of the limit, %.1f %% refused", share*100, refused*100)
-				require.GreaterOrEqual(t, share, tt.share)
-				require.LessOrEqual(t, refused, tt.refused)
-			})
-		})
-	}
-}
-
-// Refusals before there was much to measure do not keep an upload slow.
-func TestEarlyRefusals(t *testing.T) {
-	for name, tt := range map[string]struct {
-		refused []int64 // of the requests, by number
-		most    time.Duration
-	}{
-		"the first":      {[]int64{1}, 11 * time.Second},
-		"two":            {[]int64{2, 4}, 13 * time.Second},
-		"three in a row": {[]int64{1, 2, 3}, 13 * time.Second},
-		"three":          {[]int64{2, 5, 9}, 20 * time.Second},
-		"late":           {[]int64{30, 60}, 8 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var n atomic.Int64
-				s := &service{takes: 100 * time.Millisecond, fails: func(time.Time) error {
-					if slices.Contains(tt.refused, n.Add(1)) {
-						return &transport.Error{StatusCode: http.StatusTooManyRequests}
-					}
-					return nil
-				}}
-				start := time.Now()
-				require.NoError(t, upload(t.Context(), NewGate(0), s, 60, 1))
-				require.Less(t, time.Since(start), tt.most) // 6 s without
-			})
-		})
-	}
 }

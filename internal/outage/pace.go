@@ -116,7 +116,7 @@ func (p *pace) refusal(sent, now time.Time, after time.Duration) time.Duration {
 	// requests as well bears the next one only when that many have left it.
 	p.refused++
 	n := float64(p.refused)
-	return after + time.Duration(n/(n+p.top*after.Seconds())*float64(after))
+	return after + time.Duration(float64(after)*min(n/(n+p.top*after.Seconds()), 0.5))
 }
 
 // guess takes the limit for one by a window as long as the service asks to
