@@ -288,6 +288,31 @@ func (e *localError) Is(target error) bool {
 // As implements the interface of [errors.As].
 func (e *localError) As(target any) bool { return errors.As(e.err, target) }
 
+// foreignTimeout is a deadline that was none of the call's: that of a dial, of a
+// transport's wait for a header, of the request for a token. It is transient, and
+// does not match the error of a context, as such errors do.
+type foreignTimeout struct{ err error }
+
+func (e *foreignTimeout) Error() string { return e.err.Error() }
+func (*foreignTimeout) Timeout() bool   { return true }
+func (*foreignTimeout) Temporary() bool { return true }
+
+// Is implements the interface of [errors.Is], in place of Unwrap.
+func (e *foreignTimeout) Is(target error) bool {
+	return target != context.DeadlineExceeded && errors.Is(e.err, target) //nolint:errorlint // this one alone
+}
+
+// As implements the interface of [errors.As].
+func (e *foreignTimeout) As(target any) bool { return errors.As(e.err, target) }
+
+// notOurs returns err as what ended while the context of the call went on.
+func notOurs(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &foreignTimeout{err}
+	}
+	return err
+}
+
 // transientError marks an error whose chain was cut off.
 type transientError struct{ error }
 
@@ -304,9 +329,9 @@ func reason(parent, ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		return wrapped.Err
+		err = wrapped.Err
 	}
-	return err
+	return notOurs(err)
 }
 
 // orContextErr returns err, or why ctx ended where it did.
@@ -317,13 +342,12 @@ func orContextErr(ctx context.Context, err error) error {
 	return err
 }
 
-// tokenErr returns why there is no token: err, or that ctx ended. A deadline of
-// the request for the token is none of the call, and transient.
+// tokenErr returns why there is no token: err, or that ctx ended.
 func tokenErr(ctx context.Context, err error) error {
-	if err = orContextErr(ctx, err); ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return timeoutError(err.Error())
+	if ctx.Err() != nil {
+		return ContextErr(ctx)
 	}
-	return err
+	return notOurs(err)
 }
 
 // ContextErr returns why ctx ended: the standard error, with the caller's own
