@@ -226,23 +226,23 @@ func refusedByTLS(op *net.OpError) bool {
 }
 
 // neverProcessed reports whether the error itself shows that no service saw the
-// request: it arose before there was a connection. What a transport did not
-// report to a trace proves nothing: it may be a caller's own.
-func neverProcessed(err error) bool {
+// request: it arose before there was a connection, or before the peer read from
+// it. Once a request was written, only the latter is possible.
+func neverProcessed(err error, wrote bool) bool {
 	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
 	case nil:
 		return false
 	case *net.OpError:
-		if e.Op == "dial" || e.Op == "proxyconnect" || refusedByTLS(e) {
+		if !wrote && (e.Op == "dial" || e.Op == "proxyconnect") || refusedByTLS(e) {
 			return true
 		}
 	case *wire.ProxyError, *net.DNSError, *tls.CertificateVerificationError, tls.RecordHeaderError:
-		return true
+		return !wrote
 	case interface{ Unwrap() []error }:
 		// One of them may be of a second round trip.
-		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !neverProcessed(err) })
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !neverProcessed(err, wrote) })
 	}
-	return neverProcessed(errors.Unwrap(err))
+	return neverProcessed(errors.Unwrap(err), wrote)
 }
 
 // RefusalError is the service's own refusal in a 2xx response.
@@ -288,27 +288,27 @@ func (e *localError) Is(target error) bool {
 // As implements the interface of [errors.As].
 func (e *localError) As(target any) bool { return errors.As(e.err, target) }
 
-// foreignTimeout is a deadline that was none of the call's: that of a dial, of a
+// foreignTimeoutError is a deadline that was none of the call's: that of a dial, of a
 // transport's wait for a header, of the request for a token. It is transient, and
 // does not match the error of a context, as such errors do.
-type foreignTimeout struct{ err error }
+type foreignTimeoutError struct{ err error }
 
-func (e *foreignTimeout) Error() string { return e.err.Error() }
-func (*foreignTimeout) Timeout() bool   { return true }
-func (*foreignTimeout) Temporary() bool { return true }
+func (e *foreignTimeoutError) Error() string { return e.err.Error() }
+func (*foreignTimeoutError) Timeout() bool   { return true }
+func (*foreignTimeoutError) Temporary() bool { return true }
 
 // Is implements the interface of [errors.Is], in place of Unwrap.
-func (e *foreignTimeout) Is(target error) bool {
-	return target != context.DeadlineExceeded && errors.Is(e.err, target) //nolint:errorlint // this one alone
+func (e *foreignTimeoutError) Is(target error) bool {
+	return target != context.DeadlineExceeded && errors.Is(e.err, target)
 }
 
 // As implements the interface of [errors.As].
-func (e *foreignTimeout) As(target any) bool { return errors.As(e.err, target) }
+func (e *foreignTimeoutError) As(target any) bool { return errors.As(e.err, target) }
 
 // notOurs returns err as what ended while the context of the call went on.
 func notOurs(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &foreignTimeout{err}
+		return &foreignTimeoutError{err}
 	}
 	return err
 }
