@@ -118,8 +118,9 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 		next = a.once
 	}
 	standard, _ := next.(*http.Transport)
-	if x.Repeat == Once && standard != nil { // for the others it makes no difference what was sent
+	if x.Repeat == Once { // for the others it makes no difference what was sent
 		seen = &writeTrace{}
+		defer func() { x.last.resent = seen.resent.Load() }()
 		traced = httptrace.WithClientTrace(traced, seen.trace())
 	}
 	req = req.WithContext(traced)
@@ -146,7 +147,7 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 		if standard != nil {
 			err = wire.AsProxyError(standard, req, err)
 		}
-		x.last.unsent = seen.nothing() || neverProcessed(err)
+		x.last.unsent = seen.unsent(err, standard != nil)
 		x.last.err = reason(parent, ctx, err)
 		return
 	}
@@ -171,19 +172,36 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 	}
 }
 
-// writeTrace learns whether an http.Transport wrote a part of a request. Other
-// round trippers may send one again by themselves, on a connection that a trace
-// never hears of; for them only the error counts.
-type writeTrace struct{ asked, wrote atomic.Bool }
+// writeTrace learns what a round tripper wrote. One that is not of net/http may
+// send a request on a connection that a trace never hears of, so that it heard of
+// nothing shows nothing there.
+type writeTrace struct {
+	asked, wrote atomic.Bool
+	resent       atomic.Bool // a connection was asked for after something was written
+}
 
 func (t *writeTrace) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GetConn:          func(string) { t.asked.Store(true) },
+		GetConn: func(string) {
+			t.asked.Store(true)
+			t.resent.Store(t.wrote.Load())
+		},
 		WroteHeaderField: func(string, []string) { t.wrote.Store(true) },
 	}
 }
 
-func (t *writeTrace) nothing() bool { return t != nil && t.asked.Load() && !t.wrote.Load() }
+// unsent reports whether the service certainly did not process what ended with
+// err. standard means that it was sent by net/http.
+func (t *writeTrace) unsent(err error, standard bool) bool {
+	switch {
+	case t == nil:
+		return false
+	case t.wrote.Load():
+		return !t.resent.Load() && neverProcessed(err, true)
+	default:
+		return standard && t.asked.Load() || neverProcessed(err, false)
+	}
+}
 
 // open returns the body from its start, nil for none. net/http itself sends a
 // request again when a reused connection died and the request looks repeatable:
@@ -210,8 +228,8 @@ func (x *callState) size() int64 {
 
 // read reads the body up to the limit, counted after decompression.
 func (x *callState) read(resp *http.Response) error {
-	if x.Method == http.MethodHead {
-		return nil // it may announce the length of what it leaves out
+	if x.Method == http.MethodHead || resp.StatusCode < 200 {
+		return nil // a HEAD may announce the length of what it leaves out; the body of a 101 is the connection
 	}
 	return x.response.read(resp, &x.limited)
 }
