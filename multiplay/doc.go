@@ -29,9 +29,10 @@
 //
 //   - A wrong argument is an [*ArgumentError], found before any request.
 //   - A failed call is an [*Error], even if the service reported the failure with
-//     status 200; an [*ImageLockedError] if a diff locks the image.
+//     status 200; an [*ImageLockedError] if a diff locks the image. Compare it
+//     with sentinels such as [ErrForbidden].
 //   - A release that stopped is a [*ReleaseError] with the ids to resume it.
-//   - No error, log record or printed value holds a credential.
+//   - No error, log record or printed value holds a secret.
 //
 // # Observing
 //

@@ -81,8 +81,8 @@ type ReleaseRequest struct {
 	// whoever made it: once before the update and once before the diff. Without
 	// it, a lock ends the release with an [*ImageLockedError].
 	RejectLocking bool
-	// Retries is how often a failed update and a failed diff are run again,
-	// each. The service cannot run a failed version again.
+	// Retries is how many times a failed update, and how many times a failed diff,
+	// is run again. The service cannot run a failed version again.
 	Retries int
 
 	// OnEvent is called from Release's own goroutine for each new job and each
@@ -206,9 +206,8 @@ func (c *Client) Release(ctx context.Context, req *ReleaseRequest, opts ...WaitO
 	return &r.result, nil
 }
 
-// Validate checks the request as [Client.Release] does before it sends
-// anything, so that a pipeline fails before its hour of building. A wrong field
-// is an [*ArgumentError].
+// Validate returns the [*ArgumentError] that [Client.Release] would, so that a
+// pipeline can fail before it builds the image.
 func (req *ReleaseRequest) Validate() error {
 	const name = "ReleaseRequest"
 	if req == nil {

@@ -35,9 +35,9 @@
 // # Waiting
 //
 //   - [MachineImagesService.Wait] and Watch run until the request has ended or
-//     ctx is done, and ride out transient failures for five minutes.
-//   - [MachineImagesService.WaitAll] and WatchAll follow any number of requests
-//     with one list per poll, [MachineImagesService.WaitDeleted] a delete.
+//     ctx is done. [MachineImagesService.WaitAll] and WatchAll follow any number
+//     of requests with one list per poll, WaitDeleted a delete.
+//   - They ride out transient failures for five minutes by default.
 //   - If a request ended badly, the error is a [*StateError].
 //
 // # Errors
