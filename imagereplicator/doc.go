@@ -39,10 +39,9 @@
 //
 // # Observing
 //
-//   - [CaptureAttempt] has the status, request id, attempts and rate limits of a
-//     call, whether it succeeded or not.
-//   - [WithLogger] logs each attempt. [WithObserver] and [WithAttemptStart] are
-//     for metrics and traces.
+// [WithLogger], [WithObserver] and [WithAttemptStart] show each attempt of a
+// request, for logs, metrics and traces. [CaptureAttempt] stores the last one of
+// a call, with status, request id and rate limits.
 //
 // # Testing
 //

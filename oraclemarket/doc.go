@@ -25,12 +25,10 @@
 //     them merged and wait for the result. The image is a file, or a Reader that
 //     is read once.
 //   - With [FileCheckpoints] or another [CheckpointStore], the same call resumes
-//     after a crash.
+//     after a crash. [MachineImagesService.DiscardUpload] deletes what an
+//     unfinished upload left.
 //   - [MachineImagesService.UploadRange] and MergeRanges share one large image
 //     among several machines.
-//   - If the response to Initiate is lost, List is searched for its upload
-//     request before another is made.
-//   - [MachineImagesService.DiscardUpload] deletes what an unfinished upload left.
 //
 // # Waiting
 //
@@ -49,10 +47,9 @@
 //
 // # Observing
 //
-//   - [CaptureAttempt] has the status, request id, attempts and rate limits of a
-//     call, whether it succeeded or not.
-//   - [WithLogger] logs each attempt. [WithObserver] and [WithAttemptStart] are
-//     for metrics and traces.
+// [WithLogger], [WithObserver] and [WithAttemptStart] show each attempt of a
+// request, for logs, metrics and traces. [CaptureAttempt] stores the last one of
+// a call, with status, request id and rate limits.
 //
 // # Testing
 //
