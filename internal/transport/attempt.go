@@ -67,52 +67,18 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 	start := time.Now()
 	defer func() { x.last.took, x.last.sent = time.Since(start), body.Sent() }()
 
-	local := func(err error) { x.last.local, x.last.err = true, err }
-	if parent.Err() != nil {
-		local(ContextErr(parent))
-		return
-	}
 	target := x.url // a caller's transport may change it
 	own := a.base.sameOrigin(&target)
-	if own && a.config.Credentials != nil {
-		var err error
-		// Before there is a slot: all who wait for a token wait for the same one.
-		if x.last.grant, err = a.config.Credentials.Grant(parent); err != nil {
-			x.last.local = true
-			x.tokenless++
-			x.noToken("no credentials to send", tokenErr(parent, err), a.config)
-			return
-		}
-	}
-	// Before the clock starts: nothing can move while others have all slots.
-	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
-	case <-parent.Done():
-		local(ContextErr(parent))
+	if !a.admit(parent, x, own) {
 		return
 	}
-	req := a.request(x, &target, own)
-	if len(added) > 0 && a.extra.sameOrigin(&target) {
-		addHeader(req.Header, added)
-	}
+	defer func() { <-a.slots }()
+	req := a.request(x, &target, own, added)
 
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	traced := ctx
-	var guard *wire.StallGuard // of an upload
-	if x.Upload {
-		guard = wire.NewStallGuard(a.config.StallTimeout, cancel)
-		defer guard.Stop()
-		traced = httptrace.WithClientTrace(ctx, guard.Trace())
-	} else {
-		limit := a.config.AttemptTimeout
-		if x.Timeout > 0 {
-			limit = x.Timeout
-		}
-		clock := time.AfterFunc(limit, func() { cancel(errAttemptTimeout) })
-		defer clock.Stop()
-	}
+	traced, limit := a.limit(ctx, x, cancel)
+	defer limit.stop()
 	next, seen := a.next, (*writeTrace)(nil)
 	if x.Repeat == Once {
 		next = a.once
@@ -123,7 +89,7 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 		traced = httptrace.WithClientTrace(traced, seen.trace())
 	}
 	req = req.WithContext(traced)
-	if body = x.open(guard, cancel); body != nil {
+	if body = x.open(limit.guard, cancel); body != nil {
 		req.Body, req.ContentLength = body, x.size()
 		// From here on nothing reads the caller's source any more, even where
 		// net/http has not noticed the end of the request yet.
@@ -132,33 +98,93 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 
 	x.attempts++
 	resp, err := next.RoundTrip(req)
-	switch {
-	case err == nil && resp == nil:
+	if err == nil && resp == nil {
 		err = fmt.Errorf("the HTTP client's transport (%T) returned neither a response nor an error", next)
-	case err == nil && resp.Body == nil:
-		resp.Body = http.NoBody
 	}
-	if source := body.SourceErr(); err != nil && source != nil {
-		local(&localError{"read the request body", orContextErr(parent, source)})
-		return
-	}
-	if err != nil {
+	switch source := body.SourceErr(); {
+	case err == nil:
+		a.receive(parent, ctx, x, resp, body, limit.guard)
+	case source != nil:
+		x.last.local, x.last.err = true, &localError{"read the request body", orContextErr(parent, source)}
+	default:
 		if standard != nil {
 			err = wire.AsProxyError(standard, req, err)
 		}
 		x.last.unsent = seen.nothing() || neverProcessed(err)
 		x.last.err = reason(parent, ctx, err)
-		return
+	}
+}
+
+// admit waits for a token and then for a slot, and reports whether the call has
+// both. The slot is one of a.slots, to be given back.
+func (a *attempter) admit(ctx context.Context, x *callState, own bool) bool {
+	if ctx.Err() != nil {
+		x.last.local, x.last.err = true, ContextErr(ctx)
+		return false
+	}
+	if own && a.config.Credentials != nil {
+		var err error
+		// Before there is a slot: all who wait for a token wait for the same one.
+		if x.last.grant, err = a.config.Credentials.Grant(ctx); err != nil {
+			x.last.local = true
+			x.tokenless++
+			x.noToken("no credentials to send", tokenErr(ctx, err), a.config)
+			return false
+		}
+	}
+	// Before the clock starts: nothing can move while others have all slots.
+	select {
+	case a.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		x.last.local, x.last.err = true, ContextErr(ctx)
+		return false
+	}
+}
+
+// limit is what ends an attempt that takes too long.
+type limit struct {
+	guard *wire.StallGuard // of an upload
+	clock *time.Timer      // of any other call
+}
+
+// limit starts the limit of an attempt, which cancels it. The request is to have
+// the context that it returns.
+func (a *attempter) limit(ctx context.Context, x *callState, cancel context.CancelCauseFunc) (context.Context, limit) {
+	if x.Upload {
+		guard := wire.NewStallGuard(a.config.StallTimeout, cancel)
+		return httptrace.WithClientTrace(ctx, guard.Trace()), limit{guard: guard}
+	}
+	d := a.config.AttemptTimeout
+	if x.Timeout > 0 {
+		d = x.Timeout
+	}
+	return ctx, limit{clock: time.AfterFunc(d, func() { cancel(errAttemptTimeout) })}
+}
+
+func (l limit) stop() {
+	if l.guard != nil {
+		l.guard.Stop()
+	}
+	if l.clock != nil {
+		l.clock.Stop()
+	}
+}
+
+// receive reads the response and has the operation accept it.
+func (a *attempter) receive(parent, ctx context.Context, x *callState, resp *http.Response, body *wire.Body, guard *wire.StallGuard) {
+	if resp.Body == nil {
+		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
 	if a.jar != nil {
-		a.jar.SetCookies(req.URL, resp.Cookies())
+		a.jar.SetCookies(&x.url, resp.Cookies())
 	}
 	if guard != nil {
 		guard.ResponseStarted(a.config.AttemptTimeout)
 	}
 	x.response.StatusCode, x.response.Header = resp.StatusCode, resp.Header
-	err = x.read(resp)
+	err := x.read(resp)
 	switch {
 	case err != nil:
 		x.last.err = fmt.Errorf("read the response: %w", reason(parent, ctx, err))
@@ -217,8 +243,8 @@ func (x *callState) read(resp *http.Response) error {
 }
 
 // request returns the request of an attempt; own means that it goes to the
-// service.
-func (a *attempter) request(x *callState, target *url.URL, own bool) *http.Request {
+// service. added goes only there.
+func (a *attempter) request(x *callState, target *url.URL, own bool, added http.Header) *http.Request {
 	req := &http.Request{
 		Method: x.Method, URL: target, Host: target.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -228,6 +254,9 @@ func (a *attempter) request(x *callState, target *url.URL, own bool) *http.Reque
 		for _, cookie := range a.jar.Cookies(target) {
 			req.AddCookie(cookie)
 		}
+	}
+	if len(added) > 0 && a.extra.sameOrigin(target) {
+		addHeader(req.Header, added)
 	}
 	return req
 }
