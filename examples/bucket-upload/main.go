@@ -40,7 +40,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func (p *program) run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	command := &cli.Command{
-		Name: "bucket-upload",
+		Name:  "bucket-upload",
+		About: "Uploads a machine image from a bucket or URL to the Oracle Cloud Marketplace, and resumes an interrupted upload.",
 		Synopsis: "-bucket URL -key KEY -application NAME -image-version VERSION -os SYSTEM\n" +
 			"-url URL -application NAME -image-version VERSION -os SYSTEM",
 		Help: oracle.Help + `  BUCKET_UPLOAD_URL                 the value of -url, if nobody is to see it in

@@ -35,6 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p := &program{}
 	command := &cli.Command{
 		Name:      "oracle-upload",
+		About:     "Uploads a machine image to the Oracle Cloud Marketplace in chunks, and resumes an interrupted upload.",
 		Synopsis:  "-file FILE -application NAME -image-version VERSION -os SYSTEM",
 		Help:      oracle.Help,
 		Service:   oracle.Name,

@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p := &program{stdout: stdout}
 	command := &cli.Command{
 		Name:     "sandbox",
+		About:    "Runs the three services as local servers until Ctrl-C, and prints their addresses and curl commands.",
 		Synopsis: "[-env | -json]",
 		Help: `
 In a shell, with a binary of it (go run would keep the output open):
