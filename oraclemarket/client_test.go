@@ -29,7 +29,7 @@ func TestNewRefuses(t *testing.T) {
 		"WithBaseURL: must not contain user info":           {WithBaseURL("https://user:pass@host")},
 		"WithBaseURL: must not have a query":                {WithBaseURL("https://host?x=1")},
 		"WithBaseURL: must not have a fragment":             {WithBaseURL("https://host/#x")},
-		"WithBaseURL: plain http would send the credential": {WithBaseURL("http://ocm-apis-cloud.oracle.com")},
+		"WithBaseURL: must be https, because plain http would send the credential": {WithBaseURL("http://ocm-apis-cloud.oracle.com")},
 		"WithBaseURL: must have the scheme https":           {WithBaseURL("ftp://host")},
 		"WithRetry: maxAttempts must be at least 1":         {WithRetry(0, 0, 0)},
 		"WithRetry: maxWait must not be below minWait":      {WithRetry(1, time.Second, 0)},
@@ -110,7 +110,7 @@ func TestFromEnv(t *testing.T) {
 	require.Equal(t, DocumentedBaseURL, client.MachineImages.client.BaseURL())
 	t.Setenv(envEndpoint, "http://gateway.example.com")
 	_, err = FromEnv()
-	require.ErrorContains(t, err, "oraclemarket: FromEnv: ORACLE_MARKETPLACE_ENDPOINT: plain http")
+	require.ErrorContains(t, err, "oraclemarket: FromEnv: ORACLE_MARKETPLACE_ENDPOINT: must be https")
 
 	unset()
 	t.Setenv(envUser, "fname.lname@oracle.com")

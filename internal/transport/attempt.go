@@ -128,7 +128,7 @@ func (a *attempter) admit(ctx context.Context, x *callState, own bool) bool {
 		if x.last.grant, err = a.config.Credentials.Grant(ctx); err != nil {
 			x.last.local = true
 			x.tokenless++
-			x.noToken("no credentials to send", tokenErr(ctx, err), a.config)
+			x.noToken("getting a token failed", tokenErr(ctx, err), a.config)
 			return false
 		}
 	}
