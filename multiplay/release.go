@@ -78,8 +78,8 @@ type ReleaseRequest struct {
 	Full bool
 
 	// RejectLocking lets Release reject an outstanding diff that locks the image,
-	// whoever made it: once before the update and once before the diff. Without
-	// it, a lock ends the release with an [*ImageLockedError].
+	// even another client's: once before the update and once before the diff.
+	// Without it, a lock ends the release with an [*ImageLockedError].
 	RejectLocking bool
 	// Retries is how many times a failed update, and how many times a failed diff,
 	// is run again. The service cannot run a failed version again.
@@ -123,7 +123,7 @@ type ReleaseResult struct {
 
 // ReleaseError reports a release that stopped. To resume, call Release again
 // with Resume set to its ReleaseIDs. If it matches [ErrAmbiguous], first find
-// out what became of the last call; the text says where to look.
+// out whether the last call took effect; the text says where to look.
 type ReleaseError struct {
 	// Step is where the release stopped.
 	Step ReleaseStep

@@ -25,9 +25,9 @@ type attempter struct {
 	slots  chan struct{}     // one for each request in flight
 }
 
-// attempt sends the call, or twice when the token was rejected and there is a
-// newer one. The outcome stands in x. It returns the context that observers know
-// the attempt by.
+// attempt sends the call, and once more if the token was rejected and there is a
+// newer one. The outcome is in x. It returns the context of the attempt, for
+// observers.
 func (a *attempter) attempt(ctx context.Context, x *callState) context.Context {
 	known, added := a.config.start(ctx, x)
 	a.send(known, x, added)
@@ -48,9 +48,9 @@ func (a *attempter) attempt(ctx context.Context, x *callState) context.Context {
 	return known
 }
 
-// noToken has the attempt fail because there is no token, and wait for as long as
-// who refused one asks to. A request for a token has no retries of its own: those
-// are the call's.
+// noToken makes the attempt fail because there is no token. The next one waits for
+// as long as the response to the request for a token asks. Such a request has no
+// retries of its own: those are the call's.
 func (x *callState) noToken(what string, err error, config *Config) {
 	x.last.noToken, x.last.err = true, &localError{what, err}
 	if config.RetryAfter != nil {
@@ -197,9 +197,9 @@ func (a *attempter) receive(parent, ctx context.Context, x *callState, resp *htt
 	}
 }
 
-// writeTrace learns whether an http.Transport wrote a part of a request. Other
-// round trippers may send one again by themselves, on a connection that a trace
-// never hears of; for them only the error counts.
+// writeTrace records whether an http.Transport wrote a part of a request. Other
+// round trippers may send one again by themselves, on a connection that no trace
+// shows; for them only the error counts.
 type writeTrace struct{ asked, wrote atomic.Bool }
 
 func (t *writeTrace) trace() *httptrace.ClientTrace {

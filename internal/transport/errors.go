@@ -132,7 +132,7 @@ func (e *Error) transient() bool {
 	switch {
 	case e.Ambiguous:
 		return false // there is something to find out first
-	case ok: // also beside a 401, when no other token could be had
+	case ok: // also beside a 401, when there was no other token
 		return IsTransient(local.err)
 	case e.StatusCode == 0 || e.StatusCode >= 200 && e.StatusCode < 300:
 		return e.Err != nil && isTransient(e.Err)
@@ -318,7 +318,7 @@ func orContextErr(ctx context.Context, err error) error {
 }
 
 // tokenErr returns why there is no token: err, or that ctx ended. A deadline of
-// the request for the token is none of the call, and transient.
+// the request for the token is not the call's own, and so it is transient.
 func tokenErr(ctx context.Context, err error) error {
 	if err = orContextErr(ctx, err); ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return timeoutError(err.Error())
