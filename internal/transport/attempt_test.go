@@ -567,7 +567,7 @@ func TestContextEndsWhileATokenIsFetched(t *testing.T) {
 			require.Equal(t, fast == 1, errors.Is(err, ErrUnauthorized))
 			require.Equal(t, fast, s.Requests.Load())
 			require.EqualValues(t, fast, failure(t, err).Attempts)
-			<-time.After(time.Minute) // the refresh goes on for others
+			<-time.After(time.Minute) // the refresh continues for others
 		})
 	}
 }

@@ -335,7 +335,7 @@ func TestFailureLeavesOtherConnectionsOpen(t *testing.T) {
 }
 
 // reusing returns a client's round tripper that is not known to be a transport
-// of net/http, and so goes on using its connections.
+// of net/http, and so still uses its connections.
 func reusing(t *testing.T) *http.Client {
 	t.Helper()
 	tr := wire.NewTransport(maxInFlight)

@@ -44,7 +44,7 @@ func (h *headers) get(name string) []string {
 
 type spanKey struct{}
 
-// Whoever traces is told of each attempt before and after, in one context, and
+// A tracer sees each attempt before and after, in one context, and
 // a request that takes the place of one with a rejected token is an attempt.
 func TestStartOfAttempts(t *testing.T) {
 	var arrived headers
@@ -88,7 +88,7 @@ func TestStartOfAttempts(t *testing.T) {
 	}
 }
 
-// An attempt for which there is no token is told all the same.
+// An attempt for which there is no token is reported nevertheless.
 func TestStartWithoutCredentials(t *testing.T) {
 	started, observed := 0, 0
 	c := newClient(t, Config{
