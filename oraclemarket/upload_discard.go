@@ -41,7 +41,7 @@ func (u *upload) discard(ctx context.Context) error {
 	}
 	u.state, u.resumed = found, true
 	if found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks {
-		return u.checkpointError("load", invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize))
+		return u.checkpointError("load", invalidCheckpoint("its chunk size %d is not possible", found.ChunkSize))
 	}
 	u.done = newChunkSet(u.chunks())
 	if found.Phase == phaseInitiating {

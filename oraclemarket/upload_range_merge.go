@@ -89,7 +89,7 @@ func (j *joinedRanges) add(r UploadedRange, first bool, total int) error {
 	digest, sha, err := parseDigest(r.Digest)
 	switch {
 	case err != nil:
-		return invalid("ranges", "have a digest that is none: %v", err)
+		return invalid("ranges", "have an invalid digest: %v", err)
 	case r.UploadRequestID != j.UploadRequestID:
 		return invalid("ranges", "are of upload requests %d and %d", j.UploadRequestID, r.UploadRequestID)
 	case r.Size != j.Size:

@@ -26,7 +26,7 @@ type image struct {
 func (p *program) openImage(ctx context.Context, demo bool) (*image, error) {
 	switch {
 	case p.url != "" && (p.bucket != "" || p.key != ""):
-		return nil, cli.UsageError("-url goes without -bucket and -key")
+		return nil, cli.UsageError("-url must not be set together with -bucket or -key")
 	case p.url != "":
 		return p.openURL(ctx)
 	case p.bucket != "" && p.key != "":

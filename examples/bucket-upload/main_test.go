@@ -335,7 +335,7 @@ func TestArguments(t *testing.T) {
 	}
 	usage("-url, or -bucket and -key, must be set")
 	usage("-bucket and -key must be set together", "-key", "image")
-	usage("-url goes without -bucket and -key", "-url", "https://example.com/image", "-key", "image")
+	usage("-url must not be set together with -bucket or -key", "-url", "https://example.com/image", "-key", "image")
 	usage("-bucket must be a URL of the schemes [file mem]: build with -tags s3, gs or azblob for others", "-bucket", "s3://images", "-key", "image")
 	usage("-bucket must be a URL", "-bucket", "images", "-key", "image")
 	usage("-bucket is not a URL", "-bucket", "file://%zz", "-key", "image")

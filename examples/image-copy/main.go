@@ -100,9 +100,9 @@ func (p *program) complete() error {
 	}
 	switch {
 	case p.job != "" && (p.image != "" || len(p.tenants) > 0):
-		return cli.UsageError("-job goes without -image and -to")
+		return cli.UsageError("-job must not be set together with -image or -to")
 	case p.watch && p.job == "":
-		return cli.UsageError("-watch goes with -job")
+		return cli.UsageError("-watch requires -job")
 	case p.job == "" && p.image == "":
 		return cli.UsageError("-image must not be empty")
 	case p.job == "" && len(p.tenants) == 0:

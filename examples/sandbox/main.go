@@ -81,7 +81,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) error {
 	case p.speed <= 0:
 		return cli.UsageError("-speed must be positive")
 	case p.env && out.JSON:
-		return cli.UsageError("-env goes without -json")
+		return cli.UsageError("-env must not be set together with -json")
 	}
 	opts := []oraclemarkettest.Option{oraclemarkettest.WithSpeed(p.speed)}
 	if p.discard {

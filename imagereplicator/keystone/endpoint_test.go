@@ -37,7 +37,7 @@ func TestRegions(t *testing.T) {
 		"no catalog":     {"jp1", "", `[]`, "Options.Endpoint: must not be empty: the service catalog has no image endpoints for this tenant"},
 		"no image there": {"jp1", "", none, "Options.Endpoint: must not be empty: the service catalog has no image endpoints for this tenant"},
 		"several": {"jp1", "", one + `{"interface": "public", "region": "jp1", "url": "https://a.example.com"}, {"interface": "public", "region": "jp1", "url": "https://b.example.com"}]}]`,
-			"Options.Endpoint: must not be empty; the service catalog has the image endpoints jp1 public https://a.example.com, jp1 public https://b.example.com; more than one of them is meant"},
+			"Options.Endpoint: must not be empty; the service catalog has the image endpoints jp1 public https://a.example.com, jp1 public https://b.example.com; more than one of them matches"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mock := httpmock.NewMockTransport()
