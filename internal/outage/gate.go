@@ -164,7 +164,7 @@ func (g *Gate) wait(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// leave learns how an attempt ended. It reports whether that was the last one,
+// leave records how an attempt ended. It reports whether that was the last one,
 // and returns how long this request alone is to pause.
 func (g *Gate) leave(ctx context.Context, r *request, after time.Duration, err error) (final bool, pause time.Duration) {
 	g.mu.Lock()
@@ -227,14 +227,14 @@ func (g *Gate) failure(r *request, after time.Duration, refused bool) (pause tim
 	pause = probePause(g.probes)
 	if refused {
 		g.pace.refusal(r.sent, now, after, g.inFlight)
-		if g.probes == 0 { // it is there, and only wants fewer
+		if g.probes == 0 { // the service is up, and limits requests
 			pause = min(pause, g.pace.interval(2))
 		}
 	}
 	// The last probe comes at the limit.
 	pause = min(max(after, pause), g.since.Add(g.limit).Sub(now))
 	if !refused && g.failures < closedAfter {
-		return max(pause, own) // one broken connection is none of the others' concern
+		return max(pause, own) // one broken connection says nothing about the others
 	}
 	if until := now.Add(pause); until.After(g.until) {
 		g.hold(now, until)
@@ -262,7 +262,7 @@ func (g *Gate) alone(r *request, now time.Time, refused bool) (pause time.Durati
 	return probePause(r.failures)
 }
 
-// hold keeps all from sending until then, or lets them if that is over.
+// hold keeps all requests back until then, or releases them if that has passed.
 func (g *Gate) hold(now, until time.Time) {
 	g.until = until
 	g.pace.hold(now, until)

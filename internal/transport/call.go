@@ -98,7 +98,7 @@ type callState struct {
 type outcome struct {
 	err     error
 	local   bool // the failure is ours: credentials, or the source of the body
-	noToken bool // none could be had, also after a 401
+	noToken bool // there was none to send, also after a 401
 	unsent  bool // the service certainly did not process the request
 	resent  bool // the round tripper sent it more than once
 	took    time.Duration

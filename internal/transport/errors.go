@@ -132,7 +132,7 @@ func (e *Error) transient() bool {
 	switch {
 	case e.Ambiguous:
 		return false // there is something to find out first
-	case ok: // also beside a 401, when no other token could be had
+	case ok: // also beside a 401, when there was no other token
 		return IsTransient(local.err)
 	case e.StatusCode == 0 || e.StatusCode >= 200 && e.StatusCode < 300:
 		return e.Err != nil && isTransient(e.Err)
