@@ -29,23 +29,23 @@ type attempter struct {
 // newer one. The outcome is in x. It returns the context of the attempt, for
 // observers.
 func (a *attempter) attempt(ctx context.Context, x *callState) context.Context {
-	known, added := a.config.start(ctx, x)
-	a.send(known, x, added)
+	attemptCtx, added := a.config.start(ctx, x)
+	a.send(attemptCtx, x, added)
 	if x.response.StatusCode != http.StatusUnauthorized || a.config.Credentials == nil || x.renewed {
-		return known
+		return attemptCtx
 	}
-	newer, err := a.config.Credentials.Renew(known, x.last.grant)
+	newer, err := a.config.Credentials.Renew(attemptCtx, x.last.grant)
 	switch {
 	case err != nil:
-		x.noToken("getting another token failed", tokenErr(known, err), a.config)
-		return known
+		x.noToken("getting another token failed", tokenErr(attemptCtx, err), a.config)
+		return attemptCtx
 	case newer:
-		a.config.report(known, x, true, 0)
-		known, added = a.config.start(ctx, x)
-		a.send(known, x, added)
+		a.config.report(attemptCtx, x, true, 0)
+		attemptCtx, added = a.config.start(ctx, x)
+		a.send(attemptCtx, x, added)
 	}
 	x.renewed = true
-	return known
+	return attemptCtx
 }
 
 // noToken makes the attempt fail because there is no token. The next one waits for
