@@ -108,9 +108,9 @@ func (p *pace) refusal(sent, now time.Time, after time.Duration) time.Duration {
 		// is between this and the rate that it did not bear.
 		refused := float64(p.limiter.Limit())
 		low := (float64(p.since) + 0.5) / max(now.Sub(p.fell), time.Millisecond).Seconds()
-		n := p.since
+		known := p.known/2 + float64(p.since)
 		p.fell, p.since, p.refused = now, 0, 0
-		p.approach(now, math.Sqrt(min(low, refused)*refused), after, p.known/2+float64(n))
+		p.approach(now, math.Sqrt(min(low, refused)*refused), after, known)
 	}
 	// Otherwise the rate is not the reason. But a window that counts refused
 	// requests as well bears the next one only when that many have left it.
