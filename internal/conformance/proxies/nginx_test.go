@@ -71,12 +71,10 @@ func TestNginxCache(t *testing.T) {
 	plain := newHTTP(t, nil)
 	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job)) // from now on the cache has it
 
-	created := time.Now()
 	copied, err := c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
 	require.NoError(t, err)
 	require.Equal(t, imagereplicator.StatusReplicated, copied.Status)
-	require.Less(t, time.Since(created), jobTime+time.Second)
-	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job))
+	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job), "the cache still has it")
 
 	other := newServices(t)
 	otherProxy := start(t, "nginx", "nginx.cache.conf", other.urls()...)
@@ -95,7 +93,6 @@ func TestNginxCache(t *testing.T) {
 // it keeps a response, and makes two equal GETs one: see the package's comment.
 func TestNginxDeafCache(t *testing.T) {
 	t.Parallel()
-	const kept = 2 * time.Second // in the configuration
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.deafcache.conf", s.urls()...)
 	c, ctx := s.behind(p), within(t, 30*time.Second)
@@ -108,7 +105,12 @@ func TestNginxDeafCache(t *testing.T) {
 	job, created := s.copy(ctx, t, c), time.Now()
 	_, err = c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
 	require.NoError(t, err)
-	require.Less(t, time.Since(created), jobTime+kept+time.Second)
+	// The first response of the service itself that comes after the end is the
+	// last. The cache asks for one every two seconds.
+	late := slices.DeleteFunc(s.ntt.Requests(), func(r imagereplicatortest.Request) bool {
+		return r.Operation != imagereplicatortest.OpGet || r.Time.Before(created.Add(jobTime))
+	})
+	require.LessOrEqual(t, len(late), 1)
 
 	first := s.update(ctx, t, c)
 	require.Equal(t, first, s.update(ctx, t, c))
@@ -241,22 +243,21 @@ func TestNginxOutage(t *testing.T) {
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
 	c, ctx := s.behind(p), within(t, time.Minute)
 
-	var down, up time.Time
+	began := false
 	waits := make(chan error, 2)
 	ended := make(chan struct{})
 	image := newImage(4 << 20)
 	req := image.upload(64 << 10)
 	req.Concurrency = 16
 	req.Progress = func(now oraclemarket.UploadProgress) {
-		if now.Chunks < 8 || !down.IsZero() {
+		if now.Chunks < 8 || began {
 			return
 		}
+		began = true
 		job, update := s.copy(ctx, t, c), s.update(ctx, t, c)
-		down = time.Now()
 		end := s.goDown()
 		time.AfterFunc(lasts, func() {
 			defer close(ended)
-			up = time.Now()
 			end()
 		})
 		go func() {
@@ -276,18 +277,10 @@ func TestNginxOutage(t *testing.T) {
 	s.uploaded(t, image)
 	require.Equal(t, 1, s.oracle.Count(oraclemarkettest.OpInitiate))
 
-	var during, after int
-	for _, line := range nginxLog(p) {
-		switch {
-		case !strings.HasSuffix(line.path, "/chunk"):
-		case line.time.After(down) && line.time.Before(up):
-			during++
-		case line.time.After(up) && line.time.Before(up.Add(time.Second)):
-			after++
-		}
-	}
-	t.Logf("%d chunk requests in an outage of %s, %d in the first second after it", during, lasts, after)
-	require.LessOrEqual(t, during, 16+8)
+	lost := slices.DeleteFunc(nginxLog(p), func(l nginxLine) bool { return !strings.HasSuffix(l.path, "/chunk") || l.status == "200" })
+	t.Logf("%d chunk requests lost in an outage of %s", len(lost), lasts)
+	require.NotEmpty(t, lost)
+	require.LessOrEqual(t, len(lost), 16+8, "those under way, and a few that probe")
 }
 
 // A create behind a proxy that cannot reach the service may have been carried

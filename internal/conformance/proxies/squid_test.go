@@ -182,12 +182,11 @@ func TestSquidCache(t *testing.T) {
 	c := s.clients(h, s.urls()...)
 	s.work(ctx, t, c)
 
-	job, created := s.copy(ctx, t, c), time.Now()
+	job := s.copy(ctx, t, c)
 	require.Equal(t, "replicate_requested", plainJob(t, h, s.ntt.URL, job)) // from now on the cache has it
 	require.Equal(t, "replicate_requested", plainJob(t, h, s.ntt.URL, job))
 	copied, err := c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
 	require.NoError(t, err)
 	require.Equal(t, imagereplicator.StatusReplicated, copied.Status)
-	require.Less(t, time.Since(created), jobTime+time.Second)
 	require.True(t, slices.ContainsFunc(p.log(), func(f []string) bool { return f[2] == "TCP_MEM_HIT" }))
 }
