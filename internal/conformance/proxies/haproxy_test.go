@@ -30,7 +30,7 @@ func TestHAProxyRateLimit(t *testing.T) {
 	s := newServices(t)
 	p := start(t, "haproxy", "haproxy.ratelimit.conf", s.urls()...)
 	image := newImage(chunksPaced * 32 << 10)
-	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), image.upload(32<<10))
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), image.upload(32<<10))
 	require.NoError(t, err)
 	s.uploaded(t, image)
 
@@ -81,7 +81,7 @@ func TestHAProxyReloadInUpload(t *testing.T) {
 	}()
 	req := source.upload(1 << 20)
 	req.File = source
-	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), req)
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), req)
 	require.NoError(t, err)
 	s.uploaded(t, source.image)
 	require.Equal(t, 5, s.oracle.Count(oraclemarkettest.OpUploadChunk))
@@ -181,7 +181,7 @@ func TestHAProxyReloadAmongCreates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
-			c, ctx := s.distant(h, p), within(t, 30*time.Second)
+			c, ctx := s.distant(h, p), within(t, 2*time.Minute)
 			var n creates
 			var reloaded atomic.Bool
 			for range callers {
@@ -209,7 +209,7 @@ func TestHAProxyKeepAlive(t *testing.T) {
 			t.Parallel()
 			s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
-			c, ctx := s.distant(h, p), within(t, time.Minute)
+			c, ctx := s.distant(h, p), within(t, 2*time.Minute)
 			var n creates
 			for i := range callers {
 				// From before the end to after it, in steps of 10 ms.

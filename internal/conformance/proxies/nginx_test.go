@@ -66,7 +66,7 @@ func TestNginxCache(t *testing.T) {
 	t.Parallel()
 	s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, 30*time.Second)
+	c, ctx := s.behind(p), within(t, 2*time.Minute)
 	job := s.copy(ctx, t, c)
 	plain := newHTTP(t, nil)
 	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job)) // from now on the cache has it
@@ -95,7 +95,7 @@ func TestNginxDeafCache(t *testing.T) {
 	t.Parallel()
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.deafcache.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, 30*time.Second)
+	c, ctx := s.behind(p), within(t, 2*time.Minute)
 
 	image := newImage(2 << 20)
 	_, err := c.oracle.MachineImages.Upload(ctx, image.upload(512<<10))
@@ -122,7 +122,7 @@ func TestNginxBodyLimit(t *testing.T) {
 	t.Parallel()
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.bodylimit.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, 30*time.Second)
+	c, ctx := s.behind(p), within(t, 2*time.Minute)
 	image := newImage(8 << 20)
 
 	_, err := c.oracle.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
@@ -166,7 +166,7 @@ func TestNginxRateLimit(t *testing.T) {
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.ratelimit.conf", s.urls()...)
 	image := newImage(chunksPaced * 32 << 10)
-	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), image.upload(32<<10))
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), image.upload(32<<10))
 	require.NoError(t, err)
 	s.uploaded(t, image)
 
@@ -183,7 +183,7 @@ func TestNginxRateLimitOneAtATime(t *testing.T) {
 	image := newImage(chunksPaced * 32 << 10)
 	upload := image.upload(32 << 10)
 	upload.Concurrency = 1
-	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), upload)
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), upload)
 	require.NoError(t, err)
 	s.uploaded(t, image)
 
@@ -206,11 +206,11 @@ func TestNginxBuffering(t *testing.T) {
 	t.Parallel()
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.buffering.conf", s.urls()...)
-	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: 3, Delay: 1500 * time.Millisecond})
-	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Delay: 3 * time.Second})
-	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Delay: 3 * time.Second})
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: 3, Delay: time.Second})
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Delay: 5 * time.Second})
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Delay: 5 * time.Second})
 	image := newImage(6 << 20)
-	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), image.upload(1<<20))
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), image.upload(1<<20))
 	require.NoError(t, err)
 	s.uploaded(t, image)
 	require.Zero(t, s.oracle.FaultsLeft())
@@ -228,7 +228,7 @@ func TestNginxBufferingStall(t *testing.T) {
 		s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: -1, Delay: silence})
 		c := s.oracle.Client(oraclemarket.WithBaseURL(p.url(0)),
 			oraclemarket.WithStallTimeout(limit), oraclemarket.WithOutageLimit(time.Second))
-		_, err := c.MachineImages.Upload(within(t, time.Minute), newImage(1<<20).upload(512<<10))
+		_, err := c.MachineImages.Upload(within(t, 2*time.Minute), newImage(1<<20).upload(512<<10))
 		return err
 	}
 	require.ErrorIs(t, upload(silence/3), oraclemarket.ErrStalled)
@@ -241,7 +241,7 @@ func TestNginxOutage(t *testing.T) {
 	const lasts = 4 * time.Second
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, time.Minute)
+	c, ctx := s.behind(p), within(t, 2*time.Minute)
 
 	began := false
 	waits := make(chan error, 2)
@@ -290,7 +290,7 @@ func TestNginxOutageCreate(t *testing.T) {
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
 	end := s.multi.StartOutage(multiplaytest.Outage{})
-	err := once(s.behind(p))["multiplay"](within(t, time.Minute))
+	err := once(s.behind(p))["multiplay"](within(t, 2*time.Minute))
 	end()
 	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
 	require.ErrorContains(t, err, "nginx")
@@ -301,12 +301,12 @@ func TestNginxOutageCreate(t *testing.T) {
 // repeated.
 func TestNginxLostCreates(t *testing.T) {
 	t.Parallel()
-	const long = 3 * time.Second // the proxy waits for two
+	const long = 5 * time.Second // the proxy waits for four
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.buffering.conf", s.urls()...)
 	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Delay: long})
 	s.ntt.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Delay: long})
 	s.multi.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffCreate, Delay: long})
-	s.work(within(t, time.Minute), t, s.behind(p))
+	s.work(within(t, 2*time.Minute), t, s.behind(p))
 	require.Zero(t, s.oracle.FaultsLeft()+s.ntt.FaultsLeft()+s.multi.FaultsLeft())
 }

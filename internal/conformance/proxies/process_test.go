@@ -22,8 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds what takes a moment on an idle machine.
-const patience = 15 * time.Second
+// patience bounds what takes a moment on an idle machine, and squid many seconds
+// on a busy one.
+const patience = time.Minute
 
 // site is an address on which a proxy listens, and the service behind it.
 type site struct{ Listen, Backend string }

@@ -180,7 +180,7 @@ func keepUntilEnd(t *testing.T, transport *http.Transport) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// within returns a context for what takes some seconds.
+// within returns a context for what takes some seconds, more on a busy machine.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)

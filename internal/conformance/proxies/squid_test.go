@@ -90,7 +90,7 @@ func TestSquidPassword(t *testing.T) {
 		Proxy:           http.ProxyURL(p.through("right")),
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	})
-	s.work(within(t, 30*time.Second), t, s.clients(h, urls...))
+	s.work(within(t, 2*time.Minute), t, s.clients(h, urls...))
 	for line := range squidLog(p) {
 		require.Equal(t, "200 CONNECT", line)
 	}
@@ -178,7 +178,7 @@ func TestSquidCache(t *testing.T) {
 	t.Parallel()
 	s := newServices(t)
 	p := start(t, "squid", "squid.cache.conf", "")
-	ctx, h := within(t, 30*time.Second), newHTTP(t, p.through(""))
+	ctx, h := within(t, 2*time.Minute), newHTTP(t, p.through(""))
 	c := s.clients(h, s.urls()...)
 	s.work(ctx, t, c)
 
