@@ -80,7 +80,7 @@ func (s *Server) reconnect() {
 		}
 		again, err := s.listenAgain(l.Addr().String())
 		if err != nil {
-			panic(fmt.Sprintf("emulator: the port was taken during the outage: %v", err))
+			panic(fmt.Sprintf("the test server's port was taken during the outage: %v", err))
 		}
 		s.serveOn(again)
 	}

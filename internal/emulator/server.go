@@ -95,7 +95,7 @@ func (s *Server) Start() error {
 		}
 		var err error
 		if listener, err = listen(addr); err != nil {
-			return fmt.Errorf("emulator: %w", err)
+			return err
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
