@@ -67,9 +67,10 @@ func TestNginxCache(t *testing.T) {
 	s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
 	c, ctx := s.behind(p), within(t, 2*time.Minute)
-	job := s.copy(ctx, t, c)
+	job := s.held(ctx, t, c)
 	plain := newHTTP(t, nil)
 	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job)) // from now on the cache has it
+	time.AfterFunc(jobTime, func() { s.ntt.SetStatus(job, imagereplicator.StatusReplicated) })
 
 	copied, err := c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
 	require.NoError(t, err)

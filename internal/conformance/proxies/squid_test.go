@@ -182,9 +182,10 @@ func TestSquidCache(t *testing.T) {
 	c := s.clients(h, s.urls()...)
 	s.work(ctx, t, c)
 
-	job := s.copy(ctx, t, c)
+	job := s.held(ctx, t, c)
 	require.Equal(t, "replicate_requested", plainJob(t, h, s.ntt.URL, job)) // from now on the cache has it
 	require.Equal(t, "replicate_requested", plainJob(t, h, s.ntt.URL, job))
+	time.AfterFunc(jobTime, func() { s.ntt.SetStatus(job, imagereplicator.StatusReplicated) })
 	copied, err := c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
 	require.NoError(t, err)
 	require.Equal(t, imagereplicator.StatusReplicated, copied.Status)
