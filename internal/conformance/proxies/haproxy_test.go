@@ -36,7 +36,7 @@ func TestHAProxyRateLimit(t *testing.T) {
 			image := newImage(chunksPaced * 32 << 10)
 			upload := image.upload(32 << 10)
 			upload.Concurrency = concurrency
-			_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), upload)
+			_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), upload)
 			require.NoError(t, err)
 			s.uploaded(t, image)
 
@@ -91,7 +91,7 @@ func TestHAProxyReloadInUpload(t *testing.T) {
 	}()
 	req := source.upload(1 << 20)
 	req.File = source
-	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), req)
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), req)
 	require.NoError(t, err)
 	s.uploaded(t, source.image)
 	require.Equal(t, 5, s.oracle.Count(oraclemarkettest.OpUploadChunk))
@@ -191,7 +191,7 @@ func TestHAProxyReloadAmongCreates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
-			c, ctx := s.distant(h, p), within(t, 30*time.Second)
+			c, ctx := s.distant(h, p), within(t, 2*time.Minute)
 			var n creates
 			var reloaded atomic.Bool
 			for range callers {
@@ -219,7 +219,7 @@ func TestHAProxyKeepAlive(t *testing.T) {
 			t.Parallel()
 			s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 			p := start(t, "haproxy", "haproxy.plain.conf", s.urls()...)
-			c, ctx := s.distant(h, p), within(t, time.Minute)
+			c, ctx := s.distant(h, p), within(t, 2*time.Minute)
 			var n creates
 			for i := range callers {
 				// From before the end to after it, in steps of 10 ms.
