@@ -43,6 +43,7 @@ type operation struct {
 	patient   bool          // transient failures are ridden out, and lag
 	looks     bool          // for what came of it after a failure
 	gated     bool          // a loop of its own sends it again, and sooner
+	gets      bool          // does without, where it can never have it
 	seen      bool          // that what is polled exists is known before the first poll
 	asks      int           // again after a lost response, if it may
 	polls     int           // requests that are made if all goes well, where not one
