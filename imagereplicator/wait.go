@@ -109,6 +109,7 @@ func (s *JobsService) jobs(op string, ids []string, opts []WaitOption) (*poll.Jo
 		}
 	}
 	s = s.singly()
+	listed := false
 	return &poll.Jobs[string, *Job]{
 		Options: o,
 		Package: pkg,
@@ -117,9 +118,10 @@ func (s *JobsService) jobs(op string, ids []string, opts []WaitOption) (*poll.Jo
 		IDs:     ids,
 		List: func(ctx context.Context) ([]*Job, bool, time.Duration, error) {
 			jobs, after, err := s.list(ctx)
-			if noList(err) {
-				err = nil // Get may do
+			if noList(err) && !listed {
+				return nil, true, after, nil // Get may do
 			}
+			listed = listed || err == nil
 			return jobs, true, after, err
 		},
 		Get:    s.get,

@@ -53,7 +53,11 @@ type Attempt struct {
 // [Client.Release] or [ImageUpdatesService.Wait],
 // last is the attempt that ended last, and its Op says which that is. Requests
 // for tokens do not count. last stays as it is if there was no attempt. Read it
-// when the call has returned.
+// when the call has returned. A context may capture for several. nil captures
+// nothing.
 func CaptureAttempt(ctx context.Context, last *Attempt) context.Context {
+	if last == nil {
+		return ctx
+	}
 	return transport.Capture(ctx, pkg, func(a transport.Attempt) { *last = Attempt(a) })
 }
