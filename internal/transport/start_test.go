@@ -108,7 +108,7 @@ func TestStartWithoutCredentials(t *testing.T) {
 		},
 	})
 	_, _, err := do(t.Context(), c, get(Safe))
-	require.ErrorContains(t, err, "no credentials")
+	require.ErrorContains(t, err, "getting a token failed")
 	require.Equal(t, 1, started)
 	require.Equal(t, 1, observed)
 }
