@@ -49,6 +49,9 @@ type checkpoint struct {
 	InitiatedAt     time.Time `json:"initiatedAt"`
 	LastInitiateAt  time.Time `json:"lastInitiateAt,omitzero"`
 	UploadRequestID int64     `json:"uploadRequestId,omitempty"`
+	// Abandoned are upload requests that this one replaces, because their chunks
+	// were too large.
+	Abandoned []int64 `json:"abandoned,omitempty"`
 	// First is the hash of the first chunk, if that goes with the initiate call.
 	First string `json:"first,omitempty"`
 	// Acknowledged has ranges of chunk numbers, both ends included: as chunks

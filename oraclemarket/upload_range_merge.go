@@ -34,7 +34,9 @@ func (s *MachineImagesService) MergeRanges(ctx context.Context, req *ImageUpload
 		}
 		r := *req
 		r.ChunkSize, r.DisableChecksum, r.Progress = all.ChunkSize, all.sha256, nil
-		r.Size = cmp.Or(r.Size, all.Size)
+		if r.Size = cmp.Or(r.Size, all.Size); r.Size != all.Size {
+			return nil, all.changed("its size was %d and is %d", all.Size, r.Size)
+		}
 		if r.File != nil || r.Reader != nil {
 			if err := r.Validate(); err != nil {
 				return nil, err
@@ -127,9 +129,6 @@ func (u *upload) mergeRanges(ctx context.Context, all *joinedRanges) (*MachineIm
 	}
 	u.begin(all.Fingerprint, all.ChunkSize)
 	u.state.UploadRequestID, u.state.Phase, u.state.Digest = all.UploadRequestID, phaseUploading, all.digest
-	if u.req.Size != all.Size {
-		return nil, sourceChanged("its size was %d and is %d", all.Size, u.req.Size)
-	}
 	if fingerprint != "" && fingerprint != all.Fingerprint {
 		return nil, sourceChanged("the fingerprint of its content was %s and is %s", all.Fingerprint, fingerprint)
 	}

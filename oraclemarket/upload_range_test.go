@@ -306,6 +306,12 @@ func TestMergeRangesOfAnotherSource(t *testing.T) {
 		_, err := r.images.MergeRanges(t.Context(), imageOf(other, nil), all)
 		require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
 	}
+	for _, size := range []int64{-1 << 40, 1 << 62} { // nothing is made for as many chunks
+		req := imageOf(data, nil)
+		req.File, req.Size = nil, size
+		_, err := r.images.MergeRanges(t.Context(), req, all)
+		require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
+	}
 	require.Zero(t, r.Count(oraclemarkettest.OpMerge))
 }
 

@@ -28,7 +28,7 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 		return u.checkpointError("load", err)
 	}
 	if found.Phase == phaseUploading && len(found.Acknowledged) == 0 && u.req.ChunkSize > 0 && u.req.ChunkSize < found.ChunkSize {
-		u.abandoned = found.UploadRequestID
+		u.state.Abandoned = found.abandon()
 		return nil
 	}
 	u.state, u.resumed, u.tainted = found, true, found.Unproven
@@ -141,7 +141,9 @@ func (u *upload) resume(ctx context.Context) error {
 	case now == nil: // forgotten
 		u.begin(u.state.Fingerprint, u.state.ChunkSize)
 		return u.initiate(ctx)
-	case now.StatusName.Terminal(), now.StatusName.pastMerge():
+	case now.StatusName.Terminal(), now.StatusName.pastMerge() && u.state.Phase != phaseUploading:
+		// When a service shows which state is not documented: nobody has requested a
+		// merge yet, and if somebody has, the merge is refused.
 		return u.save(ctx, phaseMerged)
 	case u.state.Phase == phaseMerged:
 		u.mergeUncertain = now.StatusName == StatusInitiated

@@ -80,14 +80,12 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 	traced, limit := a.limit(ctx, x, cancel)
 	defer limit.stop()
 	next, seen := a.next, (*writeTrace)(nil)
-	if x.Repeat == Once {
-		next = a.once
-	}
-	standard, _ := next.(*http.Transport)
-	if x.Repeat == Once && standard != nil { // for the others it makes no difference what was sent
-		seen = &writeTrace{}
+	if x.Repeat == Once { // for the others it makes no difference what was sent
+		next, seen = a.once, &writeTrace{}
+		defer func() { x.last.resent = seen.resent.Load() }()
 		traced = httptrace.WithClientTrace(traced, seen.trace())
 	}
+	standard, _ := next.(*http.Transport)
 	req = req.WithContext(traced)
 	if body = x.open(limit.guard, cancel); body != nil {
 		req.Body, req.ContentLength = body, x.size()
@@ -110,7 +108,7 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 		if standard != nil {
 			err = wire.AsProxyError(standard, req, err)
 		}
-		x.last.unsent = seen.nothing() || neverProcessed(err)
+		x.last.unsent = seen.unsent(err, standard != nil)
 		x.last.err = reason(parent, ctx, err)
 	}
 }
@@ -197,19 +195,36 @@ func (a *attempter) receive(parent, ctx context.Context, x *callState, resp *htt
 	}
 }
 
-// writeTrace records whether an http.Transport wrote a part of a request. Other
-// round trippers may send one again by themselves, on a connection that no trace
-// shows; for them only the error counts.
-type writeTrace struct{ asked, wrote atomic.Bool }
+// writeTrace records what a round tripper wrote. One that is not of net/http may
+// send a request on a connection that no trace shows, so a trace without an event
+// proves nothing there.
+type writeTrace struct {
+	asked, wrote atomic.Bool
+	resent       atomic.Bool // a connection was asked for after something was written
+}
 
 func (t *writeTrace) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GetConn:          func(string) { t.asked.Store(true) },
+		GetConn: func(string) {
+			t.asked.Store(true)
+			t.resent.Store(t.wrote.Load())
+		},
 		WroteHeaderField: func(string, []string) { t.wrote.Store(true) },
 	}
 }
 
-func (t *writeTrace) nothing() bool { return t != nil && t.asked.Load() && !t.wrote.Load() }
+// unsent reports whether the service certainly did not process what ended with
+// err. standard means that it was sent by net/http.
+func (t *writeTrace) unsent(err error, standard bool) bool {
+	switch {
+	case t == nil:
+		return false
+	case t.wrote.Load():
+		return !t.resent.Load() && neverProcessed(err, true)
+	default:
+		return standard && t.asked.Load() || neverProcessed(err, false)
+	}
+}
 
 // open returns the body from its start, nil for none. net/http itself sends a
 // request again when a reused connection died and the request looks repeatable:
@@ -236,8 +251,8 @@ func (x *callState) size() int64 {
 
 // read reads the body up to the limit, counted after decompression.
 func (x *callState) read(resp *http.Response) error {
-	if x.Method == http.MethodHead {
-		return nil // it may announce the length of what it leaves out
+	if x.Method == http.MethodHead || resp.StatusCode < 200 {
+		return nil // a HEAD may announce the length of what it leaves out; the body of a 101 is the connection
 	}
 	return x.response.read(resp, &x.limited)
 }

@@ -490,6 +490,51 @@ func TestRoundTripperWithoutTrace(t *testing.T) {
 	require.Equal(t, 3, failure(t, err).Attempts)
 }
 
+// What a round tripper sent before, by itself, counts: how its last request
+// ended says nothing about the first.
+func TestRoundTripperThatRetries(t *testing.T) {
+	for name, second := range map[string]roundTrip{
+		"dial": func(*http.Request) (*http.Response, error) { return nil, &net.OpError{Op: "dial", Err: errRefused} },
+		"traced": (&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: errRefused}
+		}}).RoundTrip,
+		"DNS": func(*http.Request) (*http.Response, error) {
+			return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+		},
+		"429": func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusTooManyRequests, Body: http.NoBody}, nil
+		},
+		"409": func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusConflict, Body: http.NoBody}, nil
+		},
+	} {
+		for class, call := range classCalls() {
+			t.Run(name+"/"+class, func(t *testing.T) {
+				s := serveTCP(t, drop)
+				first := &http.Transport{}
+				c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(3), HTTPClient: &http.Client{
+					Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+						if resp, err := first.RoundTrip(r); err == nil {
+							return resp, nil
+						}
+						if name == "409" || name == "429" { // sent as well
+							again := r.Clone(r.Context())
+							again.Body = http.NoBody
+							_, _ = first.RoundTrip(again)
+						}
+						return second(r)
+					}),
+				}})
+				_, _, err := do(t.Context(), c, call)
+				require.Equal(t, call.Repeat == Once, errors.Is(err, ErrAmbiguous), "%v", err)
+				if call.Repeat == Once {
+					require.Equal(t, 1, failure(t, err).Attempts)
+				}
+			})
+		}
+	}
+}
+
 // An error of a round tripper may repeat the whole URL.
 func TestURLErrorIsUnwrapped(t *testing.T) {
 	mock := httpmock.NewMockTransport()

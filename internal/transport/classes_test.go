@@ -185,6 +185,10 @@ func failures(t *testing.T) map[string]failing {
 		"504": {handle: status("504 Gateway Timeout", ""), once: 1, others: maxAttempts, requests: true, ambiguous: true, is: []error{ErrServer}},
 		"599": {handle: status("599 Odd", ""), once: 1, others: maxAttempts, requests: true, ambiguous: true, is: []error{ErrServer}},
 		"600": {handle: status("600 Odder", ""), once: 1, others: 1, requests: true, ambiguous: true},
+		"101": { // whose body is the connection, which no context ends
+			handle: stall("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"), once: 1, others: 1, requests: true, ambiguous: true,
+			says: []string{"101 Switching Protocols"},
+		},
 		"302": {handle: status("302 Found", "Location: https://login.example/\r\n"), once: 1, others: 1, requests: true, says: []string{"redirects to https://login.example/"}},
 
 		"503, Retry-After in seconds": {
