@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/examples/fleet/devserver"
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
@@ -49,7 +48,7 @@ func (p *program) demo(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	temporal, err := p.startTemporal(ctx, devserver.Options{Database: filepath.Join(dir, "temporal.db")})
+	temporal, err := p.startTemporal(ctx, filepath.Join(dir, "temporal.db"), 0, 0)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/examples/fleet/devserver"
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
@@ -70,6 +71,8 @@ func TestEngineKilled(t *testing.T) {
 	r.workers(2)
 	run := r.run(r.in)
 	r.chunks(chunks / 4)
+	_, err := devserver.Start(r.ctx, r.binary, r.database, r.port, 0)
+	require.ErrorIs(t, err, syscall.EADDRINUSE, "it takes no other server for itself")
 	r.temporal.Kill()
 	r.pause(2 * time.Second)
 	had := received(r.service)
@@ -277,7 +280,7 @@ func TestReleaseWaitsForPeople(t *testing.T) {
 	require.Zero(t, code)
 	require.Equal(t, string(workflows.StateNeedsDecision), events[0].State)
 	detail, _ := events[0].Detail.(map[string]any)
-	require.NotEmpty(t, detail["status"], "what it waits for")
+	require.NotEmpty(t, detail["problem"], "what it waits for")
 	require.Len(t, clanforge.Updates(), 1)
 
 	_, code = r.command("resolve", "-id", run.GetID(), "-action", "adopt", "-by", "test")
