@@ -107,7 +107,7 @@ func (p *program) remote(synopsis string, define func(*flag.FlagSet), check func
 
 // dial connects to the Temporal that the environment names.
 func (p *program) dial(ctx context.Context) error {
-	options, err := worker.ClientOptions()
+	options, err := worker.ClientOptions() //nolint:contextcheck // it only reads the environment
 	if err != nil {
 		return cli.UsageError("%w", err)
 	}

@@ -99,7 +99,7 @@ func devCommand(p *program) *cli.Command {
 		Do: func(ctx context.Context, out *cli.Output) error {
 			p.out = out
 			if out.Demo {
-				_, stop, err := p.services()
+				_, stop, err := p.services() //nolint:contextcheck // they run until stop
 				if err != nil {
 					return err
 				}

@@ -138,11 +138,10 @@ func (p *program) look(ctx context.Context, id, runID string) (*status, error) {
 		for _, a := range d.PendingActivities {
 			notes = append(notes, p.pending(s, a))
 		}
-		switch workflows.State(s.State) {
-		case workflows.StatePublishing, workflows.StateNeedsDecision, workflows.StateNeedsApproval:
-			notes = append(notes, p.query(ctx, s, says))
-		case "":
-			s.State = string(workflows.StateRunning)
+		s.State = cmp.Or(s.State, string(workflows.StateRunning))
+		asked := []workflows.State{workflows.StatePublishing, workflows.StateNeedsDecision, workflows.StateNeedsApproval}
+		if slices.Contains(asked, workflows.State(s.State)) {
+			notes = append(notes, p.query(ctx, s, info.Execution, says))
 		}
 	}
 	switch said := s.Detail.(type) {
@@ -202,13 +201,13 @@ func (p *program) pending(s *status, a *workflow.PendingActivityInfo) string {
 // query asks the workflow, and returns why it does not say anything. That no
 // worker responds is no error: after one was killed it can take 10 seconds until
 // another one is asked.
-func (p *program) query(ctx context.Context, s *status, into any) string {
+func (p *program) query(ctx context.Context, s *status, run *common.WorkflowExecution, into any) string {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	if p.alone {
 		return "no worker responds"
 	}
-	response, err := p.client.QueryWorkflow(ctx, s.IDs["workflowId"].(string), s.IDs["runId"].(string), workflows.StatusQuery)
+	response, err := p.client.QueryWorkflow(ctx, run.WorkflowId, run.RunId, workflows.StatusQuery)
 	if err != nil {
 		p.alone = true // nor does one for the next job
 		return "no worker responds"

@@ -116,7 +116,7 @@ func TestKeyNeedsTLS(t *testing.T) {
 	const key = "secret-key"
 	var received bytes.Buffer
 	var mu sync.Mutex
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		_ = r.Write(&received)
