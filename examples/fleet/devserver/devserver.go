@@ -42,13 +42,17 @@ func Find() (string, error) {
 	return "", ErrMissing
 }
 
-// Build builds the server that the module in the folder tools pins, and returns
-// its path. What go build prints goes to output.
+// Build returns what [Find] does. If there is no server yet it builds the one that
+// the module in the folder tools pins; what go build prints goes to output.
 func Build(ctx context.Context, output io.Writer) (string, error) {
+	if path, err := Find(); err == nil {
+		return path, nil
+	}
 	path, tools, err := cached()
 	if err != nil {
 		return "", fmt.Errorf("there is no temporal in the PATH, nor the source to build it from: %w", err)
 	}
+	_, _ = fmt.Fprintln(output, "building Temporal's development server: 5 to 10 minutes, once")
 	part := path + "." + strconv.Itoa(os.Getpid())
 	build := exec.CommandContext(ctx, "go", "build", "-o", part, "github.com/temporalio/cli/cmd/temporal") //nolint:gosec // a path in the cache
 	build.Dir, build.Stdout, build.Stderr = tools, output, output

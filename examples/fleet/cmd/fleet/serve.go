@@ -29,24 +29,12 @@ const workerHelp = `  FLEET_SOURCE_DIR   the folder that files are uploaded from
 
 func serverCommand(p *program) *cli.Command {
 	return &cli.Command{Do: func(ctx context.Context, out *cli.Output) error {
-		p.out = out
-		path, err := p.serverBinary(ctx)
+		path, err := devserver.Build(ctx, p.stderr)
 		if err == nil {
 			out.Emit(cli.Event{Event: cli.Result}, "%s", path)
 		}
 		return err
 	}}
-}
-
-// serverBinary returns the path of Temporal's development server, which it builds
-// if need be.
-func (p *program) serverBinary(ctx context.Context) (string, error) {
-	path, err := devserver.Find()
-	if errors.Is(err, devserver.ErrMissing) {
-		p.out.Line("building Temporal's development server: 5 to 10 minutes, once")
-		return devserver.Build(ctx, p.stderr)
-	}
-	return path, err
 }
 
 func workerCommand(p *program) *cli.Command {
@@ -123,7 +111,7 @@ func devCommand(p *program) *cli.Command {
 // startTemporal starts Temporal's development server and connects to it, whatever
 // the environment says about another Temporal.
 func (p *program) startTemporal(ctx context.Context, database string, port, ui int) (*devserver.Server, error) {
-	binary, err := p.serverBinary(ctx)
+	binary, err := devserver.Build(ctx, p.stderr)
 	if err != nil {
 		return nil, err
 	}
