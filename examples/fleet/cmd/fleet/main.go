@@ -117,7 +117,7 @@ func (p *program) dial(ctx context.Context) error {
 		if c := options.ConnectionOptions.TLS; c != nil {
 			how = fmt.Sprintf("with TLS and %d client certificates", len(c.Certificates))
 		}
-		return fmt.Errorf("no Temporal at %s, %s: %w\nTEMPORAL_ADDRESS and TEMPORAL_TLS_… say where it is and how to log in; fleet dev starts one",
+		return fmt.Errorf("cannot reach Temporal at %s, %s: %w\nTEMPORAL_ADDRESS and TEMPORAL_TLS_… say where it is and how to log in; fleet dev starts one",
 			cmp.Or(options.HostPort, client.DefaultHostPort), how, err)
 	}
 	if p.converter = options.DataConverter; p.converter == nil {

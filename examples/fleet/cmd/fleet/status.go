@@ -122,9 +122,10 @@ func (p *program) look(ctx context.Context, id, runID string) (*status, error) {
 	var notes []string
 	if s.ended {
 		s.State, s.Seconds, s.Detail = info.Status.String(), info.CloseTime.AsTime().Sub(began).Seconds(), says
-		if s.err = p.client.GetWorkflow(ctx, id, info.Execution.RunId).Get(ctx, says); s.err == nil {
+		if info.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
 			s.State = string(workflows.StateDone)
-		} else {
+		}
+		if s.err = p.client.GetWorkflow(ctx, id, info.Execution.RunId).Get(ctx, says); s.err != nil {
 			s.Error = p.out.Failure(ctx, s.err)
 			_ = details(s.err, says) // there are none if it was terminated
 		}
