@@ -14,8 +14,8 @@ import (
 	"sync"
 )
 
-// DefaultConcurrency is how many chunks an [ImageUpload] has in flight unless it
-// says so, at most.
+// DefaultConcurrency is the largest number of chunks in flight of an
+// [ImageUpload] whose Concurrency is 0.
 const DefaultConcurrency = 4
 
 const (

@@ -231,7 +231,7 @@ func TestMergeRangesBadInput(t *testing.T) {
 		"have chunk sizes 1000 and 1001":   func(l ranges) ranges { l[2].ChunkSize++; return l },
 		"have a chunk size of 0":           func(l ranges) ranges { l[0].ChunkSize = 0; return l },
 		"were sent with DisableChecksum":   func(l ranges) ranges { l[2].Digest = "sha256" + l[2].Digest[3:]; return l },
-		"have a digest that is none":       func(l ranges) ranges { l[2].Digest = l[2].Digest[:20]; return l },
+		"have an invalid digest":           func(l ranges) ranges { l[2].Digest = l[2].Digest[:20]; return l },
 		`"" is not the name of its hash`:   func(l ranges) ranges { l[2].Digest = ""; return l },
 	} {
 		_, err := r.images.MergeRanges(t.Context(), imageOf(data, nil), change(slices.Clone(all)))

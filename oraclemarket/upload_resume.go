@@ -102,7 +102,7 @@ func (u *upload) begin(fingerprint string, chunkSize int64) {
 func (u *upload) usable(found *checkpoint) error {
 	switch {
 	case found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks:
-		return invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize)
+		return invalidCheckpoint("its chunk size %d is not possible", found.ChunkSize)
 	case found.FirstChunk != u.firstChunk:
 		return invalidCheckpoint("its first chunk number is %d, not %d; resume with the value that it began with", found.FirstChunk, u.firstChunk)
 	case found.NoChecksum != u.req.DisableChecksum:

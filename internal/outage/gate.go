@@ -164,7 +164,7 @@ func (g *Gate) wait(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// leave learns how an attempt ended. It reports whether that was the last one,
+// leave records how an attempt ended. It reports whether that was the last one,
 // and returns how long this request alone is to pause.
 func (g *Gate) leave(ctx context.Context, r *request, after time.Duration, err error) (final bool, pause time.Duration) {
 	g.mu.Lock()
@@ -214,7 +214,7 @@ func (g *Gate) failure(r *request, after time.Duration, refused bool) (pause tim
 	if now.Sub(g.since) >= g.limit {
 		g.outages++
 		g.failures, g.probes, g.began = 0, 0, time.Time{}
-		g.hold(now, time.Time{})
+		g.until = time.Time{}
 		return 0
 	}
 	if r.alone > 0 && g.inFlight > 0 && !refused && !r.probe {
@@ -226,18 +226,18 @@ func (g *Gate) failure(r *request, after time.Duration, refused bool) (pause tim
 	}
 	pause = probePause(g.probes)
 	if refused {
-		g.pace.refusal(r.sent, now, after, g.inFlight)
-		if g.probes == 0 { // it is there, and only wants fewer
+		after = g.pace.refusal(r.sent, now, after)
+		if g.probes == 0 { // the service is up, and limits requests
 			pause = min(pause, g.pace.interval(2))
 		}
 	}
 	// The last probe comes at the limit.
 	pause = min(max(after, pause), g.since.Add(g.limit).Sub(now))
 	if !refused && g.failures < closedAfter {
-		return max(pause, own) // one broken connection is none of the others' concern
+		return max(pause, own) // one broken connection says nothing about the others
 	}
 	if until := now.Add(pause); until.After(g.until) {
-		g.hold(now, until)
+		g.until = until
 	}
 	return own
 }
@@ -260,12 +260,6 @@ func (g *Gate) alone(r *request, now time.Time, refused bool) (pause time.Durati
 		return 0
 	}
 	return probePause(r.failures)
-}
-
-// hold keeps all from sending until then, or lets them if that is over.
-func (g *Gate) hold(now, until time.Time) {
-	g.until = until
-	g.pace.hold(now, until)
 }
 
 // ended returns how many outages ended by the limit.
