@@ -172,7 +172,7 @@ func TestNginxRateLimit(t *testing.T) {
 	s.uploaded(t, image)
 
 	n := nginxPaced(p)
-	require.Greater(t, n.log(t, 5, 1+2), 0.9)
+	require.Greater(t, n.log(t, 5, 1+2), 0.93)
 	require.Less(t, n.inVain(), 0.05)
 }
 
@@ -189,7 +189,7 @@ func TestNginxRateLimitOneAtATime(t *testing.T) {
 	s.uploaded(t, image)
 
 	n := nginxPaced(p)
-	require.Greater(t, n.log(t, 5, 1+2), 0.8)
+	require.Greater(t, n.log(t, 5, 1+2), 0.92)
 	require.Less(t, n.inVain(), 0.05)
 }
 
