@@ -79,7 +79,11 @@ func TestCopyToTenantsWithLostResponses(t *testing.T) {
 func TestCopyToTenantsWhenOneFails(t *testing.T) {
 	const unknown = "00000000000000000000000000000000"
 	for name, fail := range map[string]func(*imagereplicatortest.Server) string{
-		"in the create": func(*imagereplicatortest.Server) string { return unknown },
+		"in the create": func(server *imagereplicatortest.Server) string {
+			// All have begun by then, so that none is left out.
+			server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Delay: time.Second, Times: -1})
+			return unknown
+		},
 		"in the copy": func(server *imagereplicatortest.Server) string {
 			time.AfterFunc(time.Minute, func() {
 				for _, job := range server.Jobs() {
