@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -144,20 +145,37 @@ func (a *Activities) recorder(ctx context.Context) func(context.Context, any) er
 // workflow. A workflow asks before it cancels one: an activity that waits for its
 // next attempt ends without its heartbeat.
 func (a *Activities) LastHeartbeat(ctx context.Context, activityType string) (details json.RawMessage, err error) {
+	if err := a.heartbeat(ctx, activityType, &details); err != nil {
+		return nil, failure(ctx, err)
+	}
+	return details, nil
+}
+
+var errNoHeartbeat = errors.New("there is no heartbeat")
+
+func (a *Activities) heartbeat(ctx context.Context, activityType string, details any) error {
+	if a.pending != nil {
+		return a.pending(activityType, details)
+	}
 	run := activity.GetInfo(ctx).WorkflowExecution
 	now, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, run.ID, run.RunID)
 	if err != nil {
-		return nil, err
-	}
-	c := a.DataConverter
-	if c == nil {
-		c = converter.GetDefaultDataConverter()
+		return fmt.Errorf("%w: %w", oraclemarket.ErrTransient, err)
 	}
 	for _, p := range now.GetPendingActivities() {
 		if p.GetActivityType().GetName() == activityType && p.GetHeartbeatDetails() != nil {
-			err := c.FromPayloads(p.GetHeartbeatDetails(), &details)
-			return details, err
+			return cmp.Or(a.DataConverter, converter.GetDefaultDataConverter()).FromPayloads(p.GetHeartbeatDetails(), details)
 		}
 	}
-	return nil, failure(ctx, fmt.Errorf("%s has no heartbeat", activityType))
+	return errNoHeartbeat
+}
+
+// query asks the workflow of the activity.
+func query(ctx context.Context, name string, into any) error {
+	run := activity.GetInfo(ctx).WorkflowExecution
+	value, err := activity.GetClient(ctx).QueryWorkflow(ctx, run.ID, run.RunID, name)
+	if err != nil {
+		return fmt.Errorf("%w: %w", oraclemarket.ErrTransient, err)
+	}
+	return value.Get(into)
 }

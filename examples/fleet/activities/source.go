@@ -163,16 +163,13 @@ func (f *file) Version() (string, error) {
 	return fmt.Sprintf("%d bytes, modified at %s", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
 }
 
-// unchanged returns an error unless the source is of that size and version.
-func unchanged(s Source, id, size int64, version string) error {
-	now, err := s.Version()
-	if err != nil {
-		return err
+// unchanged returns an error unless the source of an upload has the version that
+// it began with.
+func unchanged(version string, began workflows.UploadProgress) error {
+	if version == began.Version {
+		return nil
 	}
-	if s.Size() != size || now != version {
-		return &oraclemarket.SourceChangedError{
-			Change: fmt.Sprintf("it was %s and is %s", cmp.Or(version, "of another size"), now), UploadRequestID: id,
-		}
+	return &oraclemarket.SourceChangedError{
+		Change: fmt.Sprintf("it was %s and is %s", began.Version, version), UploadRequestID: began.UploadRequestID,
 	}
-	return nil
 }

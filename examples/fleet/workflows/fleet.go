@@ -62,21 +62,18 @@ func (in PublishFleetInput) Validate() error {
 // they. A workflow that somebody else has started for the same image counts as
 // its own.
 func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, error) {
-	f := &fleet{in: in, state: StatePublishing, status: FleetStatus{Total: len(in.Images), Images: make([]FleetImageStatus, len(in.Images))}}
+	f := &fleet{in: in, status: FleetStatus{Total: len(in.Images), Images: make([]FleetImageStatus, len(in.Images))}}
 	if err := workflow.SetQueryHandler(ctx, StatusQuery, func() (FleetStatus, error) { return f.status, nil }); err != nil {
 		return nil, err
 	}
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	if err := f.count(ctx); err != nil {
-		return nil, err
-	}
-	places := workflow.NewSemaphore(ctx, int64(cmp.Or(in.MaxRunning, defaultMaxRunning)))
-	running := workflow.NewWaitGroup(ctx)
 	for i := range in.Images {
 		_, f.status.Images[i].WorkflowID, _, _ = in.Images[i].workflow()
 	}
+	places := workflow.NewSemaphore(ctx, int64(cmp.Or(in.MaxRunning, defaultMaxRunning)))
+	running := workflow.NewWaitGroup(ctx)
 	for i := range in.Images {
 		if places.Acquire(ctx, 1) != nil || in.StopOnFailure && f.status.Failed > 0 {
 			break
@@ -91,24 +88,13 @@ func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, err
 	all, stop := workflow.NewDisconnectedContext(ctx)
 	defer stop()
 	running.Wait(all) // also for those that are being canceled
-	notStarted := f.status.Total - f.status.Done - f.status.Failed
 	switch {
 	case ctx.Err() != nil:
-		f.state = StateCanceled
-	case f.status.Failed > 0:
-		f.state = StateFailed
-	default:
-		f.state = StateDone
-	}
-	if err := f.count(all); err != nil {
-		return nil, err
-	}
-	switch f.state {
-	case StateCanceled:
 		return nil, temporal.NewCanceledError(f.status)
-	case StateFailed:
+	case f.status.Failed > 0:
 		return nil, temporal.NewApplicationErrorWithOptions(
-			fmt.Sprintf("%d of %d images failed, %d were not started", f.status.Failed, f.status.Total, notStarted),
+			fmt.Sprintf("%d of %d images failed, %d were not started", f.status.Failed, f.status.Total,
+				f.status.Total-f.status.Done-f.status.Failed),
 			ErrorFleet, temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{f.status}})
 	default:
 		return &f.status, nil
@@ -117,13 +103,7 @@ func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, err
 
 type fleet struct {
 	in     PublishFleetInput
-	state  State
 	status FleetStatus
-}
-
-func (f *fleet) count(ctx workflow.Context) error {
-	return workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(string(f.state)),
-		DoneAttribute.ValueSet(int64(f.status.Done)), FailedAttribute.ValueSet(int64(f.status.Failed)))
 }
 
 // run runs the workflow of an image to its end.
@@ -133,20 +113,18 @@ func (f *fleet) run(ctx workflow.Context, i int) {
 	f.status.Running++
 	err := f.child(ctx, i)
 	f.status.Running--
-	switch {
-	case err == nil:
+	if err == nil {
 		f.status.Done++
 		image.State = StateDone
-	case temporal.IsCanceledError(err):
-		f.status.Failed++
-		image.State, image.Error = StateCanceled, "canceled"
-	default:
+	} else {
 		f.status.Failed++
 		image.State, image.Error = StateFailed, message(err)
 	}
-	own, stop := workflow.NewDisconnectedContext(ctx)
-	defer stop()
-	if err := f.count(own); err != nil {
+	if temporal.IsCanceledError(err) {
+		image.State, image.Error = StateCanceled, "canceled"
+	}
+	err = workflow.UpsertTypedSearchAttributes(ctx, DoneAttribute.ValueSet(int64(f.status.Done)), FailedAttribute.ValueSet(int64(f.status.Failed)))
+	if err != nil {
 		workflow.GetLogger(ctx).Warn("cannot set search attributes", "Error", err)
 	}
 }

@@ -123,7 +123,7 @@ func TestReleaseNeedsDecision(t *testing.T) {
 		lost := func(n int, task ReleaseTask) (*ReleaseProgress, error) {
 			if n == 1 {
 				return nil, fails(ErrorAmbiguous, "the image "+test.creating+" may exist", ReleaseProgress{
-					ReleaseIDs: test.before, Creating: test.creating, Retried: 1,
+					ReleaseIDs: test.before, Creation: Creation{Creating: test.creating}, Retried: 1,
 				})
 			}
 			return newService().release(n, task)

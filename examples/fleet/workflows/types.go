@@ -32,6 +32,9 @@ const (
 	// StatusQuery returns the [Status] of an UploadImage, a CopyImage or a
 	// ReleaseImage, and the [FleetStatus] of a PublishFleet.
 	StatusQuery = "status"
+	// ProgressQuery returns the [UploadProgress] of an UploadImage whose first part
+	// is uploaded.
+	ProgressQuery = "progress"
 	// DecideUpdate takes a [Decision] while the state is [StateNeedsDecision].
 	DecideUpdate = "decide"
 	// ApproveUpdate takes an [Approval] while the state of a ReleaseImage is
@@ -41,7 +44,8 @@ const (
 
 // Search attributes. They have to exist on the server before a worker starts.
 var (
-	// StateAttribute is a Keyword, the [State] of the workflow.
+	// StateAttribute is a Keyword, the [State] of a workflow, from its first change
+	// on: none is StateRunning. ExecutionStatus tells how a workflow ended.
 	StateAttribute = temporal.NewSearchAttributeKeyKeyword("ImageJobState")
 	// DoneAttribute and FailedAttribute are of type Int, and count the images of a
 	// PublishFleet.
@@ -54,15 +58,11 @@ type State string
 
 // States of workflows.
 const (
-	StateUploading     State = "Uploading"
+	StateRunning       State = "Running"
 	StateProcessing    State = "Processing" // the service works, the workflow waits
-	StateCopying       State = "Copying"
-	StateUpdating      State = "Updating" // a release before its approval
 	StateNeedsApproval State = "NeedsApproval"
 	StateRollingOut    State = "RollingOut"
 	StateNeedsDecision State = "NeedsDecision"
-	StatePublishing    State = "Publishing" // a fleet
-	StateRunning       State = "Running"    // an image of a fleet
 	StateCanceling     State = "Canceling"
 	StateDone          State = "Done"
 	StateFailed        State = "Failed"
