@@ -223,7 +223,7 @@ func (a *Activities) FinishUpload(ctx context.Context, task workflows.UploadTask
 		if err != nil {
 			return err
 		}
-		if len(task.Parts) > 0 {
+		if len(task.Parts) > 0 && !k.get().Merged {
 			if err := merge(ctx, client, task, k); err != nil {
 				return err
 			}
@@ -251,8 +251,10 @@ func merge(ctx context.Context, client *oraclemarket.Client, task workflows.Uplo
 	}
 	req := request(task.Input, k)
 	req.ChunkSize = 0 // the parts have it
-	_, err := client.MachineImages.MergeRanges(ctx, req, parts)
-	return err
+	if _, err := client.MachineImages.MergeRanges(ctx, req, parts); err != nil {
+		return err
+	}
+	return k.save(ctx, func(p *workflows.UploadProgress) { p.Merged = true })
 }
 
 // DiscardUpload deletes what an upload left, and returns what it does not

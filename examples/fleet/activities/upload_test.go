@@ -376,7 +376,8 @@ func testPartsWaitForTheFirst(t *testing.T) {
 	server := r.oracle(t)
 	in := image(t, 9500)
 	in.Parts = 20
-	_, err := attempt[workflows.UploadProgress](t, r, r.others(t).UploadPart, nil, workflows.UploadTask{Input: in, Part: 19})
+	other := r.others(t)
+	_, err := attempt[workflows.UploadProgress](t, other, other.UploadPart, nil, workflows.UploadTask{Input: in, Part: 19})
 	_ = requireFailure(t, err, workflows.ErrorPending, true)
 	require.Empty(t, server.Uploads())
 	first, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, workflows.UploadTask{Input: in})

@@ -42,8 +42,9 @@ type UploadProgress struct {
 	Version string `json:"version,omitempty"`
 	// Checkpoint is what the SDK keeps, by its keys.
 	Checkpoint map[string][]byte `json:"checkpoints,omitempty"`
-	// Part is a part that is uploaded.
-	Part json.RawMessage `json:"part,omitempty"`
+	// Part is a part that is uploaded, and Merged whether all are merged.
+	Part   json.RawMessage `json:"part,omitempty"`
+	Merged bool            `json:"merged,omitempty"`
 }
 
 // Creation is a create call that may be under way, or lost with its worker.
