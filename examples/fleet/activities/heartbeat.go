@@ -170,12 +170,12 @@ func (a *Activities) heartbeat(ctx context.Context, activityType string, details
 	return errNoHeartbeat
 }
 
-// query asks the workflow of the activity.
-func query(ctx context.Context, name string, into any) error {
+// status asks the workflow of the activity.
+func status(ctx context.Context) (s workflows.Status, err error) {
 	run := activity.GetInfo(ctx).WorkflowExecution
-	value, err := activity.GetClient(ctx).QueryWorkflow(ctx, run.ID, run.RunID, name)
+	value, err := activity.GetClient(ctx).QueryWorkflow(ctx, run.ID, run.RunID, workflows.StatusQuery)
 	if err != nil {
-		return fmt.Errorf("%w: %w", oraclemarket.ErrTransient, err)
+		return s, fmt.Errorf("%w: %w", oraclemarket.ErrTransient, err)
 	}
-	return value.Get(into)
+	return s, value.Get(&s)
 }

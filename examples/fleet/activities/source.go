@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -109,17 +108,6 @@ func remoteError(err error) error {
 	default:
 		return fmt.Errorf("%s: %w: %w", sourceField, oraclemarket.ErrTransient, err)
 	}
-}
-
-// path returns the path of a source that is a file, empty if it is a URL.
-func (a *Activities) path(source string) string {
-	if strings.Contains(source, "://") {
-		return ""
-	}
-	if a.SourceDir != "" {
-		return filepath.Join(a.SourceDir, source)
-	}
-	return source
 }
 
 type file struct {

@@ -42,8 +42,8 @@ func (a *Activities) UploadImage(ctx context.Context, task workflows.UploadTask)
 		if task.Input.Parts > 1 || task.Adopted {
 			return a.uploadPart(ctx, client.MachineImages, req, source, task, k)
 		}
-		if path := a.path(task.Input.Source); path != "" {
-			_, err = client.MachineImages.UploadFile(ctx, path, req)
+		if f, ok := source.(*file); ok {
+			_, err = client.MachineImages.UploadFile(ctx, f.Name(), req)
 		} else {
 			_, err = client.MachineImages.Upload(ctx, req)
 		}
@@ -198,7 +198,9 @@ func (a *Activities) firstPart(ctx context.Context) (p workflows.UploadProgress,
 	begun, err := poll(ctx, 100*time.Millisecond, 20, func() (bool, error) {
 		err := a.heartbeat(ctx, "UploadImage", &p)
 		if errors.Is(err, errNoHeartbeat) {
-			err = query(ctx, workflows.ProgressQuery, &p)
+			var now workflows.Status
+			now, err = status(ctx)
+			p.UploadRequestID, p.Version = now.UploadRequestID, now.Version
 		}
 		return p.UploadRequestID != 0 && p.Version != "", err
 	})

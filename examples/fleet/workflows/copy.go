@@ -10,13 +10,10 @@ import (
 
 // Validate returns an error that names a wrong field.
 func (in CopyImageInput) Validate() error {
-	switch {
-	case in.ImageID == "":
-		return wrong("CopyImageInput.ImageID", "must not be empty")
-	case len(in.TenantIDs) == 0 || slices.Contains(in.TenantIDs, ""):
-		return wrong("CopyImageInput.TenantIDs", "must not be empty")
-	}
-	return nil
+	return check("CopyImageInput", []rule{
+		{"ImageID", in.ImageID != "", "must not be empty"},
+		{"TenantIDs", len(in.TenantIDs) > 0 && !slices.Contains(in.TenantIDs, ""), "must not be empty"},
+	})
 }
 
 // CopyImage copies an image to tenants, once to each, and waits until all have

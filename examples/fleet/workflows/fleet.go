@@ -35,26 +35,21 @@ func (i FleetImage) workflow() (run any, id string, in any, ok bool) {
 
 // Validate returns an error that names a wrong field.
 func (in PublishFleetInput) Validate() error {
-	switch {
-	case in.Name == "":
-		return wrong("PublishFleetInput.Name", "must not be empty")
-	case in.MaxRunning < 0:
-		return wrong("PublishFleetInput.MaxRunning", "must not be negative")
-	case len(in.Images) == 0 || len(in.Images) > maxImages:
-		return wrong("PublishFleetInput.Images", fmt.Sprintf("must be 1 to %d", maxImages))
+	rules := []rule{
+		{"Name", in.Name != "", "must not be empty"},
+		{"MaxRunning", in.MaxRunning >= 0, "must not be negative"},
+		{"Images", len(in.Images) > 0 && len(in.Images) <= maxImages, fmt.Sprintf("must be 1 to %d", maxImages)},
 	}
 	ids := map[string]int{}
 	for i, image := range in.Images {
 		_, id, _, ok := image.workflow()
-		if !ok {
-			return wrong(fmt.Sprintf("PublishFleetInput.Images[%d]", i), "must have one of upload, copy and release")
-		}
-		if first, twice := ids[id]; twice {
-			return wrong(fmt.Sprintf("PublishFleetInput.Images[%d]", i), fmt.Sprintf("is Images[%d] again", first))
-		}
+		first, twice := ids[id]
+		name := fmt.Sprintf("Images[%d]", i)
+		rules = append(rules, rule{name, ok, "must have one of upload, copy and release"},
+			rule{name, !twice, fmt.Sprintf("is Images[%d] again", first)})
 		ids[id] = i
 	}
-	return nil
+	return check("PublishFleetInput", rules)
 }
 
 // PublishFleet runs a workflow for each image, some at once, and ends when all

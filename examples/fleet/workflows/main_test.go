@@ -53,7 +53,7 @@ func newService() *service {
 		upload: func(_ int, task UploadTask) (*UploadProgress, error) {
 			p := &UploadProgress{UploadRequestID: 7, TotalChunks: 10, Chunks: 10, Checkpoint: checkpoint("7")}
 			if task.Input.Parts > 1 || task.Adopted {
-				p.Part = json.RawMessage("0")
+				p.Part, p.Version = json.RawMessage("0"), "1"
 			}
 			return p, nil
 		},

@@ -10,15 +10,11 @@ import (
 
 // Validate returns an error that names a wrong field.
 func (in ReleaseImageInput) Validate() error {
-	switch {
-	case in.ImageID <= 0:
-		return wrong("ReleaseImageInput.ImageID", "must be positive")
-	case in.MachineID <= 0:
-		return wrong("ReleaseImageInput.MachineID", "must be positive")
-	case in.Description == "":
-		return wrong("ReleaseImageInput.Description", "must not be empty")
-	}
-	return nil
+	return check("ReleaseImageInput", []rule{
+		{"ImageID", in.ImageID > 0, "must be positive"},
+		{"MachineID", in.MachineID > 0, "must be positive"},
+		{"Description", in.Description != "", "must not be empty"},
+	})
 }
 
 // ReleaseImage updates an image, has its diff approved by a person, and rolls it

@@ -261,6 +261,18 @@ func errorType(err error) string {
 	return ErrorRefused
 }
 
-func wrong(field, problem string) error {
-	return temporal.NewNonRetryableApplicationError(field+": "+problem, ErrorArgument, nil)
+// rule says what is wrong with a field of an input unless it is ok.
+type rule struct {
+	field   string
+	ok      bool
+	problem string
+}
+
+func check(input string, rules []rule) error {
+	for _, r := range rules {
+		if !r.ok {
+			return temporal.NewNonRetryableApplicationError(input+"."+r.field+": "+r.problem, ErrorArgument, nil)
+		}
+	}
+	return nil
 }

@@ -21,10 +21,8 @@ import (
 
 // Task queues.
 const (
-	// ControlQueue has the workflows and the calls that move few bytes.
-	ControlQueue = "imagejobs"
-	// TransferQueue has the activities that send images, few at once per worker.
-	TransferQueue = "imagejobs-transfer"
+	ControlQueue  = "imagejobs"          // workflows, and the calls that move few bytes
+	TransferQueue = "imagejobs-transfer" // activities that send images, few at once per worker
 )
 
 // Names of the workflows' queries and updates.
@@ -32,9 +30,6 @@ const (
 	// StatusQuery returns the [Status] of an UploadImage, a CopyImage or a
 	// ReleaseImage, and the [FleetStatus] of a PublishFleet.
 	StatusQuery = "status"
-	// ProgressQuery returns the [UploadProgress] of an UploadImage whose first part
-	// is uploaded.
-	ProgressQuery = "progress"
 	// DecideUpdate takes a [Decision] while the state is [StateNeedsDecision].
 	DecideUpdate = "decide"
 	// ApproveUpdate takes an [Approval] while the state of a ReleaseImage is
@@ -71,28 +66,16 @@ const (
 
 // Types of application errors, by which a failure can be told apart.
 const (
-	// ErrorArgument is a wrong input, source or configuration of a worker. The
-	// message names the field or the variable.
-	ErrorArgument = "Argument"
-	// ErrorRefused is a call that the service refused, such as one for an unknown
-	// image, and any other failure that the next attempt would meet again.
-	ErrorRefused = "Refused"
-	// ErrorState is a job that ended badly.
-	ErrorState = "State"
-	// ErrorSourceChanged is a source that changed since the upload began.
-	ErrorSourceChanged = "SourceChanged"
-	// ErrorAmbiguous is a call whose outcome only a person can find out.
-	ErrorAmbiguous = "Ambiguous"
-	// ErrorNotApproved is a release that somebody refused.
-	ErrorNotApproved = "NotApproved"
-	// ErrorGivenUp is what a person decided not to go on with.
-	ErrorGivenUp = "GivenUp"
-	// ErrorFleet is a fleet of which images failed.
-	ErrorFleet = "Fleet"
-	// ErrorTransient is retried.
-	ErrorTransient = "Transient"
-	// ErrorPending is a job that still runs. The next attempt polls it.
-	ErrorPending = "Pending"
+	ErrorArgument      = "Argument"      // a wrong input, source or configuration of a worker; the message names the field or the variable
+	ErrorRefused       = "Refused"       // by the service, as for an unknown image; or a failure that the next attempt would meet again
+	ErrorState         = "State"         // a job that ended badly
+	ErrorSourceChanged = "SourceChanged" // since the upload began
+	ErrorAmbiguous     = "Ambiguous"     // a call whose outcome only a person can find out
+	ErrorNotApproved   = "NotApproved"   // a release that somebody refused, or nobody approved
+	ErrorGivenUp       = "GivenUp"       // what a person decided not to go on with
+	ErrorFleet         = "Fleet"         // a fleet of which images failed
+	ErrorTransient     = "Transient"     // it is retried
+	ErrorPending       = "Pending"       // a job that still runs, which the next attempt polls
 )
 
 // UploadImageInput is the input of UploadImage.
@@ -255,6 +238,8 @@ type Status struct {
 	UploadRequestID int64       `json:"uploadRequestId,omitempty"`
 	Copies          []Copy      `json:"copies,omitempty"`
 	Release         *ReleaseIDs `json:"release,omitempty"`
+	// Version is that of the source of an upload in parts.
+	Version string `json:"version,omitempty"`
 	// Problem is what a person has to decide or to approve.
 	Problem string `json:"problem,omitempty"`
 	// Left is what a run that was canceled or failed left on the service.
@@ -266,12 +251,9 @@ type Action string
 
 // Actions.
 const (
-	// Adopt goes on with the job whose id is given.
-	Adopt Action = "adopt"
-	// Repeat makes the call again: it did not take effect.
-	Repeat Action = "repeat"
-	// GiveUp ends the workflow.
-	GiveUp Action = "give-up"
+	Adopt  Action = "adopt"   // go on with the job whose id is given
+	Repeat Action = "repeat"  // make the call again: it did not take effect
+	GiveUp Action = "give-up" // end the workflow
 )
 
 // Decision is what a person found out about a call whose outcome was not

@@ -14,37 +14,26 @@ const maxParts = 256
 // Validate returns an error that names a wrong field. What the service wants of
 // an image is checked by the activities.
 func (in UploadImageInput) Validate() error {
-	switch {
-	case in.Application == "":
-		return wrong("UploadImageInput.Application", "must not be empty")
-	case in.Version == "":
-		return wrong("UploadImageInput.Version", "must not be empty")
-	case in.OperatingSystem == "":
-		return wrong("UploadImageInput.OperatingSystem", "must not be empty")
-	case in.Source == "" || in.Name() == "":
-		return wrong("UploadImageInput.Source", "must name a file")
-	case in.Parts < 0 || in.Parts > maxParts:
-		return wrong("UploadImageInput.Parts", fmt.Sprintf("must be 0 to %d", maxParts))
-	case !strings.Contains(in.Source, "://"):
-		return nil
+	source, err := new(url.URL), error(nil)
+	if strings.Contains(in.Source, "://") {
+		source, err = url.Parse(in.Source)
 	}
-	u, err := url.Parse(in.Source)
-	switch {
-	case err != nil:
-		return wrong("UploadImageInput.Source", "is not a URL") // err would repeat it
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return wrong("UploadImageInput.Source", "must not have user info, a query or a fragment: the history would keep them")
-	}
-	return nil
+	return check("UploadImageInput", []rule{
+		{"Application", in.Application != "", "must not be empty"},
+		{"Version", in.Version != "", "must not be empty"},
+		{"OperatingSystem", in.OperatingSystem != "", "must not be empty"},
+		{"Source", in.Source != "" && in.Name() != "", "must name a file"},
+		{"Source", err == nil, "is not a URL"}, // err would repeat it
+		{"Source", err != nil || source.User == nil && source.RawQuery == "" && source.Fragment == "",
+			"must not have user info, a query or a fragment: the history would keep them"},
+		{"Parts", in.Parts >= 0 && in.Parts <= maxParts, fmt.Sprintf("must be 0 to %d", maxParts)},
+	})
 }
 
 // UploadImage uploads an image and waits until it is Completed. If it is
 // canceled or fails, it deletes what it has uploaded.
 func UploadImage(ctx workflow.Context, in UploadImageInput) (*UploadImageResult, error) {
 	u := &upload{task: UploadTask{Input: in}}
-	if err := workflow.SetQueryHandler(ctx, ProgressQuery, func() (UploadProgress, error) { return u.task.Progress, nil }); err != nil {
-		return nil, err
-	}
 	return &u.result, u.do(ctx, u, in.Validate(), true)
 }
 
@@ -56,7 +45,9 @@ type upload struct {
 	ended  bool // the upload request, well or badly
 }
 
-func (u *upload) show(s *Status) { s.UploadRequestID = u.task.Progress.UploadRequestID }
+func (u *upload) show(s *Status) {
+	s.UploadRequestID, s.Version = u.task.Progress.UploadRequestID, u.task.Progress.Version
+}
 
 func (u *upload) work(ctx workflow.Context) error {
 	err := u.decided(ctx, func() error { return u.send(ctx) }, func(d Decision, problem string) error {
