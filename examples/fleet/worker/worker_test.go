@@ -137,7 +137,8 @@ func TestRecordHistories(t *testing.T) {
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
 
-	parts, missing := upload(), upload()
+	parts, missing, nightly := upload(), upload(), upload()
+	nightly.Version = "nightly" // the order below is random
 	parts.Version, parts.Parts = "2.0", 3
 	missing.Version, missing.Source = "3.0", "missing.tar.gz"
 	copies := workflows.CopyImageInput{
@@ -148,7 +149,7 @@ func TestRecordHistories(t *testing.T) {
 	}
 	approved := release
 	approved.Approve = true
-	fleet := workflows.PublishFleetInput{Name: "nightly", Images: []workflows.FleetImage{{Upload: new(upload())}, {Copy: &copies}, {Upload: &missing}}}
+	fleet := workflows.PublishFleetInput{Name: "nightly", Images: []workflows.FleetImage{{Upload: &nightly}, {Copy: &copies}, {Upload: &missing}}}
 	for name, one := range map[string]struct {
 		id              string
 		workflow, input any
