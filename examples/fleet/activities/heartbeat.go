@@ -177,5 +177,6 @@ func status(ctx context.Context) (s workflows.Status, err error) {
 	if err != nil {
 		return s, fmt.Errorf("%w: %w", oraclemarket.ErrTransient, err)
 	}
-	return s, value.Get(&s)
+	err = value.Get(&s)
+	return s, err
 }

@@ -164,15 +164,13 @@ func (a *Activities) uploadPart(
 		return nil // there are more parts than chunks
 	}
 	sent, err := images.UploadRange(ctx, req, chunks)
-	if err == nil {
-		version, err = source.Version()
-	}
-	if err = cmp.Or(err, unchanged(version, k.get())); err != nil {
+	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(sent)
-	k.set(func(p *workflows.UploadProgress) { p.Part = data })
-	return err
+	part, _ := json.Marshal(sent) // plain data
+	k.set(func(p *workflows.UploadProgress) { p.Part = part })
+	version, err = source.Version()
+	return cmp.Or(err, unchanged(version, k.get()))
 }
 
 // initiate begins an upload and ends it as soon as there is an upload request:

@@ -291,6 +291,25 @@ func TestCanceledBetweenAttempts(t *testing.T) {
 	require.Equal(t, oraclemarkettest.Deleted, service.Uploads()[0].Status)
 }
 
+// The parts of an image are uploaded one after the other where one worker has
+// one place for them: the first has ended before the others begin.
+func TestPartsOneAfterTheOther(t *testing.T) {
+	c := dial(t, temporalServer(t))
+	w := New(c, services(t), Options{MaxTransfers: 1})
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+	in := upload()
+	in.Parts = 3
+	run, err := run(t, c, "upload", workflows.UploadImage, in)
+	require.NoError(t, err)
+	var result workflows.UploadImageResult
+	require.NoError(t, run.Get(t.Context(), &result))
+	require.Equal(t, "Completed", result.Status)
+	now, err := c.DescribeWorkflowExecution(t.Context(), run.GetID(), run.GetRunID())
+	require.NoError(t, err)
+	require.LessOrEqual(t, now.GetWorkflowExecutionInfo().GetHistoryLength(), int64(30))
+}
+
 // After a reset that forgets the heartbeats nobody knows which chunks the upload
 // request has: a person adopts it, and all are sent again.
 func TestResetActivity(t *testing.T) {

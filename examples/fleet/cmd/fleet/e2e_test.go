@@ -52,7 +52,7 @@ func TestFourKills(t *testing.T) {
 	require.LessOrEqual(t, r.uploaded(service, run, in), 4*3*concurrency)
 	require.Equal(t, 1, service.Processed(oraclemarkettest.OpInitiate))
 	require.Equal(t, 1, service.Processed(oraclemarkettest.OpMerge))
-	require.LessOrEqual(t, r.events(run.GetID()), int64(30))
+	require.LessOrEqual(t, r.events(run.GetID()), int64(18))
 }
 
 // The parts of an image go on as well.
@@ -71,7 +71,7 @@ func TestPartsAndKill(t *testing.T) {
 	require.LessOrEqual(t, r.uploaded(service, run, in), parts*concurrency)
 	require.Equal(t, 1, service.Processed(oraclemarkettest.OpInitiate))
 	require.Equal(t, 1, service.Processed(oraclemarkettest.OpMerge))
-	require.LessOrEqual(t, r.events(run.GetID()), int64(30+8*parts))
+	require.LessOrEqual(t, r.events(run.GetID()), int64(12+6*parts))
 }
 
 // The engine is killed while an image is uploaded, and goes on with its file.
