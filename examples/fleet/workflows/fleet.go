@@ -67,6 +67,7 @@ func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, err
 	for i := range in.Images {
 		_, f.status.Images[i].WorkflowID, _, _ = in.Images[i].workflow()
 	}
+	f.count(ctx)
 	places := workflow.NewSemaphore(ctx, int64(cmp.Or(in.MaxRunning, defaultMaxRunning)))
 	running := workflow.NewWaitGroup(ctx)
 	for i := range in.Images {
@@ -118,8 +119,12 @@ func (f *fleet) run(ctx workflow.Context, i int) {
 	if temporal.IsCanceledError(err) {
 		image.State, image.Error = StateCanceled, "canceled"
 	}
-	err = workflow.UpsertTypedSearchAttributes(ctx, DoneAttribute.ValueSet(int64(f.status.Done)), FailedAttribute.ValueSet(int64(f.status.Failed)))
-	if err != nil {
+	f.count(ctx)
+}
+
+func (f *fleet) count(ctx workflow.Context) {
+	if err := workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(string(StatePublishing)),
+		DoneAttribute.ValueSet(int64(f.status.Done)), FailedAttribute.ValueSet(int64(f.status.Failed))); err != nil {
 		workflow.GetLogger(ctx).Warn("cannot set search attributes", "Error", err)
 	}
 }

@@ -70,17 +70,13 @@ func (r *run) now(j job) Status {
 func (r *run) end(ctx workflow.Context, j job, err error) error {
 	own, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	during, state := StateFailed, StateFailed
-	if temporal.IsCanceledError(err) || ctx.Err() != nil {
-		during, state = StateCanceling, StateCanceled
-	}
 	r.status.Problem = ""
-	if err := r.enter(own, during); err != nil {
+	if err := r.enter(own, StateCleaningUp); err != nil {
 		return err
 	}
-	r.status.Left = j.cleanUp(own)
-	r.status.State = state
-	if state == StateCanceled {
+	r.status.Left, r.status.State = j.cleanUp(own), StateFailed
+	if temporal.IsCanceledError(err) || ctx.Err() != nil {
+		r.status.State = StateCanceled
 		return temporal.NewCanceledError(r.now(j))
 	}
 	text := message(err)

@@ -58,7 +58,8 @@ const (
 	StateNeedsApproval State = "NeedsApproval"
 	StateRollingOut    State = "RollingOut"
 	StateNeedsDecision State = "NeedsDecision"
-	StateCanceling     State = "Canceling"
+	StateCleaningUp    State = "CleaningUp" // after a failure, or canceled
+	StatePublishing    State = "Publishing" // a fleet
 	StateDone          State = "Done"
 	StateFailed        State = "Failed"
 	StateCanceled      State = "Canceled"

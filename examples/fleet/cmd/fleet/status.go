@@ -82,7 +82,6 @@ func (f *fleet) look(ctx context.Context, id, runID string) (*job, error) {
 	info := d.WorkflowExecutionInfo
 	j := &job{
 		WorkflowID: id, RunID: info.Execution.RunId, Type: info.Type.Name, Started: info.StartTime.AsTime(), Events: info.HistoryLength,
-		State: workflows.StateRunning, // until it changes
 	}
 	if p := info.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]; p != nil {
 		err = f.converter.FromPayload(p, &j.State)
