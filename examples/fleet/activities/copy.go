@@ -22,31 +22,28 @@ type copying struct {
 // cancels those under way, and looks at all of them once: the next attempt does
 // until they have ended, or with CancelOnFailure one has failed.
 func (a *Activities) CopyImage(ctx context.Context, task workflows.CopyTask) (*workflows.CopyProgress, error) {
-	return keep(ctx, a, task.Progress, func(ctx context.Context, k *keeper[workflows.CopyProgress]) error {
-		client, err := a.Replicator(ctx)
-		if err != nil {
-			return err
-		}
-		c := copying{k, client.Jobs, task}
-		if err := c.find(ctx); err != nil {
-			return err
-		}
-		for _, one := range c.get().Copies {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if task.Cancel {
-				err = c.cancel(ctx, one)
-			} else if one.JobID == "" && one.Error == "" {
-				// A call under way is not canceled: nobody would know what it did.
-				err = c.create(context.WithoutCancel(ctx), one.TenantID)
+	return keep(ctx, a, a.Replicator, task.Progress,
+		func(ctx context.Context, client *imagereplicator.Client, k *keeper[workflows.CopyProgress]) error {
+			c := copying{k, client.Jobs, task}
+			err := c.find(ctx)
+			for _, one := range c.get().Copies {
+				switch {
+				case err != nil:
+					return err
+				case ctx.Err() != nil:
+					return context.Cause(ctx)
+				case task.Cancel:
+					err = c.cancel(ctx, one)
+				case one.JobID == "" && one.Error == "":
+					// A call under way is not canceled: nobody would know what it did.
+					err = c.create(context.WithoutCancel(ctx), one.TenantID)
+				}
 			}
 			if err != nil {
 				return err
 			}
-		}
-		return c.look(ctx)
-	})
+			return c.look(ctx)
+		})
 }
 
 // change changes one copy.

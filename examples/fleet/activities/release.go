@@ -23,21 +23,18 @@ type releasing struct {
 // the diff. An attempt ends as soon as it has to wait for a job; the next one
 // resumes. Only a rollout is followed for longer.
 func (a *Activities) Release(ctx context.Context, task workflows.ReleaseTask) (*workflows.ReleaseProgress, error) {
-	return keep(ctx, a, task.Progress, func(ctx context.Context, k *keeper[workflows.ReleaseProgress]) error {
-		client, err := a.Multiplay(ctx)
-		if err != nil {
+	return keep(ctx, a, a.Multiplay, task.Progress,
+		func(ctx context.Context, client *multiplay.Client, k *keeper[workflows.ReleaseProgress]) error {
+			r := &releasing{k, client, task.Input}
+			req, err := r.request()
+			if err == nil {
+				err = r.find(ctx)
+			}
+			if err == nil {
+				err = r.run(ctx, req, task.DiffOnly)
+			}
 			return err
-		}
-		r := &releasing{k, client, task.Input}
-		req, err := r.request()
-		if err != nil {
-			return err
-		}
-		if err := r.find(ctx); err != nil {
-			return err
-		}
-		return r.run(ctx, req, task.DiffOnly)
-	})
+		})
 }
 
 func (r *releasing) request() (*multiplay.ReleaseRequest, error) {
@@ -193,16 +190,12 @@ func (r *releasing) find(ctx context.Context) error {
 
 // RejectDiff rejects a diff once it has ended, which unlocks its image.
 func (a *Activities) RejectDiff(ctx context.Context, diffID int64) error {
-	_, err := keep(ctx, a, struct{}{}, func(ctx context.Context, _ *keeper[struct{}]) error {
-		client, err := a.Multiplay(ctx)
-		if err != nil {
-			return err
-		}
+	_, err := keep(ctx, a, a.Multiplay, struct{}{}, func(ctx context.Context, client *multiplay.Client, _ *keeper[struct{}]) error {
 		now, err := client.ImageDiffs.Status(ctx, diffID, nil)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if !now.State.Terminal() {
+		case !now.State.Terminal():
 			return pending(ctx, "image diff %d is %s", diffID, now.State)
 		}
 		_, err = client.ImageDiffs.Reject(context.WithoutCancel(ctx), diffID, nil)

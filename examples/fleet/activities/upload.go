@@ -22,14 +22,14 @@ type uploading = keeper[workflows.UploadProgress]
 // and uploads the first. What an earlier attempt has sent, on whatever worker, is
 // not sent again.
 func (a *Activities) UploadImage(ctx context.Context, task workflows.UploadTask) (*workflows.UploadProgress, error) {
-	return keep(ctx, a, task.Progress, func(ctx context.Context, k *uploading) error {
-		client, err := a.Oracle(ctx)
-		if err != nil {
-			return err
-		}
+	return keep(ctx, a, a.Oracle, task.Progress, func(ctx context.Context, client *oraclemarket.Client, k *uploading) error {
 		source, err := a.open(ctx, task.Input)
-		if err != nil {
-			return err
+		if err != nil { // which is not needed once the merge was requested
+			_, resumed := client.MachineImages.Upload(ctx, request(task.Input, k))
+			if errors.Is(resumed, oraclemarket.ErrInvalidArgument) {
+				return err
+			}
+			return resumed
 		}
 		defer func() { _ = source.Close() }() // only read
 		if now := k.get(); task.Part == 0 && len(now.Checkpoint) == 0 && now.UploadRequestID == 0 && !task.Repeat {
@@ -218,11 +218,7 @@ func chunkSize(wanted, size int64) int64 {
 // request: each attempt looks once.
 func (a *Activities) FinishUpload(ctx context.Context, task workflows.UploadTask) (*workflows.UploadImageResult, error) {
 	result := &workflows.UploadImageResult{UploadRequestID: task.Progress.UploadRequestID}
-	_, err := keep(ctx, a, workflows.UploadProgress{}, func(ctx context.Context, k *uploading) error {
-		client, err := a.Oracle(ctx)
-		if err != nil {
-			return err
-		}
+	_, err := keep(ctx, a, a.Oracle, workflows.UploadProgress{}, func(ctx context.Context, client *oraclemarket.Client, k *uploading) error {
 		if len(task.Parts) > 0 && !k.get().Merged {
 			if err := merge(ctx, client, task, k); err != nil {
 				return err
@@ -260,12 +256,8 @@ func merge(ctx context.Context, client *oraclemarket.Client, task workflows.Uplo
 // DiscardUpload deletes what an upload left, and returns what it does not
 // delete, empty if nothing.
 func (a *Activities) DiscardUpload(ctx context.Context, task workflows.UploadTask) (left string, err error) {
-	_, err = keep(ctx, a, task.Progress, func(ctx context.Context, k *uploading) error {
-		client, err := a.Oracle(ctx)
-		if err != nil {
-			return err
-		}
-		err = client.MachineImages.DiscardUpload(ctx, request(task.Input, k))
+	_, err = keep(ctx, a, a.Oracle, task.Progress, func(ctx context.Context, client *oraclemarket.Client, k *uploading) error {
+		err := client.MachineImages.DiscardUpload(ctx, request(task.Input, k))
 		if errors.Is(err, oraclemarket.ErrAlreadyMerged) {
 			left, err = fmt.Sprintf("upload request %d, which is merged already", task.Progress.UploadRequestID), nil
 		}

@@ -50,6 +50,13 @@ func testUploadImage(t *testing.T) {
 	require.Equal(t, "Completed", result.Status)
 	require.Contains(t, result.ImageFilePath, "image.tar.gz")
 	requireSent(t, server, in.Source)
+
+	// Nor does it need the file any more.
+	require.NoError(t, os.Remove(in.Source))
+	again, err = attempt[workflows.UploadProgress](t, r, r.UploadImage, r.last(), task)
+	require.NoError(t, err)
+	require.Equal(t, progress.UploadRequestID, again.UploadRequestID)
+	require.Len(t, server.Uploads(), 1)
 }
 
 // requireSent requires one upload whose chunks were received once each.
