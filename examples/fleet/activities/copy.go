@@ -164,7 +164,7 @@ func (c copying) look(ctx context.Context) error {
 		switch {
 		case one.Error != "" && c.task.Input.CancelOnFailure && !c.task.Cancel:
 			return nil
-		case one.Error == "" && !imagereplicator.Status(one.Status).Terminal():
+		case one.JobID != "" && one.Error == "" && !imagereplicator.Status(one.Status).Terminal():
 			running = fmt.Sprintf("the copy to tenant %s is %s", one.TenantID, one.Status)
 		}
 	}

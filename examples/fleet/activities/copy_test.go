@@ -232,7 +232,7 @@ func TestCancelFindsALostCopy(t *testing.T) { synctest.Test(t, testCancelFindsAL
 func testCancelFindsALostCopy(t *testing.T) {
 	r := newRig(t)
 	server := r.replicator(t, imagereplicatortest.WithJobTime(time.Hour))
-	task := copyTask(imagereplicatortest.ThirdTenantID)
+	task := copyTask(imagereplicatortest.ThirdTenantID, imagereplicatortest.FourthTenantID)
 	client, err := r.Replicator(t.Context())
 	require.NoError(t, err)
 	id, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{
@@ -240,10 +240,17 @@ func testCancelFindsALostCopy(t *testing.T) {
 	})
 	require.NoError(t, err)
 	task.Cancel, task.Progress.Creation = true, workflows.Creation{Creating: imagereplicatortest.ThirdTenantID, Before: []string{imagereplicatortest.JobID}}
-	progress, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, task)
-	if err != nil { // it is being canceled
+	var progress workflows.CopyProgress
+	before := any(task.Progress)
+	for attempts := 0; ; attempts++ {
+		require.Less(t, attempts, 10, "the other copy, which has no job, is not waited for")
+		progress, err = attempt[workflows.CopyProgress](t, r, r.CopyImage, before, task)
+		if err == nil {
+			break
+		}
 		_ = requireFailure(t, err, workflows.ErrorPending, true)
-		progress = heartbeat[workflows.CopyProgress](t, r)
+		before = r.last()
+		<-time.After(5 * time.Second)
 	}
 	require.Equal(t, id, progress.Copies[0].JobID)
 	require.Empty(t, progress.Creating)

@@ -259,6 +259,12 @@ func TestNoCredentialsInHistories(t *testing.T) {
 // A workflow that is canceled between two attempts of its upload deletes what
 // the attempts before have sent.
 func TestCanceledBetweenAttempts(t *testing.T) {
+	t.Run("whole", func(t *testing.T) { testCanceledBetweenAttempts(t, 0) })
+	t.Run("parts", func(t *testing.T) { testCanceledBetweenAttempts(t, 3) })
+}
+
+func testCanceledBetweenAttempts(t *testing.T, parts int) {
+	t.Helper()
 	c := dial(t, temporalServer(t))
 	a := services(t)
 	service := oraclemarkettest.NewServer()
@@ -271,7 +277,9 @@ func TestCanceledBetweenAttempts(t *testing.T) {
 	t.Cleanup(w.Stop)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "upload", TaskQueue: workflows.ControlQueue}, workflows.UploadImage, upload())
+	in := upload()
+	in.Parts = parts
+	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "upload", TaskQueue: workflows.ControlQueue}, workflows.UploadImage, in)
 	require.NoError(t, err)
 	for attempts := int32(0); attempts < 3; { // then the server waits for seconds
 		now, err := c.DescribeWorkflowExecution(ctx, run.GetID(), "")
