@@ -51,7 +51,7 @@ type UploadProgress struct {
 type Creation struct {
 	// Creating is what it creates: the tenant of a copy, or the step of a release.
 	Creating string `json:"creating,omitempty"`
-	// Before has the ids of the jobs that there were before and that it is not of.
+	// Before has the ids of the jobs that there were before, which it has not made.
 	Before []string `json:"before,omitempty"`
 }
 

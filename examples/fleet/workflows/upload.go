@@ -88,12 +88,11 @@ func (u *upload) send(ctx workflow.Context) (err error) {
 	all := workflow.NewWaitGroup(ctx)
 	parts := make([]UploadProgress, max(u.task.Input.Parts, 1))
 	for i := 1; i < len(parts); i++ {
-		part := u.task
-		part.Part, part.Progress = i, UploadProgress{}
-		sent := workflow.ExecuteActivity(sending, uploadPart, part)
 		all.Add(1)
-		workflow.Go(free, func(free workflow.Context) {
-			ended(sent.Get(free, &parts[i]))
+		workflow.Go(sending, func(own workflow.Context) { // once the first part is scheduled
+			part := u.task
+			part.Part, part.Progress = i, UploadProgress{}
+			ended(workflow.ExecuteActivity(own, uploadPart, part).Get(own, &parts[i]))
 			all.Done()
 		})
 	}

@@ -101,6 +101,7 @@ func TestUploadFails(t *testing.T) {
 		}, ErrorRefused, "401; left: upload request 7, which is merged already", 1, []string{"upload request 7, which is merged already"}},
 		"part": {func(s *service, in *UploadImageInput) {
 			in.Parts = 3
+			s.heartbeat = func(int, string) (json.RawMessage, error) { return json.Marshal(last) }
 			s.part = func(_ int, task UploadTask) (*UploadProgress, error) {
 				if task.Part > 1 {
 					return nil, fails(ErrorSourceChanged, "it changed")
