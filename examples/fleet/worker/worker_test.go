@@ -203,7 +203,7 @@ func TestPayloadsAreEncrypted(t *testing.T) {
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
 	in := upload()
-	in.Application = "Secret Game"
+	in.Application, in.Parts = "Secret Game", 2 // of which one reads the heartbeat of the other
 	first, err := run(t, c, "upload", workflows.UploadImage, in)
 	require.NoError(t, err)
 	in.Source = "missing secret"
