@@ -157,8 +157,8 @@ func (r *rollout) get(ctx context.Context) (*RolloutStatus, time.Duration, error
 	return now, after, r.checkStart(waiting)
 }
 
-// look learns from a poll what is under way, and returns the installs that wait
-// to be queued.
+// look records what a poll shows to be under way, and returns the installs that
+// wait to be queued.
 func (r *rollout) look(installs []ImageInstall, now *RolloutStatus) (waiting []ImageInstall) {
 	r.installing = false
 	for _, i := range installs {

@@ -135,7 +135,7 @@ func (u *upload) hashFirst(ctx context.Context) error {
 // with the call is acknowledged if the service counts it, and sent again
 // otherwise.
 func (u *upload) take(ctx context.Context, id int64) error {
-	u.state.UploadRequestID = id
+	u.state.UploadRequestID, u.mayExist = id, false
 	if u.state.First == "" {
 		return u.save(ctx, phaseUploading)
 	}

@@ -104,7 +104,8 @@ func (u *upload) candidates(ctx context.Context) ([]int64, error) {
 		}
 		inTime := r.CreatedDate.IsZero() || !r.CreatedDate.Before(since) && !r.CreatedDate.After(until)
 		// A request comes twice when others pass it while the pages are read.
-		if inTime && u.matches(r) && !slices.Contains(ids, r.UploadRequestID) {
+		seen := slices.Contains(ids, r.UploadRequestID) || slices.Contains(u.state.Abandoned, r.UploadRequestID)
+		if inTime && u.matches(r) && !seen {
 			ids = append(ids, r.UploadRequestID)
 		}
 	}

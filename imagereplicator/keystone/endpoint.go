@@ -90,7 +90,7 @@ func imageEndpoint(o *Options, catalog []service) (string, error) {
 	case region == "" && len(regions) > 1:
 		return "", invalid("Options.Region", "must not be empty; %s; choose one of these regions, %s", has, instead)
 	default:
-		return "", invalid("Options.Endpoint", "must not be empty; %s; more than one of them is meant", has)
+		return "", invalid("Options.Endpoint", "must not be empty; %s; more than one of them matches", has)
 	}
 }
 

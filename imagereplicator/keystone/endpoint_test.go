@@ -33,11 +33,11 @@ func TestRegions(t *testing.T) {
 		"no region":      {"", "", "", "Options.Region: must not be empty; " + has + "; choose one of these regions, " + instead},
 		"no such kind":   {"jp1", "admin", "", "Options.Interface: there is no admin endpoint; " + has + "; choose one of these interfaces, " + instead},
 		"plain http": {"jp1", "internal", "", "Options.Endpoint: must be set, since that of the service catalog, http://10.0.0.1:9292, cannot be used: " +
-			"plain http would send the credentials unencrypted: use https, or Options.InsecureHTTP in a trusted network"},
+			"must be https, because plain http would send the credentials unencrypted; Options.InsecureHTTP permits that in a trusted network"},
 		"no catalog":     {"jp1", "", `[]`, "Options.Endpoint: must not be empty: the service catalog has no image endpoints for this tenant"},
 		"no image there": {"jp1", "", none, "Options.Endpoint: must not be empty: the service catalog has no image endpoints for this tenant"},
 		"several": {"jp1", "", one + `{"interface": "public", "region": "jp1", "url": "https://a.example.com"}, {"interface": "public", "region": "jp1", "url": "https://b.example.com"}]}]`,
-			"Options.Endpoint: must not be empty; the service catalog has the image endpoints jp1 public https://a.example.com, jp1 public https://b.example.com; more than one of them is meant"},
+			"Options.Endpoint: must not be empty; the service catalog has the image endpoints jp1 public https://a.example.com, jp1 public https://b.example.com; more than one of them matches"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mock := httpmock.NewMockTransport()

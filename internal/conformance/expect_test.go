@@ -48,7 +48,7 @@ func expect(o *operation, f *fault, always bool) outcome {
 		o = o.begins()
 	}
 	w := o.expect(f, o.meaning(f), always)
-	if w.ok { // and goes on
+	if w.ok { // and continues
 		more := o.polls - 1
 		w.requests += more
 		w.atLeast += more
@@ -191,7 +191,7 @@ func expectCall(o *operation, f *fault, k kind, always bool) outcome {
 	}
 	if o.reuses && f.cut {
 		// net/http sends a GET again by itself when a connection that it used
-		// before dies. It may: the call is safe.
+		// before broke. It may: the call is safe.
 		if always {
 			w.requests++
 		} else {

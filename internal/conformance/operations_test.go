@@ -41,7 +41,7 @@ type operation struct {
 	content   content
 	upload    bool          // an attempt has no limit but that bytes move
 	patient   bool          // transient failures are ridden out, and lag
-	looks     bool          // for what came of it after a failure
+	looks     bool          // up the result after a failure
 	gated     bool          // a loop of its own sends it again, and sooner
 	seen      bool          // that what is polled exists is known before the first poll
 	asks      int           // again after a lost response, if it may

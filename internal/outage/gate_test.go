@@ -187,6 +187,41 @@ func TestLoneFailure(t *testing.T) {
 	})
 }
 
+// A request that fails among others that get through has the limit for itself:
+// it is sent seldom, holds nobody up, and ends.
+func TestFailsAlone(t *testing.T) {
+	for _, takes := range []time.Duration{100 * time.Millisecond, 3 * time.Second, 30 * time.Second} {
+		t.Run(takes.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const others, lasts = 15, 10 * time.Minute
+				g := NewGate(0)
+				through := &service{takes: takes, fails: func(time.Time) error { return nil }}
+				ctx, cancel := context.WithTimeout(t.Context(), lasts)
+				defer cancel()
+				var wg sync.WaitGroup
+				for range others {
+					wg.Go(func() {
+						for ctx.Err() == nil {
+							if err := g.Do(ctx, through.send); err != nil {
+								require.ErrorIs(t, err, context.DeadlineExceeded)
+							}
+						}
+					})
+				}
+				alone, start := &service{fails: func(time.Time) error { return errDown }}, time.Now()
+				err := g.Do(ctx, alone.send)
+				t.Logf("sent %d times in %s", alone.requests.Load(), time.Since(start))
+				require.ErrorIs(t, err, transport.ErrServer)
+				require.GreaterOrEqual(t, time.Since(start), DefaultLimit)
+				require.Less(t, time.Since(start), DefaultLimit+2*time.Minute)
+				require.Less(t, alone.requests.Load(), int64(30))
+				wg.Wait()
+				require.Greater(t, float64(through.requests.Load()), 0.95*others*lasts.Seconds()/takes.Seconds())
+			})
+		})
+	}
+}
+
 // A final failure is returned at once, and an ended context ends the wait.
 func TestGateEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -208,7 +243,7 @@ func TestSendPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(0)
 		for range closedAfter {
-			g.failure(time.Now(), false, 0, false)
+			g.failure(&request{}, 0, false)
 		}
 		require.Panics(t, func() {
 			_ = g.Do(t.Context(), func(context.Context) (time.Duration, error) { panic("odd") })
@@ -220,9 +255,9 @@ func TestSendPanics(t *testing.T) {
 // After an outage the first to get through lets two follow, and those let more.
 func TestRamp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, start := NewGate(0), time.Now()
+		g := NewGate(0)
 		for range closedAfter {
-			g.failure(start, false, 0, false)
+			g.failure(&request{}, 0, false)
 		}
 		s := &service{takes: time.Second, fails: func(time.Time) error { return nil }}
 		require.NoError(t, upload(t.Context(), g, s, 20, 20))

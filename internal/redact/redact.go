@@ -13,16 +13,16 @@ import (
 	"sync"
 )
 
-// Redacted stands where a secret would.
+// Redacted replaces a secret.
 const Redacted = "REDACTED"
 
-// Hidden stands in place of a text that repeats a secret.
+// Hidden replaces a text that repeats a secret.
 const Hidden = "(not shown: it repeats a secret)"
 
 // Set knows the secrets of one call. A nil Set knows none. A Set is safe for
 // concurrent use, and prints without its secrets.
 //
-// A text repeats a secret if the secret stands in it as it is or encoded:
+// A text repeats a secret if it contains the secret, as it is or encoded:
 // percent-encoded, with the backslash escapes of JSON and Go, with HTML
 // entities, or in base64. Up to four encodings may be nested, in any order;
 // base64 counts as two. Letter case matters, but not in hex digits, and a plus

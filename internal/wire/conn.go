@@ -15,8 +15,8 @@ const responseGrace = 250 * time.Millisecond
 // lingerConn holds a failed write back until the response was read. A service
 // that refuses an upload may respond and close the connection while the body is
 // still on its way. net/http takes whichever it sees first, the response or the
-// broken connection, and without the response nobody learns that the token was
-// refused or the image is too large.
+// broken connection, and without the response the caller does not see that the
+// token was refused or the image is too large.
 type lingerConn struct {
 	net.Conn
 

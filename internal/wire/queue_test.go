@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 // The kernel reports what it still holds, through all that is around a socket.
@@ -116,7 +118,7 @@ func TestSlowPeer(t *testing.T) {
 	})
 	a.limit = limit
 	start := time.Now()
-	_, _, err := a.send(t.Context(), first(size, bits{}), size)
+	_, _, err := a.send(t.Context(), first(size, rawhttp.Bits{}), size)
 	require.NoError(t, err)
 	require.Greater(t, time.Since(start), limit)
 }

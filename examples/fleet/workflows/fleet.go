@@ -20,7 +20,7 @@ const (
 const ReusePolicy = enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
 
 // workflow returns the function, the id and the input of an image's workflow.
-func (i FleetImage) workflow() (run any, id string, in any, ok bool) {
+func (i FleetImage) workflow() (run any, id string, in interface{ Validate() error }, ok bool) {
 	switch {
 	case i.Upload != nil && i.Copy == nil && i.Release == nil:
 		return UploadImage, UploadID(*i.Upload), *i.Upload, true
@@ -42,11 +42,16 @@ func (in PublishFleetInput) Validate() error {
 	}
 	ids := map[string]int{}
 	for i, image := range in.Images {
-		_, id, _, ok := image.workflow()
+		_, id, input, ok := image.workflow()
 		first, twice := ids[id]
 		name := fmt.Sprintf("Images[%d]", i)
 		rules = append(rules, rule{name, ok, "must have one of upload, copy and release"},
 			rule{name, !twice, fmt.Sprintf("is Images[%d] again", first)})
+		if ok {
+			if err := input.Validate(); err != nil {
+				rules = append(rules, rule{name, false, message(err)})
+			}
+		}
 		ids[id] = i
 	}
 	return check("PublishFleetInput", rules)

@@ -31,6 +31,7 @@ func fleetStatus(t *testing.T, env *testsuite.TestWorkflowEnvironment) (status F
 
 func TestPublishFleet(t *testing.T) {
 	s := newService()
+	s.processing()
 	running, most := 0, 0
 	s.upload = func(n int, task UploadTask) (*UploadProgress, error) { return newService().upload(n, task) }
 	env := s.environment()

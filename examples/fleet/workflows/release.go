@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -92,7 +93,7 @@ func (r *releasing) approve(ctx workflow.Context) error {
 	case a == nil:
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("nobody approved within %s", limit), ErrorNotApproved, nil)
 	case !a.Approved:
-		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("%s refused: %s", a.By, a.Comment), ErrorNotApproved, nil)
+		return temporal.NewNonRetryableApplicationError(strings.TrimSuffix(a.By+" refused: "+a.Comment, ": "), ErrorNotApproved, nil)
 	}
 	r.approvedBy = a.By
 	return nil

@@ -154,6 +154,7 @@ func TestUploadNeedsDecision(t *testing.T) {
 	t.Run("repeat", func(t *testing.T) {
 		s := newService()
 		s.upload = ambiguous
+		s.processing()
 		env := s.environment()
 		early := update(env, 0, DecideUpdate, Decision{Action: Repeat})
 		var rejected []*reply

@@ -16,6 +16,7 @@ import (
 // Command is a program without the process around it.
 type Command struct {
 	Name     string // of the program
+	About    string // what it does, in a line; none if empty
 	Synopsis string // of its arguments, a line for each form
 	Help     string // the rest of -h, such as the variables of the environment
 
@@ -116,6 +117,9 @@ func (c *Command) usage(flags *flag.FlagSet, w io.Writer) {
 		_, _ = fmt.Fprintf(w, "%-7s%s %s\n", []string{"usage:", "   or:"}[min(i, 1)], c.Name, line)
 	}
 	_, _ = fmt.Fprintln(w)
+	if c.About != "" {
+		_, _ = fmt.Fprintf(w, "%s\n\n", c.About)
+	}
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 	_, _ = fmt.Fprint(w, c.Help)

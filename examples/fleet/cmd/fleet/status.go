@@ -6,20 +6,26 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 )
 
-// job is what is known about a workflow.
-type job struct {
+// status is what is known about a workflow.
+type status struct {
 	WorkflowID string          `json:"workflowId"`
 	RunID      string          `json:"runId"`
 	Type       string          `json:"type"`
@@ -27,151 +33,213 @@ type job struct {
 	Started    time.Time       `json:"started"`
 	Ended      time.Time       `json:"ended,omitzero"`
 	Events     int64           `json:"events"` // of its history
-	// Progress is that of a running upload, and Retrying why something is tried
-	// again.
+	// Progress is that of a running upload, and Waiting what it waits for or why
+	// something is tried again.
 	Progress *workflows.UploadProgress `json:"progress,omitempty"`
-	Retrying string                    `json:"retrying,omitempty"`
-	// Status and Fleet are what the workflow says.
-	Status *workflows.Status      `json:"status,omitempty"`
-	Fleet  *workflows.FleetStatus `json:"fleet,omitempty"`
-	Error  *cli.Failure           `json:"error,omitempty"`
+	Waiting  string                    `json:"waiting,omitempty"`
+	// Status is what the workflow says, a *workflows.Status or a
+	// *workflows.FleetStatus.
+	Status any `json:"status,omitempty"`
+
+	Error *cli.Failure `json:"-"` // the event has it
+	err   error
 }
 
-func statusCommand(io.Writer) *cli.Command {
-	var id string
+func statusCommand(p *program) *cli.Command {
 	limit := 50
-	return remote("[-id ID] [-limit N]", func(flags *flag.FlagSet) {
-		flags.StringVar(&id, "id", "", "workflow `id` of one job")
+	return p.remote("[-id ID] [-limit N]", func(flags *flag.FlagSet) {
+		p.defineID(flags)
 		flags.IntVar(&limit, "limit", limit, "how many of the newest jobs")
-	}, unchecked, func(ctx context.Context, f *fleet) error {
-		if id != "" {
-			one, err := f.look(ctx, id, "")
-			if err == nil {
-				f.show(cli.Result, one)
-			}
-			return err
-		}
-		list, err := f.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			PageSize: int32(min(max(limit, 1), 1000)),
-			Query:    "WorkflowType IN ('UploadImage', 'CopyImage', 'ReleaseImage', 'PublishFleet')",
-		})
-		if err != nil {
-			return err
-		}
-		if len(list.Executions) == 0 {
-			f.out.Line("there are no jobs")
-		}
-		for _, e := range list.Executions {
-			one, err := f.look(ctx, e.Execution.WorkflowId, e.Execution.RunId)
+	}, unchecked, func(ctx context.Context) error {
+		runs := []*common.WorkflowExecution{{WorkflowId: p.id}}
+		if p.id == "" {
+			list, err := p.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+				PageSize: int32(min(max(limit, 1), 1000)),
+				Query:    "WorkflowType IN ('UploadImage', 'CopyImage', 'ReleaseImage', 'PublishFleet')",
+			})
 			if err != nil {
 				return err
 			}
-			f.show(cli.Result, one)
+			if runs = nil; len(list.Executions) == 0 {
+				p.out.Line("there are no jobs")
+			}
+			for _, e := range list.Executions {
+				runs = append(runs, e.Execution)
+			}
+		}
+		for _, run := range runs {
+			s, err := p.look(ctx, run.WorkflowId, run.RunId)
+			if err != nil {
+				return err
+			}
+			p.show(cli.Result, s, nil)
 		}
 		return nil
 	})
 }
 
+func unchecked() error { return nil }
+
+// follow shows what changes until a workflow ends, and returns its error.
+func (p *program) follow(ctx context.Context, run client.WorkflowRun) error {
+	kind, _, _ := strings.Cut(run.GetID(), "/")
+	bar := p.out.Bar(kind)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+		p.alone = false // a worker may have come
+		s, err := p.look(ctx, run.GetID(), run.GetRunID())
+		_, unknown := errors.AsType[*serviceerror.NotFound](err)
+		switch {
+		case ctx.Err() != nil:
+			return cli.WithCode(fmt.Errorf("interrupted; it goes on: see fleet status -id %s", run.GetID()), cli.Interrupted)
+		case unknown:
+			return err
+		case err != nil:
+			p.out.Changed("", "no word from Temporal: %v", err)
+		case s.Ended.IsZero():
+			p.show(cli.Status, s, bar)
+		default:
+			p.out.Finish()
+			p.show(cli.Result, s, bar)
+			return s.err
+		}
+	}
+}
+
 // look finds out how a workflow is. Only what Temporal does not know itself is
 // asked of the workflow, and so needs a worker.
-func (f *fleet) look(ctx context.Context, id, runID string) (*job, error) {
-	d, err := f.client.DescribeWorkflowExecution(ctx, id, runID)
+func (p *program) look(ctx context.Context, id, runID string) (*status, error) {
+	d, err := p.client.DescribeWorkflowExecution(ctx, id, runID)
 	if err != nil {
 		return nil, err
 	}
 	info := d.WorkflowExecutionInfo
-	j := &job{
+	s := &status{
 		WorkflowID: id, RunID: info.Execution.RunId, Type: info.Type.Name, Started: info.StartTime.AsTime(), Events: info.HistoryLength,
 	}
-	if p := info.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]; p != nil {
-		err = f.converter.FromPayload(p, &j.State)
-	}
-	for _, a := range d.PendingActivities {
-		j.pending(a, f.converter.FromPayloads)
-	}
-	switch info.Status {
-	case enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
-	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
-		j.State = workflows.StateDone
-	case enums.WORKFLOW_EXECUTION_STATUS_FAILED:
-		j.State = workflows.StateFailed
-	case enums.WORKFLOW_EXECUTION_STATUS_CANCELED:
-		j.State = workflows.StateCanceled
-	default: // it was terminated
-		j.State = workflows.State(info.Status.String())
+	var says any = &workflows.Status{}
+	if s.Type == "PublishFleet" {
+		says = &workflows.FleetStatus{}
 	}
 	if info.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		j.Ended = info.CloseTime.AsTime()
-		if ended := f.client.GetWorkflow(ctx, id, j.RunID).Get(ctx, nil); ended != nil {
-			j.Error = f.out.Failure(ctx, ended)
+		s.Ended, s.State = info.CloseTime.AsTime(), workflows.State(info.Status.String())
+		if s.err = p.client.GetWorkflow(ctx, id, s.RunID).Get(ctx, says); s.err == nil {
+			s.State = workflows.StateDone
+		} else {
+			s.Error = p.out.Failure(ctx, s.err)
+			_ = details(s.err, says) // there are none if it was terminated
 		}
+		s.Status = says
+		return s, nil
 	}
-	if j.Type == "PublishFleet" {
-		err = errors.Join(err, f.query(ctx, j, &j.Fleet))
-	} else if j.State == workflows.StateNeedsDecision || j.State == workflows.StateNeedsApproval || j.Error != nil {
-		err = errors.Join(err, f.query(ctx, j, &j.Status))
+	if attribute := info.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]; attribute != nil {
+		err = converter.GetDefaultDataConverter().FromPayload(attribute, &s.State)
 	}
-	if err != nil { // it is encrypted, with another key than ours
-		j.Retrying = err.Error()
+	if task := d.PendingWorkflowTask; task.GetState() == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED {
+		s.waitsForWorker(task.ScheduledTime)
 	}
-	return j, nil
+	for _, a := range d.PendingActivities {
+		s.pending(a, p.converter.FromPayloads)
+	}
+	if s.State == workflows.StatePublishing || s.State == workflows.StateNeedsDecision || s.State == workflows.StateNeedsApproval {
+		p.query(ctx, s, says)
+	}
+	s.State = cmp.Or(s.State, workflows.StateRunning)
+	return s, err
+}
+
+// details decodes what the error of a workflow has beside its message.
+func details(err error, into any) error {
+	if canceled, ok := errors.AsType[*temporal.CanceledError](err); ok {
+		return canceled.Details(into)
+	}
+	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return application.Details(into)
+	}
+	return err
+}
+
+func (s *status) waitsForWorker(since *timestamppb.Timestamp) {
+	if time.Since(since.AsTime()) > 2*time.Second {
+		s.Waiting = cmp.Or(s.Waiting, "waits for a worker")
+	}
 }
 
 // pending adds what an activity is doing.
-func (j *job) pending(a *workflow.PendingActivityInfo, decode func(*common.Payloads, ...any) error) {
+func (s *status) pending(a *workflow.PendingActivityInfo, decode func(*common.Payloads, ...any) error) {
 	if progress := new(workflows.UploadProgress); a.HeartbeatDetails != nil && decode(a.HeartbeatDetails, progress) == nil && progress.Total > 0 {
 		progress.Checkpoint = nil
-		if j.Progress == nil {
-			j.Progress = progress
+		if s.Progress == nil {
+			s.Progress = progress
 		} else { // another part
-			j.Progress.Bytes, j.Progress.Chunks = j.Progress.Bytes+progress.Bytes, j.Progress.Chunks+progress.Chunks
+			s.Progress.Bytes, s.Progress.Chunks = s.Progress.Bytes+progress.Bytes, s.Progress.Chunks+progress.Chunks
 		}
 	}
 	if last := a.LastFailure; last != nil && last.GetApplicationFailureInfo().GetType() != workflows.ErrorPending {
-		j.Retrying = fmt.Sprintf("attempt %d of %s: %s", a.Attempt, a.ActivityType.Name, last.Message)
+		s.Waiting = fmt.Sprintf("attempt %d of %s: %s", a.Attempt, a.ActivityType.Name, last.Message)
+	} else if a.State == enums.PENDING_ACTIVITY_STATE_SCHEDULED && a.Attempt == 1 {
+		s.waitsForWorker(a.ScheduledTime)
 	}
 }
 
 // query asks the workflow. That no worker responds is no error: after one was
 // killed it can take 10 seconds until another one is asked.
-func (f *fleet) query(ctx context.Context, j *job, into any) error {
+func (p *program) query(ctx context.Context, s *status, into any) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if !f.alone {
-		response, err := f.client.QueryWorkflow(ctx, j.WorkflowID, j.RunID, workflows.StatusQuery)
+	if !p.alone {
+		response, err := p.client.QueryWorkflow(ctx, s.WorkflowID, s.RunID, workflows.StatusQuery)
 		if err == nil {
-			return response.Get(into)
+			if err = response.Get(into); err != nil { // it is encrypted, with another key than ours
+				s.Waiting = err.Error()
+			}
+			s.Status = into
+			return
 		}
-		f.alone = true // nor does one for the next job
+		p.alone = true // nor does one for the next job
 	}
-	j.Retrying = cmp.Or(j.Retrying, "no worker responds")
-	return nil
+	s.Waiting = cmp.Or(s.Waiting, "no worker responds")
 }
 
-// show prints what there is to know in a line, if that is new.
-func (f *fleet) show(event string, j *job) {
+// show prints what there is to know, if that is new. With a bar, progress moves
+// that, and why a job failed is left to the end of the command.
+func (p *program) show(event string, s *status, bar *cli.Bar) {
 	e := cli.Event{
-		Event: event, IDs: cli.IDs{"workflowId": j.WorkflowID, "runId": j.RunID}, State: string(j.State), Detail: j, Error: j.Error,
+		Event: event, IDs: cli.IDs{"workflowId": s.WorkflowID, "runId": s.RunID}, State: string(s.State), Detail: s, Error: s.Error,
 	}
-	line := fmt.Sprintf("%-16s %s", j.State, j.WorkflowID)
-	if p := j.Progress; p != nil {
-		e.Progress = cli.BytesProgress(p.Bytes, p.Total, 0, 0)
-		e.Progress.Chunks, e.Progress.TotalChunks = p.Chunks, p.TotalChunks
-		line += fmt.Sprintf(", %d%%", e.Progress.Percent)
+	lines := []string{fmt.Sprintf("%-13s  %s  %s", s.State, s.Started.Local().Format("Jan 02 15:04"), s.WorkflowID), s.Waiting}
+	switch said := s.Status.(type) {
+	case *workflows.Status:
+		lines = append(lines, said.Problem)
+	case *workflows.FleetStatus:
+		e.Progress = &cli.Progress{Percent: int64(said.Done * 100 / max(said.Total, 1))}
+		e.Message = fmt.Sprintf("%d of %d done, %d running, %d failed", said.Done, said.Total, said.Running, said.Failed)
+		for _, image := range said.Images {
+			if image.Error != "" && bar != nil && event == cli.Result {
+				lines = append(lines, image.WorkflowID+": "+image.Error)
+			}
+		}
 	}
-	if s := j.Fleet; s != nil {
-		line += fmt.Sprintf(", %d of %d done, %d running, %d failed", s.Done, s.Total, s.Running, s.Failed)
+	if u := s.Progress; u != nil {
+		e.Progress = cli.BytesProgress(u.Bytes, u.Total, 0, 0)
+		e.Progress.Chunks, e.Progress.TotalChunks = u.Chunks, u.TotalChunks
 	}
-	if s := j.Status; s != nil && s.Problem != "" {
-		line += ": " + s.Problem
+	if e.Progress != nil && bar == nil {
+		lines = append(lines, cmp.Or(e.Message, fmt.Sprintf("%d%% of %s", e.Progress.Percent, cli.FormatSize(e.Progress.Total))))
 	}
-	if j.Error != nil {
-		line += ": " + j.Error.Message
-	} else if j.Retrying != "" {
-		line += " (" + j.Retrying + ")"
+	if s.Error != nil && bar == nil {
+		lines = append(lines, s.Error.Message)
 	}
-	if f.shown[j.WorkflowID] != line || event == cli.Result {
-		f.shown[j.WorkflowID] = line
-		f.out.Emit(e, "%s", line)
+	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
+	p.out.Changed(s.RunID, "%s", strings.Join(lines, "\n  "))
+	if e.Progress != nil && bar != nil && event != cli.Result {
+		bar.Set(e)
+	} else {
+		p.out.Event(e)
 	}
 }
