@@ -214,28 +214,27 @@ func chunkSize(wanted, size int64) int64 {
 	return cmp.Or(wanted, min(max(((size-1)/chunks/mib+1)*mib, 16*mib), 64*mib))
 }
 
-// FinishUpload has the parts merged, if there are any, and waits for the upload
-// request: each attempt looks once.
-func (a *Activities) FinishUpload(ctx context.Context, task workflows.UploadTask) (*workflows.UploadImageResult, error) {
-	result := &workflows.UploadImageResult{UploadRequestID: task.Progress.UploadRequestID}
-	_, err := keep(ctx, a, a.Oracle, workflows.UploadProgress{}, func(ctx context.Context, client *oraclemarket.Client, k *uploading) error {
+// FinishUpload has the parts merged, if there are any, waits until the upload
+// request is Completed, and returns the image's path: each attempt looks once.
+func (a *Activities) FinishUpload(ctx context.Context, task workflows.UploadTask) (imageFilePath string, err error) {
+	_, err = keep(ctx, a, a.Oracle, workflows.UploadProgress{}, func(ctx context.Context, client *oraclemarket.Client, k *uploading) error {
 		if len(task.Parts) > 0 && !k.get().Merged {
 			if err := merge(ctx, client, task, k); err != nil {
 				return err
 			}
 		}
-		for now, err := range client.MachineImages.Watch(ctx, result.UploadRequestID) {
+		for now, err := range client.MachineImages.Watch(ctx, task.Progress.UploadRequestID) {
 			if err != nil {
 				return err
 			}
-			result.Status, result.ImageFilePath = string(now.StatusName), now.ImageFilePath
 			if !now.StatusName.Terminal() {
 				return pending(ctx, "upload request %d is %s", now.UploadRequestID, now.StatusName)
 			}
+			imageFilePath = now.ImageFilePath
 		}
 		return nil
 	})
-	return result, err
+	return imageFilePath, err
 }
 
 func merge(ctx context.Context, client *oraclemarket.Client, task workflows.UploadTask, k *uploading) error {

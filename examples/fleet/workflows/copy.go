@@ -18,15 +18,14 @@ func (in CopyImageInput) Validate() error {
 
 // CopyImage copies an image to tenants, once to each, and waits until all have
 // it. If it is canceled, it cancels the copies under way.
-func CopyImage(ctx workflow.Context, in CopyImageInput) (*CopyImageResult, error) {
+func CopyImage(ctx workflow.Context, in CopyImageInput) (*Status, error) {
 	c := &copies{task: CopyTask{Input: in}}
 	for _, tenant := range in.TenantIDs {
 		if c.task.Progress.find(tenant) == nil {
 			c.task.Progress.Copies = append(c.task.Progress.Copies, Copy{TenantID: tenant})
 		}
 	}
-	err := c.do(ctx, c, in.Validate(), false)
-	return &CopyImageResult{c.task.Progress.Copies}, err
+	return c.do(ctx, c, in.Validate(), false)
 }
 
 type copies struct {

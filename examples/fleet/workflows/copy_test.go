@@ -18,7 +18,7 @@ func TestCopyImage(t *testing.T) {
 	env := s.environment()
 	env.ExecuteWorkflow(CopyImage, copyInput())
 	require.NoError(t, env.GetWorkflowError())
-	var result CopyImageResult
+	var result Status
 	require.NoError(t, env.GetWorkflowResult(&result))
 	require.Equal(t, []Copy{
 		{TenantID: "a", JobID: "job of a", Status: "replicated"},

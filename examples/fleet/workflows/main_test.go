@@ -29,7 +29,7 @@ type service struct {
 
 	upload    func(n int, task UploadTask) (*UploadProgress, error)
 	part      func(n int, task UploadTask) (*UploadProgress, error)
-	finish    func(n int, task UploadTask) (*UploadImageResult, error)
+	finish    func(n int, task UploadTask) (string, error)
 	discard   func(n int, task UploadTask) (string, error)
 	copy      func(n int, task CopyTask) (*CopyProgress, error)
 	release   func(n int, task ReleaseTask) (*ReleaseProgress, error)
@@ -61,8 +61,8 @@ func newService() *service {
 		part: func(_ int, task UploadTask) (*UploadProgress, error) {
 			return &UploadProgress{Part: json.RawMessage(strconv.Itoa(task.Part))}, nil
 		},
-		finish: func(_ int, task UploadTask) (*UploadImageResult, error) {
-			return &UploadImageResult{UploadRequestID: task.Progress.UploadRequestID, Status: "Completed"}, nil
+		finish: func(_ int, task UploadTask) (string, error) {
+			return fmt.Sprintf("path of %d", task.Progress.UploadRequestID), nil
 		},
 		discard: func(int, UploadTask) (string, error) { return "", nil },
 		copy: func(_ int, task CopyTask) (*CopyProgress, error) {
@@ -173,10 +173,10 @@ func (r *reply) Complete(_ any, err error) { r.err = err }
 // ends, such as an update, may find it ended.
 func (s *service) processing() {
 	seen := map[string]bool{}
-	s.finish = func(n int, task UploadTask) (*UploadImageResult, error) {
+	s.finish = func(n int, task UploadTask) (string, error) {
 		if id := UploadID(task.Input); !seen[id] {
 			seen[id] = true
-			return nil, fails(ErrorPending, "In Progress")
+			return "", fails(ErrorPending, "In Progress")
 		}
 		return newService().finish(n, task)
 	}

@@ -20,7 +20,7 @@ func (in ReleaseImageInput) Validate() error {
 
 // ReleaseImage updates an image, has its diff approved by a person, and rolls it
 // out. If it is canceled or not approved, it rejects the diff.
-func ReleaseImage(ctx workflow.Context, in ReleaseImageInput) (*ReleaseImageResult, error) {
+func ReleaseImage(ctx workflow.Context, in ReleaseImageInput) (*Status, error) {
 	r := &releasing{task: ReleaseTask{Input: in}}
 	var err error
 	if r.approvals, err = newQuestion(ctx, &r.run, ApproveUpdate, StateNeedsApproval, func(a Approval) error {
@@ -31,19 +31,18 @@ func ReleaseImage(ctx workflow.Context, in ReleaseImageInput) (*ReleaseImageResu
 	}); err != nil {
 		return nil, err
 	}
-	err = r.do(ctx, r, in.Validate(), true)
-	return &ReleaseImageResult{ReleaseIDs: r.task.Progress.ReleaseIDs, Machines: r.task.Progress.Machines, ApprovedBy: r.approvedBy}, err
+	return r.do(ctx, r, in.Validate(), true)
 }
 
 type releasing struct {
 	run
 
-	task       ReleaseTask
-	approvals  *question[Approval]
-	approvedBy string
+	task      ReleaseTask
+	approvals *question[Approval]
 }
 
 func (r *releasing) show(s *Status) {
+	s.Machines = r.task.Progress.Machines
 	if ids := r.task.Progress.ReleaseIDs; ids != (ReleaseIDs{}) {
 		s.Release = &ids
 	}
@@ -95,7 +94,7 @@ func (r *releasing) approve(ctx workflow.Context) error {
 	case !a.Approved:
 		return temporal.NewNonRetryableApplicationError(strings.TrimSuffix(a.By+" refused: "+a.Comment, ": "), ErrorNotApproved, nil)
 	}
-	r.approvedBy = a.By
+	r.status.ApprovedBy = a.By
 	return nil
 }
 

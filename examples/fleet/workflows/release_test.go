@@ -25,9 +25,9 @@ func TestReleaseImage(t *testing.T) {
 	require.NoError(t, env.GetWorkflowError())
 	require.Error(t, nobody.rejected)
 	require.NoError(t, given.rejected)
-	var result ReleaseImageResult
+	var result Status
 	require.NoError(t, env.GetWorkflowResult(&result))
-	require.Equal(t, ReleaseImageResult{ReleaseIDs: ReleaseIDs{1, 2, 3}, Machines: 30, ApprovedBy: "Kim"}, result)
+	require.Equal(t, Status{State: StateDone, Release: &ReleaseIDs{1, 2, 3}, Machines: 30, ApprovedBy: "Kim"}, result)
 	require.Equal(t, 2, s.calls[release])
 	require.Zero(t, s.calls[rejectDiff])
 }

@@ -29,10 +29,11 @@ type run struct {
 
 // do runs a workflow to its end, unless its input is invalid. numbers is whether
 // the ids of its jobs are numbers.
-func (r *run) do(ctx workflow.Context, j job, invalid error, numbers bool) (err error) {
+func (r *run) do(ctx workflow.Context, j job, invalid error, numbers bool) (*Status, error) {
 	r.status.State = StateRunning
-	if err := workflow.SetQueryHandler(ctx, StatusQuery, func() (Status, error) { return r.now(j), nil }); err != nil {
-		return err
+	err := workflow.SetQueryHandler(ctx, StatusQuery, func() (Status, error) { return r.now(j), nil })
+	if err != nil {
+		return nil, err
 	}
 	r.decisions, err = newQuestion(ctx, r, DecideUpdate, StateNeedsDecision, func(d Decision) error {
 		switch {
@@ -47,16 +48,16 @@ func (r *run) do(ctx workflow.Context, j job, invalid error, numbers bool) (err 
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err = invalid; err == nil {
 		err = j.work(ctx)
 	}
 	if err != nil {
-		return r.end(ctx, j, err)
+		return nil, r.end(ctx, j, err)
 	}
 	r.status.State = StateDone
-	return nil
+	return new(r.now(j)), nil
 }
 
 func (r *run) now(j job) Status {

@@ -108,13 +108,6 @@ func (in UploadImageInput) Name() string {
 	return cmp.Or(in.FileName, in.Source[strings.LastIndexAny(in.Source, `/\`)+1:])
 }
 
-// UploadImageResult is the result of UploadImage.
-type UploadImageResult struct {
-	UploadRequestID int64  `json:"uploadRequestId"`
-	Status          string `json:"status"`
-	ImageFilePath   string `json:"imageFilePath,omitempty"`
-}
-
 // CopyImageInput is the input of CopyImage.
 type CopyImageInput struct {
 	// ImageID is the image, a UUID. Required.
@@ -124,13 +117,6 @@ type CopyImageInput struct {
 	TenantIDs []string `json:"tenantIds"`
 	// CancelOnFailure cancels the other copies once one has failed.
 	CancelOnFailure bool `json:"cancelOnFailure,omitempty"`
-}
-
-// CopyImageResult is the result of CopyImage. If a copy failed, it is in the
-// details of the error.
-type CopyImageResult struct {
-	// Copies has one entry per tenant.
-	Copies []Copy `json:"copies"`
 }
 
 // Copy is the copy to one tenant.
@@ -181,16 +167,6 @@ type ReleaseIDs struct {
 	ImageVersionID int64 `json:"imageVersionId,omitempty"`
 }
 
-// ReleaseImageResult is the result of ReleaseImage.
-type ReleaseImageResult struct {
-	ReleaseIDs
-
-	// Machines counts the machines that have the version.
-	Machines int64 `json:"machines"`
-	// ApprovedBy is empty if nobody was asked.
-	ApprovedBy string `json:"approvedBy,omitempty"`
-}
-
 // PublishFleetInput is the input of PublishFleet.
 type PublishFleetInput struct {
 	// Name identifies the fleet, as its workflow id does. Required.
@@ -231,7 +207,8 @@ type FleetImageStatus struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Status is the status of one image's workflow.
+// Status is the status of the workflow of one image, and its result. If it failed
+// or was canceled, it is in the details of the error.
 type Status struct {
 	State State `json:"state"`
 	// UploadRequestID, Copies and Release are what the service has, as far as the
@@ -239,8 +216,14 @@ type Status struct {
 	UploadRequestID int64       `json:"uploadRequestId,omitempty"`
 	Copies          []Copy      `json:"copies,omitempty"`
 	Release         *ReleaseIDs `json:"release,omitempty"`
-	// Version is that of the source of an upload in parts.
-	Version string `json:"version,omitempty"`
+	// Version is that of the source of an upload in parts, and ImageFilePath where
+	// the service has the image of an upload that is Completed.
+	Version       string `json:"version,omitempty"`
+	ImageFilePath string `json:"imageFilePath,omitempty"`
+	// Machines counts those that have the version of a release, and ApprovedBy is
+	// empty if nobody was asked.
+	Machines   int64  `json:"machines,omitempty"`
+	ApprovedBy string `json:"approvedBy,omitempty"`
 	// Problem is what a person has to decide or to approve.
 	Problem string `json:"problem,omitempty"`
 	// Left is what a run that was canceled or failed left on the service.

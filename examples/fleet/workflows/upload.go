@@ -32,17 +32,16 @@ func (in UploadImageInput) Validate() error {
 
 // UploadImage uploads an image and waits until it is Completed. If it is
 // canceled or fails, it deletes what it has uploaded.
-func UploadImage(ctx workflow.Context, in UploadImageInput) (*UploadImageResult, error) {
+func UploadImage(ctx workflow.Context, in UploadImageInput) (*Status, error) {
 	u := &upload{task: UploadTask{Input: in}}
-	return &u.result, u.do(ctx, u, in.Validate(), true)
+	return u.do(ctx, u, in.Validate(), true)
 }
 
 type upload struct {
 	run
 
-	task   UploadTask
-	result UploadImageResult
-	ended  bool // the upload request, well or badly
+	task  UploadTask
+	ended bool // the upload request, well or badly
 }
 
 func (u *upload) show(s *Status) {
@@ -67,7 +66,7 @@ func (u *upload) work(ctx workflow.Context) error {
 	if err := u.enter(ctx, StateProcessing); err != nil {
 		return err
 	}
-	err = workflow.ExecuteActivity(control(ctx), finishUpload, u.task).Get(ctx, &u.result)
+	err = workflow.ExecuteActivity(control(ctx), finishUpload, u.task).Get(ctx, &u.status.ImageFilePath)
 	u.ended = err == nil || errorType(err) == ErrorState
 	return err
 }

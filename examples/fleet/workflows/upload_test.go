@@ -22,19 +22,19 @@ func TestUploadImage(t *testing.T) {
 		}
 		return newService().upload(n, task)
 	}
-	s.finish = func(n int, task UploadTask) (*UploadImageResult, error) {
+	s.finish = func(n int, task UploadTask) (string, error) {
 		if n < 9 { // the test environment gives up after 10
-			return nil, fails(ErrorPending, "upload request 7 is In Progress")
+			return "", fails(ErrorPending, "upload request 7 is In Progress")
 		}
 		return newService().finish(n, task)
 	}
 	env := s.environment()
 	env.ExecuteWorkflow(UploadImage, uploadInput())
 	require.NoError(t, env.GetWorkflowError())
-	var result UploadImageResult
+	var result Status
 	require.NoError(t, env.GetWorkflowResult(&result))
-	require.Equal(t, UploadImageResult{UploadRequestID: 7, Status: "Completed"}, result)
-	require.Equal(t, Status{State: StateDone, UploadRequestID: 7}, queryStatus(t, env))
+	require.Equal(t, Status{State: StateDone, UploadRequestID: 7, ImageFilePath: "path of 7"}, result)
+	require.Equal(t, result, queryStatus(t, env))
 	require.Zero(t, s.calls[discardUpload])
 }
 
@@ -47,7 +47,7 @@ func TestUploadInParts(t *testing.T) {
 	require.NoError(t, env.GetWorkflowError())
 	task := input[UploadTask](t, s, finishUpload)
 	require.Equal(t, []json.RawMessage{json.RawMessage("0"), json.RawMessage("1"), json.RawMessage("2")}, task.Parts)
-	require.Equal(t, Status{State: StateDone, UploadRequestID: 7, Version: "1"}, queryStatus(t, env))
+	require.Equal(t, Status{State: StateDone, UploadRequestID: 7, Version: "1", ImageFilePath: "path of 7"}, queryStatus(t, env))
 
 	in.Parts = 200 // more than chunks
 	s = newService()
@@ -93,10 +93,10 @@ func TestUploadFails(t *testing.T) {
 			s.discard = func(int, UploadTask) (string, error) { return "", fails(ErrorTransient, "503") }
 		}, ErrorRefused, "403; left: perhaps an upload request: 503", 10, []string{"perhaps an upload request: 503"}},
 		"rejected": {func(s *service, _ *UploadImageInput) {
-			s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorState, "Rejected") }
+			s.finish = func(int, UploadTask) (string, error) { return "", fails(ErrorState, "Rejected") }
 		}, ErrorState, "Rejected", 0, nil},
 		"merged": {func(s *service, _ *UploadImageInput) {
-			s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorRefused, "401") }
+			s.finish = func(int, UploadTask) (string, error) { return "", fails(ErrorRefused, "401") }
 			s.discard = func(int, UploadTask) (string, error) { return "upload request 7, which is merged already", nil }
 		}, ErrorRefused, "401; left: upload request 7, which is merged already", 1, []string{"upload request 7, which is merged already"}},
 		"part": {func(s *service, in *UploadImageInput) {
@@ -189,7 +189,7 @@ func TestUploadNeedsDecision(t *testing.T) {
 	t.Run("adopt and fail", func(t *testing.T) {
 		s := newService()
 		s.upload = ambiguous
-		s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorRefused, "403") }
+		s.finish = func(int, UploadTask) (string, error) { return "", fails(ErrorRefused, "403") }
 		env := s.environment()
 		update(env, time.Hour, DecideUpdate, Decision{Action: Adopt, ID: "9"})
 		env.ExecuteWorkflow(UploadImage, uploadInput())
@@ -253,7 +253,7 @@ func TestUploadIsCanceled(t *testing.T) {
 	})
 	t.Run("while it waits", func(t *testing.T) {
 		s := newService()
-		s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorPending, "In Progress") }
+		s.finish = func(int, UploadTask) (string, error) { return "", fails(ErrorPending, "In Progress") }
 		s.discard = func(int, UploadTask) (string, error) { return "upload request 7, which is merged already", nil }
 		env := s.environment()
 		env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)

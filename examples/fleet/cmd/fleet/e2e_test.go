@@ -287,7 +287,7 @@ func TestReleaseWaitsForPeople(t *testing.T) {
 	r.state(run.GetID(), workflows.StateNeedsApproval)
 	_, code = r.command("approve", "-id", run.GetID(), "-by", "test")
 	require.Zero(t, code)
-	var result workflows.ReleaseImageResult
+	var result workflows.Status
 	require.NoError(t, run.Get(r.ctx, &result))
 	require.Equal(t, "test", result.ApprovedBy)
 	require.Len(t, clanforge.Updates(), 1)
