@@ -200,6 +200,9 @@ func TestReleaseIsResumed(t *testing.T) {
 			s := newReleasing(t)
 			ctx, kill := context.WithCancel(t.Context())
 			defer kill()
+			s.Inject(multiplaytest.Fault{ // there is something to interrupt
+				Operation: multiplaytest.OpRolloutStatus, Skip: 1, Body: `{"pending_machines":3,"completed_machines":0}`,
+			})
 			var kept []byte
 			req := s.request()
 			req.OnEvent = func(e multiplay.ReleaseEvent) {

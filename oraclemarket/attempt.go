@@ -55,7 +55,11 @@ type Attempt struct {
 // [MachineImagesService.Wait] do,
 // last is the attempt that ended last, and last.Op names its operation. Requests
 // for tokens do not count. Without any attempt, last is not changed. Read it
-// when the call has returned.
+// when the call has returned. A context may capture for several. nil captures
+// nothing.
 func CaptureAttempt(ctx context.Context, last *Attempt) context.Context {
+	if last == nil {
+		return ctx
+	}
 	return transport.Capture(ctx, pkg, func(a transport.Attempt) { *last = Attempt(a) })
 }

@@ -157,9 +157,9 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // If the response to the first request of an upload is lost, even in a crash,
 // List is searched for its upload request for half a minute before another is
 // made. If several match, the error matches [ErrAmbiguous] and names them.
-// Upload may take over an upload request that another process made for the same
-// image at the same time, if nothing tells the two apart. If that process then
-// sends chunks, the error matches [ErrAmbiguous].
+// Upload may take over an upload request that another [Client] made for the same
+// image at the same time, in this process or another, if nothing tells the two
+// apart. If that one then sends chunks, the error matches [ErrAmbiguous].
 //
 // If File, Reader, Checkpoints, NewMD5 or a callback panics or calls
 // [runtime.Goexit], Upload returns an error. No chunk of File is held in
@@ -181,6 +181,7 @@ func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*M
 
 func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (*MachineImageUploadRequest, error) {
 	u := s.newUpload(req, source)
+	defer u.release()
 	var last *MachineImageUploadRequest
 	err := u.locked(ctx, func() (err error) {
 		last, err = guard(func() (*MachineImageUploadRequest, error) { return u.run(ctx) })
@@ -258,6 +259,9 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	}
 	if u.needsFile() && u.source.missing != nil {
 		return nil, u.source.missing
+	}
+	if !u.claim(u.state.UploadRequestID) {
+		return nil, fmt.Errorf("%s: upload request %d: %w", pkg, u.state.UploadRequestID, ErrCheckpointLocked)
 	}
 	err = u.send(ctx)
 	if isTooLarge(err) && u.canShrink() {

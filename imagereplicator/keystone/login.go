@@ -100,6 +100,7 @@ func tokenCall(auth *gophercloud.AuthOptions) (*transport.Call, error) {
 		Repeat:    transport.Repeatable, // one token too many does no harm
 		Secrets:   []string{auth.Password, auth.Passcode, auth.ApplicationCredentialSecret, auth.TokenID},
 		Secret:    true,
+		Login:     true,
 	}
 	scope, err := auth.ToTokenV3ScopeMap()
 	if err != nil {

@@ -110,6 +110,7 @@ func statusFault(operation string, status int, always bool) uploadFault {
 			// After a failed merge the record is read first, and what is not there may lag.
 			gone := status == http.StatusGone && w.before != nil && w.begins() != oraclemarkettest.OpInitiate
 			passes := operation == oraclemarkettest.OpMerge ||
+				operation == oraclemarkettest.OpUploadChunk && status != http.StatusConflict ||
 				operation == oraclemarkettest.OpGet && (status == http.StatusNotFound || gone)
 			if passes && !always {
 				return nil

@@ -214,7 +214,7 @@ func (g *Gate) failure(r *request, after time.Duration, refused bool) (pause tim
 	if now.Sub(g.since) >= g.limit {
 		g.outages++
 		g.failures, g.probes, g.began = 0, 0, time.Time{}
-		g.hold(now, time.Time{})
+		g.until = time.Time{}
 		return 0
 	}
 	if r.alone > 0 && g.inFlight > 0 && !refused && !r.probe {
@@ -226,7 +226,7 @@ func (g *Gate) failure(r *request, after time.Duration, refused bool) (pause tim
 	}
 	pause = probePause(g.probes)
 	if refused {
-		g.pace.refusal(r.sent, now, after, g.inFlight)
+		after = g.pace.refusal(r.sent, now, after)
 		if g.probes == 0 { // the service is up, and limits requests
 			pause = min(pause, g.pace.interval(2))
 		}
@@ -237,7 +237,7 @@ func (g *Gate) failure(r *request, after time.Duration, refused bool) (pause tim
 		return max(pause, own) // one broken connection says nothing about the others
 	}
 	if until := now.Add(pause); until.After(g.until) {
-		g.hold(now, until)
+		g.until = until
 	}
 	return own
 }
@@ -260,12 +260,6 @@ func (g *Gate) alone(r *request, now time.Time, refused bool) (pause time.Durati
 		return 0
 	}
 	return probePause(r.failures)
-}
-
-// hold keeps all requests back until then, or releases them if that has passed.
-func (g *Gate) hold(now, until time.Time) {
-	g.until = until
-	g.pace.hold(now, until)
 }
 
 // ended returns how many outages ended by the limit.

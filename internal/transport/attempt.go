@@ -109,6 +109,9 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 			err = wire.AsProxyError(standard, req, err)
 		}
 		x.last.unsent = seen.unsent(err, standard != nil)
+		if size := x.size(); size > 0 && body.Sent() > size {
+			err = fmt.Errorf("the request body is longer than %d bytes: %w", size, err) // err may only say that the connection ended
+		}
 		x.last.err = reason(parent, ctx, err)
 	}
 }

@@ -269,11 +269,13 @@ func TestSourceFails(t *testing.T) {
 // have been carried out.
 func TestSourceIsLonger(t *testing.T) {
 	s := serveTCP(t, stall("")) // a response could be faster
-	c := newClient(t, Config{BaseURL: s.URL()})
 	body := &Body{ContentType: "text/plain", Size: 5, Open: func() io.Reader { return bytes.NewReader(make([]byte, 50_000)) }}
-	_, _, err := do(t.Context(), c, upload(Once, body))
-	require.ErrorIs(t, err, ErrAmbiguous)
-	require.ErrorContains(t, err, "ContentLength=5 with Body length")
+	for range 25 { // net/http reports the length, or the connection that it closed
+		c := newClient(t, Config{BaseURL: s.URL()})
+		_, _, err := do(t.Context(), c, upload(Once, body))
+		require.ErrorIs(t, err, ErrAmbiguous)
+		require.ErrorContains(t, err, "the request body is longer than 5 bytes")
+	}
 }
 
 // What a service responds in the middle of an upload is what the caller learns,

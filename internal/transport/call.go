@@ -45,7 +45,8 @@ type Call struct {
 	Timeout   time.Duration // of an attempt, 0 for the client's
 	Attempts  int           // made before, by a caller with a loop of its own
 	Secrets   []string      // values of this call that no error or log may show
-	Secret    bool          // the response is a secret itself: a token
+	Secret    bool          // the response has secrets itself
+	Login     bool          // it is for a token, and may outlive the call that needs one
 }
 
 // Body is a request body that can be opened any number of times, each time

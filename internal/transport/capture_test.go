@@ -56,6 +56,17 @@ func TestCaptureOfAnotherPackage(t *testing.T) {
 	require.Zero(t, theirs)
 }
 
+// A context may be captured more than once.
+func TestNestedCaptures(t *testing.T) {
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.URL()})
+	var outer, inner Attempt
+	_, _, err := do(Capture(capture(t, &outer), c.config.Package, func(a Attempt) { inner = a }), c, get(Safe))
+	require.NoError(t, err)
+	require.Equal(t, 200, inner.StatusCode)
+	require.Equal(t, inner, outer)
+}
+
 // The request for a token continues for other calls when the one that began it
 // has returned: its outcome would be stored under the caller's hands.
 func TestCaptureLeavesOutTokens(t *testing.T) {
@@ -63,10 +74,14 @@ func TestCaptureLeavesOutTokens(t *testing.T) {
 	c := newClient(t, Config{BaseURL: s.URL()})
 	var last Attempt
 	call := get(Safe)
-	call.Secret = true
+	call.Secret, call.Login = true, true
 	_, _, err := do(capture(t, &last), c, call)
 	require.NoError(t, err)
 	require.Zero(t, last)
+	call.Login = false // secrets in a response are no reason
+	_, _, err = do(capture(t, &last), c, call)
+	require.NoError(t, err)
+	require.Equal(t, 200, last.StatusCode)
 }
 
 func TestCaptureOfCallsSideBySide(t *testing.T) {

@@ -144,7 +144,7 @@ func TestStartSeesNoHeaderOfLogins(t *testing.T) {
 		return ctx
 	}})
 	call := get(Safe)
-	call.Header, call.Secret = http.Header{"X-Auth-Token": {"token"}}, true
+	call.Header, call.Login = http.Header{"X-Auth-Token": {"token"}}, true
 	_, _, err := do(t.Context(), c, call)
 	require.NoError(t, err)
 }
@@ -185,6 +185,16 @@ func TestStartHeaderStaysWithTheOrigin(t *testing.T) {
 }
 
 // What Start derives ends with the call, and its own end ends the attempt.
+func TestStartWithoutAContext(t *testing.T) {
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{
+		BaseURL: s.URL(),
+		Start:   func(context.Context, Attempt, http.Header) context.Context { return nil },
+	})
+	_, _, err := do(t.Context(), c, get(Safe))
+	require.NoError(t, err)
+}
+
 func TestStartContextEndsTheAttempt(t *testing.T) {
 	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
 	c := newClient(t, Config{

@@ -10,7 +10,7 @@ import (
 
 // responseGrace is how long a failed write waits for the response. It has
 // arrived by then and only needs to be read.
-const responseGrace = 250 * time.Millisecond
+const responseGrace = time.Second
 
 // lingerConn holds a failed write back until the response was read. A service
 // that refuses an upload may respond and close the connection while the body is

@@ -44,8 +44,9 @@
 // update locks.
 // Errors have one body and the status 400, 401, 403, 404 or 405, or 200 for what
 // the present state forbids; see [Dialect]. Only failed and squashed updates can
-// be retried. A version squashes its predecessor's unfinished installs. A
-// signature's date is not compared with the clock.
+// be retried. A version squashes its predecessor's unfinished installs. An install
+// that takes no time is listed once, as ended. A signature's date is not compared
+// with the clock.
 //
 // [Multiplay Clanforge game image API]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update-create
 package multiplaytest

@@ -42,13 +42,17 @@ func Find() (string, error) {
 	return "", ErrMissing
 }
 
-// Build builds the server that the module in the folder tools pins, and returns
-// its path. What go build prints goes to output.
+// Build returns what [Find] does. If there is no server yet it builds the one that
+// the module in the folder tools pins; what go build prints goes to output.
 func Build(ctx context.Context, output io.Writer) (string, error) {
+	if path, err := Find(); err == nil {
+		return path, nil
+	}
 	path, tools, err := cached()
 	if err != nil {
 		return "", fmt.Errorf("there is no temporal in the PATH, nor the source to build it from: %w", err)
 	}
+	_, _ = fmt.Fprintln(output, "building Temporal's development server: 5 to 10 minutes, once")
 	part := path + "." + strconv.Itoa(os.Getpid())
 	build := exec.CommandContext(ctx, "go", "build", "-o", part, "github.com/temporalio/cli/cmd/temporal") //nolint:gosec // a path in the cache
 	build.Dir, build.Stdout, build.Stderr = tools, output, output
@@ -71,33 +75,22 @@ func cached() (path, tools string, err error) {
 	return filepath.Join(cache, "imagejobs-fleet", fmt.Sprintf("temporal-%x", sha256.Sum256(sums))[:25]), tools, err
 }
 
-// Server is a running server, in which the search attributes of package
-// workflows are registered.
+// Server is a running server.
 type Server struct {
 	Address string // of its gRPC port
-	UI      string // URL of its web pages, if it has them
 	Process *os.Process
 	Ended   chan struct{} // closed when the process has ended
 }
 
-// Options say how to run a server.
-type Options struct {
-	Binary string
-	// Database is a file, which a later server can go on with. Without one
-	// everything is in memory.
-	Database string
-	Port     int       // of 127.0.0.1; 0 takes a free one
-	UI       bool      // serve web pages on the port above by 1000
-	Log      io.Writer // for errors; nil discards them
-}
-
-// errEnded is that the process ended instead of serving.
 var errEnded = errors.New("it ended at once")
 
-// Start starts a server and returns when it serves, within 30 seconds.
-func Start(ctx context.Context, o Options) (*Server, error) {
+// Start starts a server at a port of 127.0.0.1, 0 for a free one, and returns
+// when it serves, within 30 seconds. The database is a file, which a later server
+// can go on with. The web pages are at the port ui, 0 for none. The search
+// attributes of package workflows are registered.
+func Start(ctx context.Context, binary, database string, port, ui int) (s *Server, err error) {
 	for try := 1; ; try++ {
-		s, err := start(ctx, o)
+		s, err = start(ctx, binary, database, port, ui)
 		if err == nil {
 			return s, nil
 		}
@@ -108,36 +101,28 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 }
 
-func start(ctx context.Context, o Options) (*Server, error) {
+func start(ctx context.Context, binary, database string, port, ui int) (*Server, error) {
 	// Whatever else serves at the port would be taken for this server.
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Address: listener.Addr().String(), Ended: make(chan struct{})}
+	address, _ := listener.Addr().(*net.TCPAddr)
 	_ = listener.Close()
-	_, port, _ := net.SplitHostPort(s.Address)
-	args := []string{"server", "start-dev", "--ip", "127.0.0.1", "--port", port, "--log-level", "error"}
-	if o.Database != "" {
-		args = append(args, "--db-filename", o.Database)
-	}
-	if o.UI {
-		ui := strconv.Itoa(min(listener.Addr().(*net.TCPAddr).Port+1000, 65535))
-		s.UI = "http://" + net.JoinHostPort("127.0.0.1", ui)
-		args = append(args, "--ui-port", ui)
-	} else {
-		args = append(args, "--headless")
+	args := []string{
+		"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(address.Port), "--ui-port", strconv.Itoa(ui),
+		"--headless=" + strconv.FormatBool(ui == 0), "--db-filename", database, "--log-level", "never",
 	}
 	for _, a := range []temporal.SearchAttributeKey{workflows.StateAttribute, workflows.DoneAttribute, workflows.FailedAttribute} {
 		args = append(args, "--search-attribute", a.GetName()+"="+a.GetValueType().String())
 	}
-	command := exec.Command(o.Binary, args...) //nolint:gosec,noctx // the caller's binary, which Stop ends gently
-	command.Stderr = o.Log
+	command := exec.Command(binary, args...) //nolint:gosec,noctx // the caller's binary, which Stop ends gently
+	command.Stderr = os.Stderr
 	detach(command)
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	s.Process = command.Process
+	s := &Server{Address: address.String(), Process: command.Process, Ended: make(chan struct{})}
 	go func() {
 		_ = command.Wait() // it ends with Stop or Kill
 		close(s.Ended)

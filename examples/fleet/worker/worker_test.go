@@ -68,7 +68,7 @@ func temporalServer(t *testing.T) client.Options {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	server, err := devserver.Start(t.Context(), devserver.Options{Binary: binary})
+	server, err := devserver.Start(t.Context(), binary, filepath.Join(t.TempDir(), "temporal.db"), 0, 0)
 	require.NoError(t, err)
 	t.Cleanup(server.Stop)
 	t.Setenv("TEMPORAL_ADDRESS", server.Address)

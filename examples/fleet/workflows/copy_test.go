@@ -25,7 +25,7 @@ func TestCopyImage(t *testing.T) {
 		{TenantID: "b", JobID: "job of b", Status: "replicated"},
 		{TenantID: "c", JobID: "job of c", Status: "replicated"},
 	}, result.Copies)
-	require.Equal(t, 1, s.calls[copyImage])
+	require.Equal(t, 1, s.count(copyImage))
 	require.Equal(t, StateDone, queryStatus(t, env).State)
 }
 
@@ -106,7 +106,7 @@ func TestCopyFails(t *testing.T) {
 		require.Equal(t, []string{"copy job job of a to tenant a, which is complete"}, status.Left)
 		require.Contains(t, text, "left: copy job job of a")
 		require.Equal(t, "canceled", status.Copies[2].Status)
-		require.Equal(t, 2, s.calls[copyImage])
+		require.Equal(t, 2, s.count(copyImage))
 	})
 	t.Run("and cannot cancel", func(t *testing.T) {
 		s := newService()

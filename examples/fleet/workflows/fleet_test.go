@@ -101,7 +101,7 @@ func TestFleetIsCanceled(t *testing.T) {
 	require.Equal(t, 2, status.Failed)
 	require.Equal(t, StateCanceled, status.Images[0].State)
 	require.Empty(t, status.Images[2].State)
-	require.Equal(t, 2, s.calls[discardUpload])
+	require.Equal(t, 2, s.count(discardUpload))
 }
 
 // Somebody else has started the workflow of an image.
@@ -116,7 +116,7 @@ func TestFleetFollowsOtherRuns(t *testing.T) {
 			env := s.environment()
 			env.OnWorkflow(UploadImage, anything, anything).Return(nil, &temporal.ChildWorkflowExecutionAlreadyStartedError{})
 			env.ExecuteWorkflow(PublishFleet, fleetOf(1))
-			require.Equal(t, 1, s.calls[followRun])
+			require.Equal(t, 1, s.count(followRun))
 			require.Equal(t, failure != nil, env.GetWorkflowError() != nil)
 		})
 	}

@@ -93,9 +93,19 @@ func newService() *service {
 
 func checkpoint(state string) map[string][]byte { return map[string][]byte{"key": []byte(state)} }
 
+// count returns how often an activity was called. Those that were canceled may
+// still run when their workflow has ended.
+func (s *service) count(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[name]
+}
+
 // input returns the last input of an activity.
 func input[T any](t *testing.T, s *service, name string) T {
 	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	task, ok := s.tasks[name].(T)
 	require.True(t, ok, "%s was not called", name)
 	return task

@@ -35,7 +35,7 @@ func TestUploadImage(t *testing.T) {
 	require.NoError(t, env.GetWorkflowResult(&result))
 	require.Equal(t, Status{State: StateDone, UploadRequestID: 7, ImageFilePath: "path of 7"}, result)
 	require.Equal(t, result, queryStatus(t, env))
-	require.Zero(t, s.calls[discardUpload])
+	require.Zero(t, s.count(discardUpload))
 }
 
 func TestUploadInParts(t *testing.T) {
@@ -130,11 +130,11 @@ func TestUploadFails(t *testing.T) {
 			require.Contains(t, text, test.text)
 			require.NotContains(t, text, "secret")
 			require.Equal(t, test.left, status.Left)
-			require.Less(t, s.calls[uploadPart], 6, "the other parts are canceled")
+			require.Less(t, s.count(uploadPart), 6, "the other parts are canceled")
 			if test.discards > 1 {
-				require.Greater(t, s.calls[discardUpload], 3)
+				require.Greater(t, s.count(discardUpload), 3)
 			} else {
-				require.Equal(t, test.discards, s.calls[discardUpload])
+				require.Equal(t, test.discards, s.count(discardUpload))
 			}
 		})
 	}
@@ -184,7 +184,7 @@ func TestUploadNeedsDecision(t *testing.T) {
 		require.NoError(t, env.GetWorkflowError())
 		require.EqualValues(t, 9, queryStatus(t, env).UploadRequestID)
 		require.Len(t, input[UploadTask](t, s, finishUpload).Parts, 1)
-		require.Zero(t, s.calls[uploadPart])
+		require.Zero(t, s.count(uploadPart))
 	})
 	t.Run("adopt and fail", func(t *testing.T) {
 		s := newService()
@@ -195,7 +195,7 @@ func TestUploadNeedsDecision(t *testing.T) {
 		env.ExecuteWorkflow(UploadImage, uploadInput())
 		_, status := requireFailed(t, env, ErrorRefused)
 		require.Equal(t, []string{"upload request 9, which was adopted"}, status.Left)
-		require.Zero(t, s.calls[discardUpload])
+		require.Zero(t, s.count(discardUpload))
 	})
 	t.Run("give up", func(t *testing.T) {
 		s := newService()
@@ -215,7 +215,7 @@ func TestUploadNeedsDecision(t *testing.T) {
 		env.RegisterDelayedCallback(env.CancelWorkflow, time.Hour)
 		env.ExecuteWorkflow(UploadImage, uploadInput())
 		require.Empty(t, requireCanceled(t, env).Left)
-		require.Equal(t, 1, s.calls[discardUpload])
+		require.Equal(t, 1, s.count(discardUpload))
 	})
 }
 
@@ -269,6 +269,6 @@ func TestUploadIsCanceled(t *testing.T) {
 		in.Parts = 3
 		env.ExecuteWorkflow(UploadImage, in)
 		require.Empty(t, requireCanceled(t, env).Left)
-		require.Equal(t, 1, s.calls[discardUpload])
+		require.Equal(t, 1, s.count(discardUpload))
 	})
 }

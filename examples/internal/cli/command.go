@@ -75,7 +75,7 @@ func (c *Command) parse(args []string, out *Output, stdout io.Writer) error {
 	if c.Server {
 		flags.BoolVar(&asJSON, "json", false, "print the addresses as JSON")
 	} else {
-		flags.BoolVar(&asJSON, "json", false, "print one JSON object a line")
+		flags.BoolVar(&asJSON, "json", false, "print one JSON object per line")
 	}
 	if !c.Server && !c.NoDemo {
 		flags.BoolVar(&out.Demo, "demo", false, "use the built-in service even if the real one is configured;\nwithout it, only if nothing names the real one")

@@ -192,7 +192,7 @@ func line(t *testing.T, service *oraclemarkettest.Server, speed float64) string 
 			if err != nil {
 				return
 			}
-			to, err := net.Dial("tcp", strings.TrimPrefix(service.URL, "http://")) //nolint:noctx // it ends with the service
+			to, err := net.Dial("tcp", strings.TrimPrefix(service.URL, "http://"))
 			if err != nil {
 				_ = from.Close()
 				continue

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/imagejobs/imagejobs-go/examples/fleet/devserver"
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
@@ -38,7 +37,7 @@ func demoCommand(p *program) *cli.Command {
 }
 
 func (p *program) demo(ctx context.Context) error {
-	service, stop, err := p.services()
+	service, stop, err := p.services() //nolint:contextcheck // they run until stop
 	if err != nil {
 		return err
 	}
@@ -49,19 +48,25 @@ func (p *program) demo(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	temporal, err := p.startTemporal(ctx, devserver.Options{Database: filepath.Join(dir, "temporal.db")})
+	temporal, err := p.startTemporal(ctx, filepath.Join(dir, "temporal.db"), 0, 0)
 	if err != nil {
 		return err
 	}
 	defer temporal.Stop()
 	defer p.client.Close()
-	var workers [3]*exec.Cmd
-	for i := range workers {
-		if workers[i], err = startWorker(p.stderr, nil); err != nil {
+	var workers []*exec.Cmd
+	defer func() {
+		for _, w := range workers {
+			kill(w)
+		}
+	}()
+	for range 3 {
+		w, err := startWorker(p.stderr, nil)
+		if err != nil {
 			return err
 		}
-		defer kill(workers[i])
-		p.out.Line("worker %d runs", workers[i].Process.Pid)
+		workers = append(workers, w)
+		p.out.Line("worker %d runs", w.Process.Pid)
 	}
 	in, err := demoFleet(dir)
 	if err != nil {
@@ -133,7 +138,8 @@ func startWorker(stderr io.Writer, env []string, args ...string) (*exec.Cmd, err
 	}
 	w := exec.Command(program, append([]string{"worker"}, args...)...) //nolint:gosec,noctx // itself; kill ends it
 	w.Env, w.Stderr = append(os.Environ(), env...), stderr
-	return w, w.Start()
+	err = w.Start()
+	return w, err
 }
 
 // kill ends a process as kill -9 does.

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"regexp"
-	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/client"
@@ -56,10 +55,7 @@ var commands = []struct {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	name := ""
-	if len(args) > 0 {
-		name = args[0]
-	}
+	name := append(args, "")[0]
 	for _, c := range commands {
 		if c.name == name {
 			command := c.make(&program{stderr: stderr})
@@ -68,18 +64,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return command.Run(ctx, args[1:], stdout, stderr)
 		}
 	}
-	help := slices.Contains([]string{"-h", "--help", "-help", "help"}, name)
-	if name != "" && !help {
+	code := cli.Usage
+	switch strings.TrimLeft(name, "-") {
+	case "h", "help":
+		code = cli.Done
+	case "":
+	default:
 		fmt.Fprintf(stderr, "fleet: there is no command %q\n", name)
 	}
 	fmt.Fprintln(stderr, "usage: fleet COMMAND [-h] …")
 	for _, c := range commands {
 		fmt.Fprintf(stderr, "  %-8s %s\n", c.name, c.about)
 	}
-	if help {
-		return cli.Done
-	}
-	return cli.Usage
+	return code
 }
 
 const temporalHelp = `
@@ -108,31 +105,19 @@ func (p *program) remote(synopsis string, define func(*flag.FlagSet), check func
 	}}
 }
 
-// required returns an error that names the first flag without a value.
-func required(flagsAndValues ...string) error {
-	for pair := range slices.Chunk(flagsAndValues, 2) {
-		if pair[1] == "" {
-			return cli.UsageError("%s must not be empty", pair[0])
-		}
-	}
-	return nil
-}
-
 // dial connects to the Temporal that the environment names.
 func (p *program) dial(ctx context.Context) error {
-	options, err := worker.ClientOptions()
+	options, err := worker.ClientOptions() //nolint:contextcheck // it only reads the environment
 	if err != nil {
 		return cli.UsageError("%w", err)
 	}
 	options.Logger = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 	if p.client, err = client.DialContext(ctx, options); err != nil {
-		how := "without TLS"
-		if c := options.ConnectionOptions.TLS; c != nil && len(c.Certificates) == 0 {
-			how = "with TLS and no client certificate" // of which the server's refusal does not always arrive
-		} else if c != nil {
-			how = "with TLS and a client certificate"
+		how := "without TLS" // the server's own words about that do not always arrive
+		if c := options.ConnectionOptions.TLS; c != nil {
+			how = fmt.Sprintf("with TLS and %d client certificates", len(c.Certificates))
 		}
-		return fmt.Errorf("no Temporal at %s, %s: %w\nTEMPORAL_ADDRESS and TEMPORAL_TLS_… say where it is and how to log in; fleet dev starts one",
+		return fmt.Errorf("cannot reach Temporal at %s, %s: %w\nTEMPORAL_ADDRESS and TEMPORAL_TLS_… say where it is and how to log in; fleet dev starts one",
 			cmp.Or(options.HostPort, client.DefaultHostPort), how, err)
 	}
 	if p.converter = options.DataConverter; p.converter == nil {
@@ -145,34 +130,36 @@ func (p *program) dial(ctx context.Context) error {
 // its variable, and the problem.
 var wrongArgument = regexp.MustCompile(`(?:^|: )(?:(\w+)\.)?(FromEnv: \w+|[A-Z]\w*(?:\[\d+\])?): (.+)`)
 
+// codes are the exit codes of types of errors that are no failed calls.
+var codes = map[string]int{
+	workflows.ErrorArgument: cli.Usage,
+	workflows.ErrorState:    cli.Ended, workflows.ErrorFleet: cli.Ended, workflows.ErrorNotApproved: cli.Ended,
+	workflows.ErrorAmbiguous: cli.Ambiguous, workflows.ErrorGivenUp: cli.Ambiguous,
+}
+
 // classify tells from the error of a workflow what went wrong.
 func classify(err error, f *cli.Failure) {
 	if ended, ok := errors.AsType[*temporal.WorkflowExecutionError](err); ok {
 		f.Code, f.Message = cli.Ended, ended.Unwrap().Error() // unless the reason says more
 	}
-	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok {
-		f.Code, f.Message = cli.Failed, application.Message()
-		switch application.Type() {
-		case workflows.ErrorArgument:
-			f.Code = cli.Usage
-			if m := wrongArgument.FindStringSubmatch(f.Message); m != nil {
-				f.Field, f.Problem = m[2], m[3]
-				if strings.HasPrefix(f.Field, "FromEnv: ") {
-					f.Problem += " where the worker runs"
-				} else if m[1] == inputType {
-					f.Field, f.Problem = inputType, m[2]+" "+m[3]
-				}
-			}
-		case workflows.ErrorState, workflows.ErrorFleet, workflows.ErrorNotApproved:
-			f.Code = cli.Ended
-		case workflows.ErrorAmbiguous, workflows.ErrorGivenUp:
-			f.Code = cli.Ambiguous
-		}
-	} else if canceled, ok := errors.AsType[*temporal.CanceledError](err); ok {
+	if canceled, ok := errors.AsType[*temporal.CanceledError](err); ok {
 		f.Message = "it was canceled"
 		var last workflows.Status
-		if canceled.HasDetails() && canceled.Details(&last) == nil && len(last.Left) > 0 {
+		if canceled.Details(&last) == nil && len(last.Left) > 0 {
 			f.Message += "; left: " + strings.Join(last.Left, ", ")
+		}
+	}
+	application, ok := errors.AsType[*temporal.ApplicationError](err)
+	if !ok {
+		return
+	}
+	f.Code, f.Message = cmp.Or(codes[application.Type()], cli.Failed), application.Message()
+	if m := wrongArgument.FindStringSubmatch(f.Message); f.Code == cli.Usage && m != nil {
+		f.Field, f.Problem = m[2], m[3]
+		if m[1] == inputType {
+			f.Field, f.Problem = inputType, m[2]+" "+m[3]
+		} else if strings.HasPrefix(f.Field, "FromEnv: ") {
+			f.Problem += " where the worker runs"
 		}
 	}
 }

@@ -48,7 +48,7 @@ func TestWrongArguments(t *testing.T) {
 	}
 	var errs bytes.Buffer
 	require.Equal(t, cli.Failed, run(t.Context(), []string{"status"}, &errs, &errs))
-	require.Contains(t, errs.String(), "no Temporal at 127.0.0.1:1, without TLS: ")
+	require.Contains(t, errs.String(), "cannot reach Temporal at 127.0.0.1:1, without TLS: ")
 	require.Equal(t, cli.Done, run(t.Context(), []string{"-h"}, &errs, &errs))
 }
 
@@ -81,5 +81,5 @@ func TestReadmeInput(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	var errs bytes.Buffer
 	require.Equal(t, cli.Failed, run(t.Context(), []string{"publish", "-input", path}, &errs, &errs))
-	require.Contains(t, errs.String(), "no Temporal at ", "which comes after the checks")
+	require.Contains(t, errs.String(), "cannot reach Temporal at ", "which comes after the checks")
 }

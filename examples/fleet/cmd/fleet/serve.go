@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/imagejobs/imagejobs-go/examples/fleet/activities"
@@ -29,7 +29,7 @@ const workerHelp = `  FLEET_SOURCE_DIR   the folder that files are uploaded from
 
 func serverCommand(p *program) *cli.Command {
 	return &cli.Command{Do: func(ctx context.Context, out *cli.Output) error {
-		path, err := p.serverBinary(ctx, out)
+		path, err := devserver.Build(ctx, p.stderr)
 		if err == nil {
 			out.Emit(cli.Event{Event: cli.Result}, "%s", path)
 		}
@@ -37,35 +37,24 @@ func serverCommand(p *program) *cli.Command {
 	}}
 }
 
-// serverBinary returns the path of Temporal's development server, which it builds
-// if need be.
-func (p *program) serverBinary(ctx context.Context, out *cli.Output) (string, error) {
-	path, err := devserver.Find()
-	if errors.Is(err, devserver.ErrMissing) {
-		out.Line("building Temporal's development server: 5 to 10 minutes, once")
-		return devserver.Build(ctx, p.stderr)
-	}
-	return path, err
-}
-
 func workerCommand(p *program) *cli.Command {
 	var o worker.Options
 	command := p.remote("[-transfers N]", func(flags *flag.FlagSet) {
-		flags.Func("transfers", "how many images, or parts of images, to send at once: `N` (default 2)", func(s string) (err error) {
-			if o.MaxTransfers, err = strconv.Atoi(s); err == nil && o.MaxTransfers < 1 {
-				err = errors.New("must be positive")
-			}
-			return err
-		})
+		flags.IntVar(&o.MaxTransfers, "transfers", 2, "how many images, or parts of images, to send at once")
 		flags.BoolVar(&o.NoTransfers, "no-transfers", false, "leave the sending of images to other workers")
 		flags.BoolVar(&o.NoControl, "no-control", false, "only send images")
-	}, unchecked, func(ctx context.Context) error { return p.work(ctx, o, nil) })
+	}, func() error {
+		if o.MaxTransfers < 1 {
+			return cli.UsageError("-transfers must be positive")
+		}
+		return nil
+	}, func(ctx context.Context) error { return p.work(ctx, o, nil) })
 	command.Daemon, command.Help = true, temporalHelp+workerHelp
 	return command
 }
 
 // work runs a worker until a signal ends the context, or the engine ends.
-func (p *program) work(ctx context.Context, o worker.Options, engine <-chan struct{}) (err error) {
+func (p *program) work(ctx context.Context, o worker.Options, engine <-chan struct{}) error {
 	a := activities.FromEnv()
 	a.DataConverter = p.converter
 	w := worker.New(p.client, a, o)
@@ -74,17 +63,17 @@ func (p *program) work(ctx context.Context, o worker.Options, engine <-chan stru
 	}
 	p.out.Emit(cli.Event{Event: cli.Started}, "worker %d runs", os.Getpid())
 	select {
+	case <-engine: // there is nobody to hand over to
+		return errors.New("Temporal's development server has ended") //nolint:staticcheck // a name
 	case <-ctx.Done():
-	case <-engine:
-		err = errors.New("Temporal's development server has ended") //nolint:staticcheck // a name
 	}
 	w.Stop()
 	p.out.Line("worker %d has handed over what it did", os.Getpid())
-	return err
+	return nil
 }
 
 func devCommand(p *program) *cli.Command {
-	options := devserver.Options{Port: 7233, UI: true, Log: p.stderr}
+	port := 7233
 	dir := filepath.Join(".imagejobs", "fleet")
 	return &cli.Command{
 		Daemon:    true,
@@ -93,12 +82,12 @@ func devCommand(p *program) *cli.Command {
 		Variables: append(append(oracle.Variables(), clanforge.Variables()...), "OS_AUTH_URL", "OS_CLOUD"),
 		Define: func(flags *flag.FlagSet) {
 			flags.StringVar(&dir, "dir", dir, "`folder` in which jobs outlive this program")
-			flags.IntVar(&options.Port, "port", options.Port, "of Temporal, on 127.0.0.1; its web pages are 1000 above")
+			flags.IntVar(&port, "port", port, "of Temporal, on 127.0.0.1; its web pages are 1000 above")
 		},
 		Do: func(ctx context.Context, out *cli.Output) error {
 			p.out = out
 			if out.Demo {
-				_, stop, err := p.services()
+				_, stop, err := p.services() //nolint:contextcheck // they run until stop
 				if err != nil {
 					return err
 				}
@@ -107,36 +96,36 @@ func devCommand(p *program) *cli.Command {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
-			options.Database = filepath.Join(dir, "temporal.db")
-			server, err := p.startTemporal(ctx, options)
+			server, err := p.startTemporal(ctx, filepath.Join(dir, "temporal.db"), port, port+1000)
 			if err != nil {
 				return err
 			}
 			defer server.Stop()
 			defer p.client.Close()
-			out.Line("Temporal: %s, web pages: %s; Ctrl-C ends it", server.Address, server.UI)
+			out.Line("Temporal: %s, web pages: http://127.0.0.1:%d; Ctrl-C ends it", server.Address, port+1000)
 			return p.work(ctx, worker.Options{}, server.Ended)
 		},
 	}
 }
 
-// startTemporal starts Temporal's development server and connects to it.
-func (p *program) startTemporal(ctx context.Context, o devserver.Options) (server *devserver.Server, err error) {
-	if o.Binary, err = p.serverBinary(ctx, p.out); err != nil {
+// startTemporal starts Temporal's development server and connects to it, whatever
+// the environment says about another Temporal.
+func (p *program) startTemporal(ctx context.Context, database string, port, ui int) (*devserver.Server, error) {
+	binary, err := devserver.Build(ctx, p.stderr)
+	if err != nil {
 		return nil, err
 	}
-	if server, err = devserver.Start(ctx, o); err != nil {
+	server, err := devserver.Start(ctx, binary, database, port, ui)
+	if err != nil {
 		return nil, err
 	}
-	for _, variable := range os.Environ() { // another Temporal, and how to log in there
+	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "TEMPORAL_") {
-			_ = os.Unsetenv(name)
+			err = errors.Join(err, os.Unsetenv(name))
 		}
 	}
-	if err = setenv([]string{addressVariable + "=" + server.Address, "TEMPORAL_CONFIG_FILE=" + os.DevNull}); err == nil {
-		err = p.dial(ctx)
-	}
-	if err != nil {
+	err = errors.Join(err, setenv([]string{addressVariable + "=" + server.Address, "TEMPORAL_CONFIG_FILE=" + os.DevNull}))
+	if err = cmp.Or(err, p.dial(ctx)); err != nil {
 		server.Stop()
 	}
 	return server, err

@@ -24,34 +24,13 @@ import (
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 )
 
-// status is what is known about a workflow.
-type status struct {
-	WorkflowID string          `json:"workflowId"`
-	RunID      string          `json:"runId"`
-	Type       string          `json:"type"`
-	State      workflows.State `json:"state"`
-	Started    time.Time       `json:"started"`
-	Ended      time.Time       `json:"ended,omitzero"`
-	Events     int64           `json:"events"` // of its history
-	// Progress is that of a running upload, and Waiting what it waits for or why
-	// something is tried again.
-	Progress *workflows.UploadProgress `json:"progress,omitempty"`
-	Waiting  string                    `json:"waiting,omitempty"`
-	// Status is what the workflow says, a *workflows.Status or a
-	// *workflows.FleetStatus.
-	Status any `json:"status,omitempty"`
-
-	Error *cli.Failure `json:"-"` // the event has it
-	err   error
-}
-
 func statusCommand(p *program) *cli.Command {
 	limit := 50
 	return p.remote("[-id ID] [-limit N]", func(flags *flag.FlagSet) {
 		p.defineID(flags)
 		flags.IntVar(&limit, "limit", limit, "how many of the newest jobs")
 	}, unchecked, func(ctx context.Context) error {
-		runs := []*common.WorkflowExecution{{WorkflowId: p.id}}
+		runs := []*workflow.WorkflowExecutionInfo{{Execution: &common.WorkflowExecution{WorkflowId: p.id}}}
 		if p.id == "" {
 			list, err := p.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 				PageSize: int32(min(max(limit, 1), 1000)),
@@ -60,19 +39,19 @@ func statusCommand(p *program) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if runs = nil; len(list.Executions) == 0 {
+			if runs = list.Executions; len(runs) == 0 {
 				p.out.Line("there are no jobs")
-			}
-			for _, e := range list.Executions {
-				runs = append(runs, e.Execution)
 			}
 		}
 		for _, run := range runs {
-			s, err := p.look(ctx, run.WorkflowId, run.RunId)
+			s, err := p.look(ctx, run.Execution.WorkflowId, run.Execution.RunId)
 			if err != nil {
 				return err
 			}
-			p.show(cli.Result, s, nil)
+			if s.Error != nil {
+				s.lines = append(s.lines, s.Error.Message)
+			}
+			p.out.Emit(s.Event, "%s", strings.Join(s.lines, "\n  "))
 		}
 		return nil
 	})
@@ -101,14 +80,28 @@ func (p *program) follow(ctx context.Context, run client.WorkflowRun) error {
 			return err
 		case err != nil:
 			p.out.Changed("", "no word from Temporal: %v", err)
-		case s.Ended.IsZero():
-			p.show(cli.Status, s, bar)
-		default:
+		case s.ended:
 			p.out.Finish()
-			p.show(cli.Result, s, bar)
+			p.out.Emit(s.Event, "%s", strings.Join(s.lines, "\n  "))
 			return s.err
+		case s.Progress != nil:
+			s.Event.Event = cli.Moved
+			bar.Set(s.Event)
+		default:
+			s.Event.Event = cli.Status
+			p.out.Event(s.Event)
+			p.out.Changed("", "%s", strings.Join(s.lines, "\n  "))
 		}
 	}
+}
+
+// status is how a workflow is.
+type status struct {
+	cli.Event // with what the workflow says as Detail
+
+	lines []string // for people: the state and the id, and what there is to know
+	ended bool
+	err   error // of the workflow
 }
 
 // look finds out how a workflow is. Only what Temporal does not know itself is
@@ -119,37 +112,53 @@ func (p *program) look(ctx context.Context, id, runID string) (*status, error) {
 		return nil, err
 	}
 	info := d.WorkflowExecutionInfo
-	s := &status{
-		WorkflowID: id, RunID: info.Execution.RunId, Type: info.Type.Name, Started: info.StartTime.AsTime(), Events: info.HistoryLength,
-	}
+	began := info.StartTime.AsTime()
+	s := &status{ended: info.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING}
+	s.Event = cli.Event{Event: cli.Result, IDs: cli.IDs{"workflowId": id, "runId": info.Execution.RunId}, Seconds: time.Since(began).Seconds()}
 	var says any = &workflows.Status{}
-	if s.Type == "PublishFleet" {
+	if info.Type.Name == "PublishFleet" {
 		says = &workflows.FleetStatus{}
 	}
-	if info.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		s.Ended, s.State = info.CloseTime.AsTime(), workflows.State(info.Status.String())
-		if s.err = p.client.GetWorkflow(ctx, id, s.RunID).Get(ctx, says); s.err == nil {
-			s.State = workflows.StateDone
-		} else {
+	var notes []string
+	if s.ended {
+		s.State, s.Seconds, s.Detail = info.Status.String(), info.CloseTime.AsTime().Sub(began).Seconds(), says
+		if info.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+			s.State = string(workflows.StateDone)
+		}
+		if s.err = p.client.GetWorkflow(ctx, id, info.Execution.RunId).Get(ctx, says); s.err != nil {
 			s.Error = p.out.Failure(ctx, s.err)
 			_ = details(s.err, says) // there are none if it was terminated
 		}
-		s.Status = says
-		return s, nil
+	} else {
+		if a := info.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]; a != nil {
+			err = converter.GetDefaultDataConverter().FromPayload(a, &s.State)
+		}
+		if task := d.PendingWorkflowTask; task.GetState() == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED {
+			notes = append(notes, waits(task.ScheduledTime))
+		}
+		for _, a := range d.PendingActivities {
+			notes = append(notes, p.pending(s, a))
+		}
+		s.State = cmp.Or(s.State, string(workflows.StateRunning))
+		asked := []workflows.State{workflows.StatePublishing, workflows.StateNeedsDecision, workflows.StateNeedsApproval}
+		if slices.Contains(asked, workflows.State(s.State)) {
+			notes = append(notes, p.query(ctx, s, info.Execution, says))
+		}
 	}
-	if attribute := info.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]; attribute != nil {
-		err = converter.GetDefaultDataConverter().FromPayload(attribute, &s.State)
+	switch said := s.Detail.(type) {
+	case *workflows.Status:
+		notes = append(notes, said.Problem)
+	case *workflows.FleetStatus:
+		s.Progress = &cli.Progress{Percent: int64(said.Done * 100 / max(said.Total, 1))}
+		notes = append(notes, fmt.Sprintf("%d of %d done, %d running, %d failed", said.Done, said.Total, said.Running, said.Failed))
+		for _, image := range said.Images {
+			if image.Error != "" {
+				notes = append(notes, image.WorkflowID+": "+image.Error)
+			}
+		}
 	}
-	if task := d.PendingWorkflowTask; task.GetState() == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED {
-		s.waitsForWorker(task.ScheduledTime)
-	}
-	for _, a := range d.PendingActivities {
-		s.pending(a, p.converter.FromPayloads)
-	}
-	if s.State == workflows.StatePublishing || s.State == workflows.StateNeedsDecision || s.State == workflows.StateNeedsApproval {
-		p.query(ctx, s, says)
-	}
-	s.State = cmp.Or(s.State, workflows.StateRunning)
+	line := fmt.Sprintf("%-13s  %s  %s", s.State, began.Local().Format("Jan 02 15:04"), id)
+	s.lines = slices.DeleteFunc(append([]string{line}, notes...), func(line string) bool { return line == "" })
 	return s, err
 }
 
@@ -164,82 +173,49 @@ func details(err error, into any) error {
 	return err
 }
 
-func (s *status) waitsForWorker(since *timestamppb.Timestamp) {
-	if time.Since(since.AsTime()) > 2*time.Second {
-		s.Waiting = cmp.Or(s.Waiting, "waits for a worker")
+func waits(since *timestamppb.Timestamp) string {
+	if time.Since(since.AsTime()) < 2*time.Second {
+		return ""
 	}
+	return "waits for a worker"
 }
 
-// pending adds what an activity is doing.
-func (s *status) pending(a *workflow.PendingActivityInfo, decode func(*common.Payloads, ...any) error) {
-	if progress := new(workflows.UploadProgress); a.HeartbeatDetails != nil && decode(a.HeartbeatDetails, progress) == nil && progress.Total > 0 {
-		progress.Checkpoint = nil
-		if s.Progress == nil {
-			s.Progress = progress
-		} else { // another part
-			s.Progress.Bytes, s.Progress.Chunks = s.Progress.Bytes+progress.Bytes, s.Progress.Chunks+progress.Chunks
-		}
+// pending adds how far an activity is, and returns what it waits for.
+func (p *program) pending(s *status, a *workflow.PendingActivityInfo) string {
+	var sent workflows.UploadProgress
+	if a.HeartbeatDetails != nil && p.converter.FromPayloads(a.HeartbeatDetails, &sent) == nil && sent.Total > 0 {
+		before := cmp.Or(s.Progress, &cli.Progress{}) // another part
+		s.Progress = cli.BytesProgress(before.Bytes+sent.Bytes, sent.Total, 0, 0)
+		s.Progress.Chunks, s.Progress.TotalChunks = before.Chunks+sent.Chunks, sent.TotalChunks
 	}
-	if last := a.LastFailure; last != nil && last.GetApplicationFailureInfo().GetType() != workflows.ErrorPending {
-		s.Waiting = fmt.Sprintf("attempt %d of %s: %s", a.Attempt, a.ActivityType.Name, last.Message)
-	} else if a.State == enums.PENDING_ACTIVITY_STATE_SCHEDULED && a.Attempt == 1 {
-		s.waitsForWorker(a.ScheduledTime)
+	switch last := a.LastFailure; {
+	case last != nil && last.GetApplicationFailureInfo().GetType() != workflows.ErrorPending:
+		return fmt.Sprintf("attempt %d of %s: %s", a.Attempt, a.ActivityType.Name, last.Message)
+	case a.State == enums.PENDING_ACTIVITY_STATE_SCHEDULED && a.Attempt == 1:
+		return waits(a.ScheduledTime)
+	case sent.Total > 0:
+		return fmt.Sprintf("%d%% of %s", s.Progress.Percent, cli.FormatSize(sent.Total))
 	}
+	return ""
 }
 
-// query asks the workflow. That no worker responds is no error: after one was
-// killed it can take 10 seconds until another one is asked.
-func (p *program) query(ctx context.Context, s *status, into any) {
+// query asks the workflow, and returns why it does not say anything. That no
+// worker responds is no error: after one was killed it can take 10 seconds until
+// another one is asked.
+func (p *program) query(ctx context.Context, s *status, run *common.WorkflowExecution, into any) string {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if !p.alone {
-		response, err := p.client.QueryWorkflow(ctx, s.WorkflowID, s.RunID, workflows.StatusQuery)
-		if err == nil {
-			if err = response.Get(into); err != nil { // it is encrypted, with another key than ours
-				s.Waiting = err.Error()
-			}
-			s.Status = into
-			return
-		}
+	if p.alone {
+		return "no worker responds"
+	}
+	response, err := p.client.QueryWorkflow(ctx, run.WorkflowId, run.RunId, workflows.StatusQuery)
+	if err != nil {
 		p.alone = true // nor does one for the next job
+		return "no worker responds"
 	}
-	s.Waiting = cmp.Or(s.Waiting, "no worker responds")
-}
-
-// show prints what there is to know, if that is new. With a bar, progress moves
-// that, and why a job failed is left to the end of the command.
-func (p *program) show(event string, s *status, bar *cli.Bar) {
-	e := cli.Event{
-		Event: event, IDs: cli.IDs{"workflowId": s.WorkflowID, "runId": s.RunID}, State: string(s.State), Detail: s, Error: s.Error,
+	if err := response.Get(into); err != nil {
+		return err.Error() // it is encrypted, with another key than ours
 	}
-	lines := []string{fmt.Sprintf("%-13s  %s  %s", s.State, s.Started.Local().Format("Jan 02 15:04"), s.WorkflowID), s.Waiting}
-	switch said := s.Status.(type) {
-	case *workflows.Status:
-		lines = append(lines, said.Problem)
-	case *workflows.FleetStatus:
-		e.Progress = &cli.Progress{Percent: int64(said.Done * 100 / max(said.Total, 1))}
-		e.Message = fmt.Sprintf("%d of %d done, %d running, %d failed", said.Done, said.Total, said.Running, said.Failed)
-		for _, image := range said.Images {
-			if image.Error != "" && bar != nil && event == cli.Result {
-				lines = append(lines, image.WorkflowID+": "+image.Error)
-			}
-		}
-	}
-	if u := s.Progress; u != nil {
-		e.Progress = cli.BytesProgress(u.Bytes, u.Total, 0, 0)
-		e.Progress.Chunks, e.Progress.TotalChunks = u.Chunks, u.TotalChunks
-	}
-	if e.Progress != nil && bar == nil {
-		lines = append(lines, cmp.Or(e.Message, fmt.Sprintf("%d%% of %s", e.Progress.Percent, cli.FormatSize(e.Progress.Total))))
-	}
-	if s.Error != nil && bar == nil {
-		lines = append(lines, s.Error.Message)
-	}
-	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
-	p.out.Changed(s.RunID, "%s", strings.Join(lines, "\n  "))
-	if e.Progress != nil && bar != nil && event != cli.Result {
-		bar.Set(e)
-	} else {
-		p.out.Event(e)
-	}
+	s.Detail = into
+	return ""
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -11,6 +12,14 @@ import (
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 )
+
+// missing returns an error unless a flag has a value.
+func missing(name, value string) error {
+	if value != "" {
+		return nil
+	}
+	return cli.UsageError("%s must not be empty", name)
+}
 
 func (p *program) defineID(flags *flag.FlagSet) {
 	flags.StringVar(&p.id, "id", "", "workflow `id` of the job, which fleet status has")
@@ -24,7 +33,7 @@ func approveCommand(p *program) *cli.Command {
 		flags.StringVar(&in.By, "by", "", "who approves")
 		flags.BoolVar(&refuse, "refuse", false, "end the release instead")
 		flags.StringVar(&in.Comment, "comment", "", "why")
-	}, func() error { return required("-id", p.id, "-by", in.By) }, func(ctx context.Context) error {
+	}, func() error { return cmp.Or(missing("-id", p.id), missing("-by", in.By)) }, func(ctx context.Context) error {
 		in.Approved = !refuse
 		return p.update(ctx, workflows.ApproveUpdate, in)
 	})
@@ -38,14 +47,15 @@ func resolveCommand(p *program) *cli.Command {
 		flags.StringVar(&in.ID, "adopt", "", "`id` of what the call made")
 		flags.StringVar(&in.By, "by", "", "who found out")
 	}, func() error {
+		wrong := missing("-id", p.id)
 		switch in.Action {
 		case workflows.Adopt:
-			return required("-id", p.id, "-adopt", in.ID)
+			wrong = cmp.Or(wrong, missing("-adopt", in.ID))
 		case workflows.Repeat, workflows.GiveUp:
-			return required("-id", p.id)
 		default:
-			return cli.UsageError("-action must be %s, %s or %s", workflows.Adopt, workflows.Repeat, workflows.GiveUp)
+			wrong = cli.UsageError("-action must be %s, %s or %s", workflows.Adopt, workflows.Repeat, workflows.GiveUp)
 		}
+		return wrong
 	}, func(ctx context.Context) error { return p.update(ctx, workflows.DecideUpdate, in) })
 }
 
@@ -64,7 +74,7 @@ func (p *program) update(ctx context.Context, name string, in any) error {
 }
 
 func cancelCommand(p *program) *cli.Command {
-	return p.remote("-id ID", p.defineID, func() error { return required("-id", p.id) }, func(ctx context.Context) error {
+	return p.remote("-id ID", p.defineID, func() error { return missing("-id", p.id) }, func(ctx context.Context) error {
 		if err := p.client.CancelWorkflow(ctx, p.id, ""); err != nil {
 			return err
 		}

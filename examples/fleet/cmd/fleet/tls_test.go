@@ -2,24 +2,21 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,51 +25,48 @@ import (
 
 // tlsProxy takes TLS connections to a Temporal server, which has none itself.
 type tlsProxy struct {
-	env []string // how to reach it
+	env         []string // how to reach it
+	certificate []string // and to log in with a certificate
 
 	mu     sync.Mutex
-	logins map[[2]string]int // requests by client certificate and authorization
+	logins map[string]int // requests by client certificates and authorization
 }
 
-func newTLSProxy(t *testing.T, temporal string, clients *x509.CertPool) *tlsProxy {
+func newTLSProxy(t *testing.T, temporal string, auth tls.ClientAuthType) *tlsProxy {
 	t.Helper()
-	p := &tlsProxy{logins: map[[2]string]int{}}
+	p := &tlsProxy{logins: map[string]int{}}
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	t.Cleanup(transport.CloseIdleConnections)
 	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: temporal})
 	forward.Transport, forward.FlushInterval, forward.ErrorLog = transport, -1, log.New(io.Discard, "", 0)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		certificate := ""
-		if len(r.TLS.PeerCertificates) > 0 {
-			certificate = r.TLS.PeerCertificates[0].Subject.CommonName
-		}
 		p.mu.Lock()
-		p.logins[[2]string{certificate, r.Header.Get("Authorization")}]++
+		p.logins[fmt.Sprint(len(r.TLS.PeerCertificates), r.Header["Authorization"])]++
 		p.mu.Unlock()
 		forward.ServeHTTP(w, r)
 	}))
 	server.EnableHTTP2, server.Config.ErrorLog = true, log.New(io.Discard, "", 0)
-	server.TLS = &tls.Config{ClientCAs: clients, MinVersion: tls.VersionTLS12}
-	if clients != nil {
-		server.TLS.ClientAuth = tls.RequireAndVerifyClientCert
-	}
+	server.TLS = &tls.Config{ClientAuth: auth, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	p.env = []string{
-		addressVariable + "=" + server.Listener.Addr().String(),
-		"TEMPORAL_TLS_SERVER_CA_CERT_PATH=" + pemFile(t, "CERTIFICATE", server.Certificate().Raw),
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	require.NoError(t, err)
+	certificate := pemFile(t, "CERTIFICATE", server.Certificate().Raw)
+	p.env = []string{addressVariable + "=" + server.Listener.Addr().String(), "TEMPORAL_TLS_SERVER_CA_CERT_PATH=" + certificate}
+	p.certificate = []string{
+		"TEMPORAL_TLS_CLIENT_CERT_PATH=" + certificate, "TEMPORAL_TLS_CLIENT_KEY_PATH=" + pemFile(t, "PRIVATE KEY", key),
 	}
 	return p
 }
 
 // requireOnly requires that all requests logged in so.
-func (p *tlsProxy) requireOnly(t *testing.T, certificate, authorization string) {
+func (p *tlsProxy) requireOnly(t *testing.T, login string) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	require.Len(t, p.logins, 1)
-	require.Positive(t, p.logins[[2]string{certificate, authorization}], p.logins)
+	require.Positive(t, p.logins[login], p.logins)
 }
 
 func pemFile(t *testing.T, kind string, data []byte) string {
@@ -82,71 +76,39 @@ func pemFile(t *testing.T, kind string, data []byte) string {
 	return path
 }
 
-// clientCertificate makes a certificate, and the variables that use it.
-func clientCertificate(t *testing.T, name string) (pool *x509.CertPool, env []string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	template.Subject.CommonName = name
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	certificate, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	pool = x509.NewCertPool()
-	pool.AddCert(certificate)
-	return pool, []string{
-		"TEMPORAL_TLS_CLIENT_CERT_PATH=" + pemFile(t, "CERTIFICATE", der),
-		"TEMPORAL_TLS_CLIENT_KEY_PATH=" + pemFile(t, "PRIVATE KEY", secret),
-	}
-}
-
 // A worker and a command log in with a client certificate, or with an API key
 // over TLS.
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	r := newUpload(t, 8, 2, 0)
-	pool, certificate := clientCertificate(t, "fleet")
-	mutual, key := newTLSProxy(t, r.temporal.Address, pool), newTLSProxy(t, r.temporal.Address, nil)
+	mutual, key := newTLSProxy(t, r.temporal.Address, tls.RequireAnyClientCert), newTLSProxy(t, r.temporal.Address, tls.NoClientCert)
 	plain := r.env
-	upload := []string{"upload", "-application", "A", "-os", "Linux", "-source", r.in.Source, "-version"}
-	with := func(env ...[]string) {
-		r.env = plain
-		for _, e := range env {
-			r.env = append(r.env[:len(r.env):len(r.env)], e...)
-		}
+	for name, c := range map[string]struct {
+		proxy *tlsProxy
+		env   []string
+		login string
+	}{
+		"certificate": {mutual, mutual.certificate, "1 []"},
+		"key":         {key, []string{"TEMPORAL_API_KEY=secret-key"}, "0 [Bearer secret-key]"},
+	} {
+		r.env = slices.Concat(plain, c.proxy.env, c.env)
+		worker := r.worker()
+		_, code := r.command("upload", "-application", "A", "-os", "Linux", "-source", r.in.Source, "-version", name)
+		require.Zero(t, code)
+		kill(worker)
+		c.proxy.requireOnly(t, c.login)
 	}
-
-	with(mutual.env, certificate)
-	worker := r.worker()
-	_, code := r.command(append(upload, "1")...)
-	require.Zero(t, code)
-	kill(worker)
-	mutual.requireOnly(t, "fleet", "")
-	with(mutual.env)
-	events, code := r.command("status")
-	require.Equal(t, cli.Failed, code)
-	require.Contains(t, events[0].Message, "with TLS and no client certificate")
-	mutual.requireOnly(t, "fleet", "")
-
-	with(key.env, []string{"TEMPORAL_API_KEY=secret-key"})
-	worker = r.worker()
-	_, code = r.command(append(upload, "2")...)
-	require.Zero(t, code)
-	kill(worker)
-	key.requireOnly(t, "", "Bearer secret-key")
-
-	with(key.env[:1])
-	events, code = r.command("status")
-	require.Equal(t, cli.Failed, code)
-	require.Contains(t, events[0].Message, "without TLS")
-
-	with([]string{"TEMPORAL_TLS_SERVER_CA_CERT_PATH=" + filepath.Join(t.TempDir(), "none")})
-	events, code = r.command("status")
-	require.Equal(t, cli.Usage, code)
-	require.Contains(t, events[0].Message, "failed reading server CA cert path")
+	for want, env := range map[string][]string{
+		"with TLS and 0 client certificates": mutual.env,
+		"without TLS":                        mutual.env[:1],
+		"server CA cert":                     {"TEMPORAL_TLS_SERVER_CA_CERT_PATH=missing"},
+	} {
+		r.env = slices.Concat(plain, env)
+		events, code := r.command("status")
+		require.NotZero(t, code)
+		require.Contains(t, events[0].Message, want)
+	}
+	mutual.requireOnly(t, "1 []")
 }
 
 // An API key is not sent where there is no TLS.
@@ -154,7 +116,7 @@ func TestKeyNeedsTLS(t *testing.T) {
 	const key = "secret-key"
 	var received bytes.Buffer
 	var mu sync.Mutex
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		_ = r.Write(&received)
