@@ -36,7 +36,8 @@ type Activities struct {
 
 	// For tests.
 	record      func(context.Context, any) error // in place of a Temporal server
-	sourcePause time.Duration                    // after a failed request for a source; 0 is the default
+	pending     func(activityType string, heartbeat any) error
+	sourcePause time.Duration // after a failed request for a source; 0 is the default
 }
 
 // FromEnv returns Activities whose clients are configured by the environment, as

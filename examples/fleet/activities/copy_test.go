@@ -29,15 +29,12 @@ func testCopies(t *testing.T) {
 	r := newRig(t)
 	server := r.replicator(t)
 	task := copyTask(imagereplicatortest.DestinationTenantID, "0123456789abcdef0123456789abcdef", imagereplicatortest.ThirdTenantID)
-	progress, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
+	progress, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, task)
 	require.NoError(t, err)
 	require.Equal(t, 3, server.Count(imagereplicatortest.OpCreate))
 	require.Equal(t, workflows.ErrorRefused, progress.Copies[1].ErrorType, "%+v", progress.Copies)
 	require.Contains(t, progress.Copies[1].Error, "404")
 	require.Empty(t, progress.Creating)
-	task.Progress = progress
-	progress, err = attempt[workflows.CopyProgress](t, r, r.WaitCopies, nil, task)
-	require.NoError(t, err)
 	for _, i := range []int{0, 2} {
 		require.Equal(t, "replicated", progress.Copies[i].Status)
 		require.NotEmpty(t, progress.Copies[i].DestinationImageID)
@@ -66,7 +63,7 @@ func TestLostCopyIsFound(t *testing.T) {
 			require.NoError(t, err)
 			task := copyTask(imagereplicatortest.ThirdTenantID)
 			lost := task.Progress
-			lost.Creating, lost.Before = imagereplicatortest.ThirdTenantID, []string{imagereplicatortest.JobID}
+			lost.Creation = workflows.Creation{Creating: imagereplicatortest.ThirdTenantID, Before: []string{imagereplicatortest.JobID}}
 			var ids []string
 			for range test.created {
 				id, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{
@@ -76,7 +73,7 @@ func TestLostCopyIsFound(t *testing.T) {
 				ids = append(ids, id)
 			}
 			began := time.Now()
-			progress, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, lost, task)
+			progress, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, lost, task)
 			require.Len(t, server.Jobs(), 1+test.jobs)
 			if test.kind != "" {
 				failed := requireFailure(t, err, test.kind, false)
@@ -102,7 +99,7 @@ func testCreateIsStoredFirst(t *testing.T) {
 	r := newRig(t)
 	server := r.replicator(t)
 	r.onRecord = func(any) error { return temporal.NewCanceledError() }
-	_, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, copyTask(imagereplicatortest.ThirdTenantID))
+	_, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, copyTask(imagereplicatortest.ThirdTenantID))
 	require.Error(t, err)
 	require.Zero(t, server.Count(imagereplicatortest.OpCreate))
 	var canceled *temporal.CanceledError
@@ -118,11 +115,11 @@ func testCopyIsRefusedForNow(t *testing.T) {
 	server := r.replicator(t)
 	server.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Status: http.StatusTooManyRequests, RetryAfter: "500"})
 	task := copyTask(imagereplicatortest.ThirdTenantID)
-	_, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
+	_, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, task)
 	require.Equal(t, 500*time.Second, requireFailure(t, err, workflows.ErrorTransient, true).NextRetryDelay())
 	require.Empty(t, heartbeat[workflows.CopyProgress](t, r).Creating)
 	began := time.Now()
-	progress, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, r.last(), task)
+	progress, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, r.last(), task)
 	require.NoError(t, err)
 	require.NotEmpty(t, progress.Copies[0].JobID)
 	require.Less(t, time.Since(began), time.Second)
@@ -138,12 +135,12 @@ func testCopiesAreHandedOver(t *testing.T) {
 		Match: func(*http.Request) bool { close(r.stop); return true },
 	})
 	task := copyTask(imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID)
-	_, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
+	_, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, task)
 	require.NoError(t, requireFailure(t, err, workflows.ErrorTransient, true).Details(&task.Progress))
 	require.NotEmpty(t, task.Progress.Copies[0].JobID, "a call under way is not canceled")
 	require.Empty(t, task.Progress.Copies[1].JobID)
 	r.stop = make(chan struct{})
-	_, err = attempt[workflows.CopyProgress](t, r, r.CreateCopies, r.last(), task)
+	_, err = attempt[workflows.CopyProgress](t, r, r.CopyImage, r.last(), task)
 	require.NoError(t, err)
 	require.Equal(t, 2, server.Count(imagereplicatortest.OpCreate))
 }
@@ -155,69 +152,75 @@ func testCopyUnderWay(t *testing.T) {
 	r := newRig(t)
 	server := r.replicator(t, imagereplicatortest.WithJobTime(time.Hour))
 	task := copyTask(imagereplicatortest.ThirdTenantID)
-	first, err := attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
-	require.NoError(t, err)
-	_, err = attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
+	_, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, task)
+	_ = requireFailure(t, err, workflows.ErrorPending, true)
+	first := heartbeat[workflows.CopyProgress](t, r)
+	_, err = attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, task)
 	failed := requireFailure(t, err, workflows.ErrorAmbiguous, false)
 	require.Contains(t, failed.Message(), first.Copies[0].JobID)
 	require.NoError(t, failed.Details(&task.Progress))
 	require.Equal(t, imagereplicatortest.ThirdTenantID, task.Progress.Creating)
 	require.Equal(t, 1, server.Count(imagereplicatortest.OpCreate))
 	task.Progress.Creating, task.Progress.Repeat = "", imagereplicatortest.ThirdTenantID
-	_, err = attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
-	require.NoError(t, err)
+	_, err = attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, task)
+	_ = requireFailure(t, err, workflows.ErrorPending, true)
 	require.Equal(t, 2, server.Count(imagereplicatortest.OpCreate))
 }
 
 func TestWaitCopies(t *testing.T) {
-	created := func(t *testing.T, r *rig) workflows.CopyTask {
-		t.Helper()
-		task := copyTask(imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID)
-		var err error
-		task.Progress, err = attempt[workflows.CopyProgress](t, r, r.CreateCopies, nil, task)
-		require.NoError(t, err)
-		return task
-	}
 	bubble(t, "for long", func(t *testing.T) {
 		t.Helper()
 		r := newRig(t)
 		server := r.replicator(t, imagereplicatortest.WithJobTime(time.Hour))
-		task := created(t, r)
-		time.AfterFunc(5*time.Minute, func() { close(r.stop) })
-		lists := server.Count(imagereplicatortest.OpList)
-		_, err := attempt[workflows.CopyProgress](t, r, r.WaitCopies, nil, task)
-		_ = requireFailure(t, err, workflows.ErrorTransient, true)
-		require.Zero(t, server.Count(imagereplicatortest.OpGet), "a poll is one list")
-		require.Less(t, server.Count(imagereplicatortest.OpList)-lists, 60)
+		task := copyTask(imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID)
+		for range 20 {
+			lists := server.Count(imagereplicatortest.OpList)
+			_, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, r.last(), task)
+			failed := requireFailure(t, err, workflows.ErrorPending, true)
+			require.LessOrEqual(t, failed.NextRetryDelay(), 15*time.Second)
+			if created := server.Count(imagereplicatortest.OpCreate); created == 2 && lists > 10 {
+				require.Equal(t, lists+1, server.Count(imagereplicatortest.OpList), "a poll is one list")
+			}
+			<-time.After(failed.NextRetryDelay())
+		}
+		require.Zero(t, server.Count(imagereplicatortest.OpGet))
+		require.Equal(t, 2, server.Count(imagereplicatortest.OpCreate))
+		for _, one := range heartbeat[workflows.CopyProgress](t, r).Copies {
+			require.NotEmpty(t, one.Status)
+		}
 	})
 	bubble(t, "with a failure", func(t *testing.T) {
 		t.Helper()
 		r := newRig(t)
 		server := r.replicator(t, imagereplicatortest.WithJobTime(time.Minute))
-		task := created(t, r)
-		server.SetStatus(task.Progress.Copies[1].JobID, imagereplicator.StatusError)
+		task := copyTask(imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID)
 		task.Input.CancelOnFailure = true
+		_, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, task)
+		_ = requireFailure(t, err, workflows.ErrorPending, true)
+		server.SetStatus(heartbeat[workflows.CopyProgress](t, r).Copies[1].JobID, imagereplicator.StatusError)
 		began := time.Now()
-		progress, err := attempt[workflows.CopyProgress](t, r, r.WaitCopies, nil, task)
+		progress, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, r.last(), task)
 		require.NoError(t, err)
 		require.Less(t, time.Since(began), 30*time.Second)
 		require.Equal(t, workflows.ErrorState, progress.Copies[1].ErrorType)
 		require.Empty(t, progress.Copies[0].Error)
 
-		task.Progress = progress
-		task.Progress, err = attempt[workflows.CopyProgress](t, r, r.CancelCopies, nil, task)
-		require.NoError(t, err)
+		task.Progress, task.Cancel = progress, true
+		progress, err = attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, task)
+		for err != nil {
+			_ = requireFailure(t, err, workflows.ErrorPending, true)
+			<-time.After(5 * time.Second)
+			progress, err = attempt[workflows.CopyProgress](t, r, r.CopyImage, r.last(), task)
+		}
 		require.Equal(t, 1, server.Count(imagereplicatortest.OpCancel))
-		task.Input.CancelOnFailure = false
-		progress, err = attempt[workflows.CopyProgress](t, r, r.WaitCopies, nil, task)
-		require.NoError(t, err)
 		require.Equal(t, "canceled", progress.Copies[0].Status)
+		require.NotEmpty(t, progress.Copies[0].Error)
 	})
 	bubble(t, "for nothing", func(t *testing.T) {
 		t.Helper()
 		r := newRig(t)
 		r.replicator(t)
-		_, err := attempt[workflows.CopyProgress](t, r, r.WaitCopies, nil, copyTask())
+		_, err := attempt[workflows.CopyProgress](t, r, r.CopyImage, nil, copyTask())
 		require.NoError(t, err)
 	})
 }
@@ -229,18 +232,29 @@ func TestCancelFindsALostCopy(t *testing.T) { synctest.Test(t, testCancelFindsAL
 func testCancelFindsALostCopy(t *testing.T) {
 	r := newRig(t)
 	server := r.replicator(t, imagereplicatortest.WithJobTime(time.Hour))
-	task := copyTask(imagereplicatortest.ThirdTenantID)
+	task := copyTask(imagereplicatortest.ThirdTenantID, imagereplicatortest.FourthTenantID)
 	client, err := r.Replicator(t.Context())
 	require.NoError(t, err)
 	id, err := client.Jobs.Create(t.Context(), &imagereplicator.CreateJobRequest{
 		ImageID: imagereplicatortest.ImageID, DestinationTenantID: imagereplicatortest.ThirdTenantID,
 	})
 	require.NoError(t, err)
-	task.Progress.Creating, task.Progress.Before = imagereplicatortest.ThirdTenantID, []string{imagereplicatortest.JobID}
-	progress, err := attempt[workflows.CopyProgress](t, r, r.CancelCopies, nil, task)
-	require.NoError(t, err)
+	task.Cancel, task.Progress.Creation = true, workflows.Creation{Creating: imagereplicatortest.ThirdTenantID, Before: []string{imagereplicatortest.JobID}}
+	var progress workflows.CopyProgress
+	before := any(task.Progress)
+	for attempts := 0; ; attempts++ {
+		require.Less(t, attempts, 10, "the other copy, which has no job, is not waited for")
+		progress, err = attempt[workflows.CopyProgress](t, r, r.CopyImage, before, task)
+		if err == nil {
+			break
+		}
+		_ = requireFailure(t, err, workflows.ErrorPending, true)
+		before = r.last()
+		<-time.After(5 * time.Second)
+	}
 	require.Equal(t, id, progress.Copies[0].JobID)
 	require.Empty(t, progress.Creating)
+	require.Equal(t, 1, server.Count(imagereplicatortest.OpCreate))
 	job := server.Jobs()[slices.IndexFunc(server.Jobs(), func(j imagereplicator.Job) bool { return j.ID == id })]
 	require.Contains(t, []imagereplicator.Status{imagereplicator.StatusCancelRequested, imagereplicator.StatusCanceled}, job.Status)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -100,14 +101,27 @@ func pause(ctx context.Context, longest time.Duration) time.Duration {
 // start.
 const slice = 20 * time.Minute
 
-// search calls find until it has found a job whose create call may have been
-// lost, or until such a job would be visible.
-func search(ctx context.Context, find func() (bool, error)) (bool, error) {
-	const interval, attempts = 2 * time.Second, 16
+// lost returns the jobs that an attempt has created which was lost before it could
+// say so: those that list has, and had not before. It waits until such a job would
+// be visible.
+func lost(ctx context.Context, c workflows.Creation, list func() ([]string, error)) (ids []string, err error) {
+	if c.Creating == "" {
+		return nil, nil
+	}
+	_, err = poll(ctx, 2*time.Second, 16, func() (bool, error) {
+		ids, err = list()
+		ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(c.Before, id) })
+		return len(ids) > 0, err
+	})
+	return ids, err
+}
+
+// poll calls done until it is, fails, or was called often enough.
+func poll(ctx context.Context, interval time.Duration, times int, done func() (bool, error)) (bool, error) {
 	for n := 1; ; n++ {
-		found, err := find()
-		if found || err != nil || n == attempts {
-			return found, err
+		ok, err := done()
+		if ok || err != nil || n == times {
+			return ok, err
 		}
 		select {
 		case <-time.After(interval):

@@ -19,13 +19,12 @@ func (a *Activities) FollowRun(ctx context.Context, workflowID string) error {
 	if err != nil {
 		return err
 	}
-	switch status := now.GetWorkflowExecutionInfo().GetStatus(); status {
-	case enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+	status := now.GetWorkflowExecutionInfo().GetStatus()
+	if status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return pending(ctx, "workflow %s is running", workflowID)
-	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
-		return nil
-	default:
-		err := c.GetWorkflow(ctx, workflowID, "").Get(ctx, nil)
+	}
+	if err := c.GetWorkflow(ctx, workflowID, "").Get(ctx, nil); err != nil {
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("%s: %v", status, err), workflows.ErrorRefused, nil)
 	}
+	return nil
 }

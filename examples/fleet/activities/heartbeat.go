@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,23 +20,34 @@ import (
 
 var errHandOver = errors.New("the worker stops; another one goes on")
 
-// keep runs an activity whose state S is in its heartbeats. It passes run what
-// the attempt before had, or else state, and a context that ends when the
-// activity is canceled, or its worker is about to stop. It returns the last
-// state, which is in the details of a failure as well: a new activity, unlike a
-// new attempt, does not get the heartbeats of the one before.
-func keep[S any](ctx context.Context, a *Activities, state S, run func(context.Context, *keeper[S]) error) (*S, error) {
+// keep runs an activity whose state S is in its heartbeats. It passes run a client
+// of the service, what the attempt before had or else state, and a context that
+// ends when the activity is canceled, or its worker is about to stop. It returns
+// the last state, which is in the details of a failure as well: a new activity,
+// unlike a new attempt, does not get the heartbeats of the one before.
+func keep[S, C any](
+	ctx context.Context, a *Activities, client func(context.Context) (*C, error), state S, run func(context.Context, *C, *keeper[S]) error,
+) (*S, error) {
 	if activity.HasHeartbeatDetails(ctx) {
 		if err := activity.GetHeartbeatDetails(ctx, &state); err != nil {
 			return nil, failure(ctx, fmt.Errorf("heartbeat: %w", err))
 		}
 	}
 	running, cancel := context.WithCancelCause(ctx)
-	k := &keeper[S]{state: state, turn: make(chan struct{}, 1), record: a.recorder(ctx), cancel: cancel}
+	k := &keeper[S]{state: state, turn: make(chan struct{}, 1), record: a.record, cancel: cancel}
 	info := activity.GetInfo(ctx)
+	if k.record == nil {
+		server := activity.GetClient(ctx)
+		k.record = func(ctx context.Context, details any) error {
+			return server.RecordActivityHeartbeat(ctx, info.TaskToken, details)
+		}
+	}
 	var alive sync.WaitGroup
 	alive.Go(func() { k.beat(running, info.HeartbeatTimeout/3, activity.GetWorkerStopChannel(ctx)) })
-	err := run(running, k)
+	c, err := client(running)
+	if err == nil {
+		err = run(running, c, k)
+	}
 	cause := context.Cause(running)
 	cancel(nil)
 	alive.Wait()
@@ -132,32 +144,42 @@ func (k *keeper[S]) beat(ctx context.Context, interval time.Duration, stop <-cha
 	}
 }
 
-func (a *Activities) recorder(ctx context.Context) func(context.Context, any) error {
-	if a.record != nil {
-		return a.record
-	}
-	c, token := activity.GetClient(ctx), activity.GetInfo(ctx).TaskToken
-	return func(ctx context.Context, details any) error { return c.RecordActivityHeartbeat(ctx, token, details) }
-}
-
 // LastHeartbeat returns the last heartbeat of another activity of the same
 // workflow. A workflow asks before it cancels one: an activity that waits for its
 // next attempt ends without its heartbeat.
 func (a *Activities) LastHeartbeat(ctx context.Context, activityType string) (details json.RawMessage, err error) {
+	if err := a.heartbeat(ctx, activityType, &details); err != nil {
+		return nil, failure(ctx, err)
+	}
+	return details, nil
+}
+
+var errNoHeartbeat = errors.New("there is no heartbeat")
+
+func (a *Activities) heartbeat(ctx context.Context, activityType string, details any) error {
+	if a.pending != nil {
+		return a.pending(activityType, details)
+	}
 	run := activity.GetInfo(ctx).WorkflowExecution
 	now, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, run.ID, run.RunID)
 	if err != nil {
-		return nil, err
-	}
-	c := a.DataConverter
-	if c == nil {
-		c = converter.GetDefaultDataConverter()
+		return fmt.Errorf("%w: %w", oraclemarket.ErrTransient, err)
 	}
 	for _, p := range now.GetPendingActivities() {
 		if p.GetActivityType().GetName() == activityType && p.GetHeartbeatDetails() != nil {
-			err := c.FromPayloads(p.GetHeartbeatDetails(), &details)
-			return details, err
+			return cmp.Or(a.DataConverter, converter.GetDefaultDataConverter()).FromPayloads(p.GetHeartbeatDetails(), details)
 		}
 	}
-	return nil, failure(ctx, fmt.Errorf("%s has no heartbeat", activityType))
+	return errNoHeartbeat
+}
+
+// status asks the workflow of the activity.
+func status(ctx context.Context) (s workflows.Status, err error) {
+	run := activity.GetInfo(ctx).WorkflowExecution
+	value, err := activity.GetClient(ctx).QueryWorkflow(ctx, run.ID, run.RunID, workflows.StatusQuery)
+	if err != nil {
+		return s, fmt.Errorf("%w: %w", oraclemarket.ErrTransient, err)
+	}
+	err = value.Get(&s)
+	return s, err
 }

@@ -1,10 +1,12 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/multiplay"
@@ -21,21 +23,18 @@ type releasing struct {
 // the diff. An attempt ends as soon as it has to wait for a job; the next one
 // resumes. Only a rollout is followed for longer.
 func (a *Activities) Release(ctx context.Context, task workflows.ReleaseTask) (*workflows.ReleaseProgress, error) {
-	return keep(ctx, a, task.Progress, func(ctx context.Context, k *keeper[workflows.ReleaseProgress]) error {
-		client, err := a.Multiplay(ctx)
-		if err != nil {
+	return keep(ctx, a, a.Multiplay, task.Progress,
+		func(ctx context.Context, client *multiplay.Client, k *keeper[workflows.ReleaseProgress]) error {
+			r := &releasing{k, client, task.Input}
+			req, err := r.request()
+			if err == nil {
+				err = r.find(ctx)
+			}
+			if err == nil {
+				err = r.run(ctx, req, task.DiffOnly)
+			}
 			return err
-		}
-		r := &releasing{k, client, task.Input}
-		req, err := r.request()
-		if err != nil {
-			return err
-		}
-		if err := r.find(ctx); err != nil {
-			return err
-		}
-		return r.run(ctx, req, task.DiffOnly)
-	})
+		})
 }
 
 func (r *releasing) request() (*multiplay.ReleaseRequest, error) {
@@ -62,6 +61,9 @@ func (r *releasing) request() (*multiplay.ReleaseRequest, error) {
 	return req, err
 }
 
+// errCompared ends Release at the diff.
+var errCompared = errors.New("the diff is complete")
+
 func (r *releasing) run(ctx context.Context, req *multiplay.ReleaseRequest, diffOnly bool) error {
 	began := r.get()
 	req.Resume = multiplay.ReleaseIDs(began.ReleaseIDs)
@@ -75,119 +77,112 @@ func (r *releasing) run(ctx context.Context, req *multiplay.ReleaseRequest, diff
 		}
 	}
 	// A create call under way is not canceled: nobody would know what it did.
-	limited, stop := context.WithTimeout(context.WithoutCancel(ctx), slice)
-	defer stop()
+	limited, limit := context.WithTimeout(context.WithoutCancel(ctx), slice)
+	defer limit()
+	limited, stop := context.WithCancelCause(limited)
+	defer stop(nil)
 	defer context.AfterFunc(ctx, func() {
 		if r.get().Creating == "" {
-			stop()
+			stop(context.Cause(ctx))
 		}
 	})()
-	waiting, compared := "the image is rolled out", false
-	var failed error
 	req.OnEvent = func(e multiplay.ReleaseEvent) {
-		if failed != nil {
-			return
-		}
-		failed = r.keepIDs(ctx, workflows.ReleaseIDs(e.ReleaseIDs), began.Retried+e.Retry)
-		switch {
-		case e.Job == nil:
-			return
-		case !e.Job.State.Terminal():
-			waiting = fmt.Sprintf("the image %s is %s", e.Step, e.Job.State)
-			stop()
-		case e.Job.State != multiplay.JobCompleted || failed != nil || e.Step == multiplay.StepVersion:
-		case e.Step == multiplay.StepUpdate:
-			failed = r.creating(ctx, multiplay.StepDiff)
-		case diffOnly:
-			compared = true
-			stop()
-		default:
-			failed = r.creating(ctx, multiplay.StepVersion)
-		}
-		if failed != nil {
-			stop()
+		if err := r.event(ctx, e, began.Retried, diffOnly); err != nil {
+			stop(err)
 		}
 	}
 	result, err := r.client.Release(limited, req)
 	if !errors.Is(err, multiplay.ErrAmbiguous) {
-		r.set(func(p *workflows.ReleaseProgress) { p.Creating = "" }) // it is known, or took no effect
+		r.set(func(p *workflows.ReleaseProgress) { p.Creation = workflows.Creation{} }) // it is known, or took no effect
 	}
-	stopped := limited.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
-	switch {
-	case failed != nil:
-		return failed
+	switch why := context.Cause(limited); {
 	case err == nil:
 		r.set(func(p *workflows.ReleaseProgress) { p.Machines = result.Rollout.Completed })
 		return nil
-	case !stopped:
+	case why == nil || !errors.Is(err, limited.Err()) && !errors.Is(err, why):
 		return err
-	case compared:
+	case errors.Is(why, errCompared):
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(why, context.DeadlineExceeded):
+		return pending(ctx, "the image is rolled out")
 	default:
-		return pending(ctx, "%s", waiting)
+		return why
 	}
 }
 
-// keepIDs keeps a new job, and how often the newest one was run again.
-func (r *releasing) keepIDs(ctx context.Context, ids workflows.ReleaseIDs, retried int) error {
-	switch now := r.get(); {
+// event keeps what a release has done, and what it is about to do. Its error ends
+// the attempt.
+func (r *releasing) event(ctx context.Context, e multiplay.ReleaseEvent, retried int, diffOnly bool) (err error) {
+	ids, now := workflows.ReleaseIDs(e.ReleaseIDs), r.get()
+	switch {
 	case now.ReleaseIDs != ids:
-		return r.save(ctx, func(p *workflows.ReleaseProgress) { p.ReleaseIDs, p.Creating, p.Retried = ids, "", 0 })
-	case now.Retried < retried:
-		return r.save(ctx, func(p *workflows.ReleaseProgress) { p.Retried = retried })
-	default:
+		err = r.save(ctx, func(p *workflows.ReleaseProgress) {
+			p.Creation, p.ReleaseIDs, p.Retried = workflows.Creation{}, ids, 0
+		})
+	case now.Retried < retried+e.Retry:
+		err = r.save(ctx, func(p *workflows.ReleaseProgress) { p.Retried = retried + e.Retry })
+	}
+	switch {
+	case err != nil || e.Job == nil:
+		return err
+	case !e.Job.State.Terminal():
+		return pending(ctx, "the image %s is %s", e.Step, e.Job.State)
+	case e.Job.State != multiplay.JobCompleted || e.Step == multiplay.StepVersion:
 		return nil
+	case e.Step == multiplay.StepUpdate:
+		return r.creating(ctx, multiplay.StepDiff)
+	case diffOnly:
+		return errCompared
+	default:
+		return r.creating(ctx, multiplay.StepVersion)
 	}
 }
 
 // creating keeps that a job is about to be created, and what there was before.
 func (r *releasing) creating(ctx context.Context, step multiplay.ReleaseStep) error {
-	before, err := r.locks(ctx)
+	before, err := r.locks(ctx, string(step))
 	if err != nil {
 		return err
 	}
-	return r.save(ctx, func(p *workflows.ReleaseProgress) { p.Creating, p.Before = string(step), before })
+	return r.save(ctx, func(p *workflows.ReleaseProgress) {
+		p.Creation = workflows.Creation{Creating: string(step), Before: before}
+	})
 }
 
-// locks returns what locks the image, nothing if there is no way to know.
-func (r *releasing) locks(ctx context.Context) (ids workflows.ReleaseIDs, err error) {
-	if r.in.GameID == 0 {
-		return ids, nil
+// locks returns the job of a step that locks the image, none if there is no way
+// to know.
+func (r *releasing) locks(ctx context.Context, step string) ([]string, error) {
+	if r.in.GameID == 0 || step == string(multiplay.StepVersion) {
+		return nil, nil
 	}
 	now, err := r.client.Images.Options(ctx, &multiplay.ImageOptionsRequest{GameID: r.in.GameID, ImageID: r.in.ImageID})
-	if err == nil {
-		ids.UpdateID, ids.DiffID = now.UpdateID, now.DiffID
+	if err != nil {
+		return nil, err
 	}
-	return ids, err
+	id := now.UpdateID
+	if step == string(multiplay.StepDiff) {
+		id = now.DiffID
+	}
+	if id == 0 {
+		return nil, nil
+	}
+	return []string{strconv.FormatInt(id, 10)}, nil
 }
 
-// find looks for the job that an earlier attempt may have created: one that
-// locks the image and did not before.
+// find looks for the job that an earlier attempt may have created.
 func (r *releasing) find(ctx context.Context) error {
-	was := r.get()
-	if was.Creating == "" {
-		return nil
-	}
-	found, err := search(ctx, func() (bool, error) {
-		now, err := r.locks(ctx)
-		ids := was.ReleaseIDs
-		switch {
-		case err != nil:
-			return false, err
-		case was.Creating == string(multiplay.StepUpdate) && now.UpdateID != was.Before.UpdateID:
-			ids.UpdateID = now.UpdateID
-		case was.Creating == string(multiplay.StepDiff) && now.DiffID != was.Before.DiffID:
-			ids.DiffID = now.DiffID
-		}
-		return ids != was.ReleaseIDs, r.keepIDs(ctx, ids, 0)
-	})
+	was := r.get().Creation
+	found, err := lost(ctx, was, func() ([]string, error) { return r.locks(ctx, was.Creating) })
 	switch {
-	case found || err != nil:
+	case err != nil || was.Creating == "":
 		return err
+	case len(found) > 0:
+		id, err := strconv.ParseInt(found[0], 10, 64)
+		return cmp.Or(err, r.save(ctx, func(p *workflows.ReleaseProgress) { p.Set(was.Creating, id) }))
 	case was.Creating == string(multiplay.StepDiff): // the service refuses a second one
-		return r.save(ctx, func(p *workflows.ReleaseProgress) { p.Creating = "" })
+		return r.save(ctx, func(p *workflows.ReleaseProgress) { p.Creation = workflows.Creation{} })
 	}
 	return fmt.Errorf("the image %s may have been created, and its id is not known; look for it in the Clanforge panel: %w",
 		was.Creating, multiplay.ErrAmbiguous)
@@ -195,16 +190,12 @@ func (r *releasing) find(ctx context.Context) error {
 
 // RejectDiff rejects a diff once it has ended, which unlocks its image.
 func (a *Activities) RejectDiff(ctx context.Context, diffID int64) error {
-	_, err := keep(ctx, a, struct{}{}, func(ctx context.Context, _ *keeper[struct{}]) error {
-		client, err := a.Multiplay(ctx)
-		if err != nil {
-			return err
-		}
+	_, err := keep(ctx, a, a.Multiplay, struct{}{}, func(ctx context.Context, client *multiplay.Client, _ *keeper[struct{}]) error {
 		now, err := client.ImageDiffs.Status(ctx, diffID, nil)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if !now.State.Terminal() {
+		case !now.State.Terminal():
 			return pending(ctx, "image diff %d is %s", diffID, now.State)
 		}
 		_, err = client.ImageDiffs.Reject(context.WithoutCancel(ctx), diffID, nil)

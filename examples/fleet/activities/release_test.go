@@ -120,14 +120,14 @@ func TestLostReleaseJobs(t *testing.T) {
 		task := releaseTask()
 		_, err := attempt[workflows.ReleaseProgress](t, r, r.Release, nil, task)
 		_ = requireFailure(t, err, workflows.ErrorPending, true)
-		_, err = attempt[workflows.ReleaseProgress](t, r, r.Release, workflows.ReleaseProgress{Creating: "update"}, task)
+		_, err = attempt[workflows.ReleaseProgress](t, r, r.Release, workflows.ReleaseProgress{Creation: workflows.Creation{Creating: "update"}}, task)
 		_ = requireFailure(t, err, workflows.ErrorPending, true)
 		require.Equal(t, server.Updates()[0].ID, heartbeat[workflows.ReleaseProgress](t, r).UpdateID)
 		require.Len(t, server.Updates(), 1)
 	})
 	for name, test := range map[string]workflows.ReleaseProgress{
-		"update":  {Creating: "update"},
-		"version": {Creating: "version", ReleaseIDs: workflows.ReleaseIDs{DiffID: 7}},
+		"update":  {Creation: workflows.Creation{Creating: "update"}},
+		"version": {Creation: workflows.Creation{Creating: "version"}, ReleaseIDs: workflows.ReleaseIDs{DiffID: 7}},
 	} {
 		bubble(t, "unknown "+name, func(t *testing.T) {
 			t.Helper()

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -111,17 +110,6 @@ func remoteError(err error) error {
 	}
 }
 
-// path returns the path of a source that is a file, empty if it is a URL.
-func (a *Activities) path(source string) string {
-	if strings.Contains(source, "://") {
-		return ""
-	}
-	if a.SourceDir != "" {
-		return filepath.Join(a.SourceDir, source)
-	}
-	return source
-}
-
 type file struct {
 	*os.File
 
@@ -163,16 +151,13 @@ func (f *file) Version() (string, error) {
 	return fmt.Sprintf("%d bytes, modified at %s", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
 }
 
-// unchanged returns an error unless the source is of that size and version.
-func unchanged(s Source, id, size int64, version string) error {
-	now, err := s.Version()
-	if err != nil {
-		return err
+// unchanged returns an error unless the source of an upload has the version that
+// it began with.
+func unchanged(version string, began workflows.UploadProgress) error {
+	if version == began.Version {
+		return nil
 	}
-	if s.Size() != size || now != version {
-		return &oraclemarket.SourceChangedError{
-			Change: fmt.Sprintf("it was %s and is %s", cmp.Or(version, "of another size"), now), UploadRequestID: id,
-		}
+	return &oraclemarket.SourceChangedError{
+		Change: fmt.Sprintf("it was %s and is %s", began.Version, version), UploadRequestID: began.UploadRequestID,
 	}
-	return nil
 }

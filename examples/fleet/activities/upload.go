@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -17,43 +18,42 @@ import (
 
 type uploading = keeper[workflows.UploadProgress]
 
-// UploadImage uploads an image and has it merged, or with InitiateOnly begins an
-// upload in parts. What an earlier attempt has sent, on whatever worker, is not
-// sent again.
+// UploadImage uploads an image and has it merged, or begins an upload in parts
+// and uploads the first. What an earlier attempt has sent, on whatever worker, is
+// not sent again.
 func (a *Activities) UploadImage(ctx context.Context, task workflows.UploadTask) (*workflows.UploadProgress, error) {
-	return keep(ctx, a, task.Progress, func(ctx context.Context, k *uploading) error {
-		client, err := a.Oracle(ctx)
-		if err != nil {
-			return err
+	return keep(ctx, a, a.Oracle, task.Progress, func(ctx context.Context, client *oraclemarket.Client, k *uploading) error {
+		source, err := a.open(ctx, task.Input)
+		if err != nil { // which is not needed once the merge was requested
+			_, resumed := client.MachineImages.Upload(ctx, request(task.Input, k))
+			if errors.Is(resumed, oraclemarket.ErrInvalidArgument) {
+				return err
+			}
+			return resumed
 		}
-		source, missing := a.open(ctx, task.Input)
-		if missing == nil {
-			defer func() { _ = source.Close() }() // only read
-		} else if len(k.get().Checkpoint) == 0 {
-			return missing
-		}
-		if now := k.get(); len(now.Checkpoint) == 0 && now.UploadRequestID == 0 && !task.Repeat {
+		defer func() { _ = source.Close() }() // only read
+		if now := k.get(); task.Part == 0 && len(now.Checkpoint) == 0 && now.UploadRequestID == 0 && !task.Repeat {
 			if err := unfinished(ctx, client, task.Input); err != nil {
 				return err
 			}
 		}
 		req := request(task.Input, k)
-		if source != nil {
-			req.File, req.Size = source, source.Size()
+		req.File, req.Size = source, source.Size()
+		if task.Input.Parts > 1 || task.Adopted {
+			return a.uploadPart(ctx, client.MachineImages, req, source, task, k)
 		}
-		if task.InitiateOnly {
-			return initiate(ctx, client, req, source, k)
-		}
-		if path := a.path(task.Input.Source); path != "" && source != nil {
-			_, err = client.MachineImages.UploadFile(ctx, path, req)
+		if f, ok := source.(*file); ok {
+			_, err = client.MachineImages.UploadFile(ctx, f.Name(), req)
 		} else {
 			_, err = client.MachineImages.Upload(ctx, req)
 		}
-		if missing != nil && errors.Is(err, oraclemarket.ErrInvalidArgument) {
-			return missing // and it is still needed
-		}
 		return err
 	})
+}
+
+// UploadPart uploads another part than the first, once that has begun.
+func (a *Activities) UploadPart(ctx context.Context, task workflows.UploadTask) (*workflows.UploadProgress, error) {
+	return a.UploadImage(ctx, task)
 }
 
 // unfinished returns an error if the service has an unfinished upload of the
@@ -99,16 +99,21 @@ func request(in workflows.UploadImageInput, k *uploading) *oraclemarket.ImageUpl
 type checkpoints struct{ k *uploading }
 
 // Load implements oraclemarket.CheckpointStore.
-func (c checkpoints) Load(context.Context, string) ([]byte, error) {
-	if state := c.k.get().Checkpoint; len(state) > 0 {
+func (c checkpoints) Load(_ context.Context, key string) ([]byte, error) {
+	if state, ok := c.k.get().Checkpoint[key]; ok {
 		return state, nil
 	}
 	return nil, fs.ErrNotExist
 }
 
 // Save implements oraclemarket.CheckpointStore.
-func (c checkpoints) Save(ctx context.Context, _ string, state []byte) error {
-	return c.k.save(ctx, func(p *workflows.UploadProgress) { p.Checkpoint = state })
+func (c checkpoints) Save(ctx context.Context, key string, state []byte) error {
+	return c.k.save(ctx, func(p *workflows.UploadProgress) {
+		all := map[string][]byte{} // what there is may be on its way
+		maps.Copy(all, p.Checkpoint)
+		all[key] = state
+		p.Checkpoint = all
+	})
 }
 
 // Delete implements oraclemarket.CheckpointStore. The state stays: a worker that
@@ -116,22 +121,61 @@ func (c checkpoints) Save(ctx context.Context, _ string, state []byte) error {
 // have the image uploaded again.
 func (c checkpoints) Delete(context.Context, string) error { return nil }
 
-// initiate begins an upload and ends it as soon as there is an upload request:
-// Upload looks for one whose response was lost, also by an attempt before.
-func initiate(ctx context.Context, client *oraclemarket.Client, req *oraclemarket.ImageUpload, source Source, k *uploading) error {
-	if source == nil {
-		return badSource("cannot be opened any more")
-	}
+// uploadPart uploads the chunks of one part. The first part makes the upload
+// request, and the others send theirs to it.
+func (a *Activities) uploadPart(
+	ctx context.Context, images *oraclemarket.MachineImagesService, req *oraclemarket.ImageUpload,
+	source Source, task workflows.UploadTask, k *uploading,
+) error {
 	version, err := source.Version()
 	if err != nil {
 		return err
 	}
-	req.ChunkSize = chunkSize(req.ChunkSize, req.Size)
-	k.set(func(p *workflows.UploadProgress) { p.ChunkSize, p.Version, p.Total = req.ChunkSize, version, req.Size })
-	if now := k.get(); now.UploadRequestID != 0 && len(now.Checkpoint) == 0 { // adopted
-		k.set(func(p *workflows.UploadProgress) { p.TotalChunks = int((req.Size-1)/req.ChunkSize) + 1 })
-		return nil
+	if k.get().Version == "" { // this is the first attempt
+		begun := workflows.UploadProgress{UploadRequestID: task.Progress.UploadRequestID, Version: version}
+		if task.Part > 0 {
+			begun, err = a.firstPart(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		k.set(func(p *workflows.UploadProgress) { p.UploadRequestID, p.Version = begun.UploadRequestID, begun.Version })
 	}
+	if err := unchanged(version, k.get()); err != nil {
+		return err
+	}
+	req.ChunkSize = chunkSize(req.ChunkSize, req.Size)
+	total, parts, progress := int((req.Size-1)/req.ChunkSize)+1, max(task.Input.Parts, 1), req.Progress
+	req.Progress = func(now oraclemarket.UploadProgress) { // that of the part
+		now.Total, now.TotalChunks = req.Size, total
+		progress(now)
+	}
+	if k.get().UploadRequestID == 0 {
+		if err := initiate(ctx, images, *req); err != nil {
+			return err
+		}
+	}
+	if err := k.send(ctx); err != nil { // the others wait for it
+		return err
+	}
+	chunks := oraclemarket.ChunkRange{UploadRequestID: k.get().UploadRequestID, First: total * task.Part / parts}
+	chunks.Count = total*(task.Part+1)/parts - chunks.First
+	if chunks.Count == 0 {
+		return nil // there are more parts than chunks
+	}
+	sent, err := images.UploadRange(ctx, req, chunks)
+	if err != nil {
+		return err
+	}
+	part, _ := json.Marshal(sent) // plain data
+	k.set(func(p *workflows.UploadProgress) { p.Part = part })
+	version, err = source.Version()
+	return cmp.Or(err, unchanged(version, k.get()))
+}
+
+// initiate begins an upload and ends it as soon as there is an upload request:
+// Upload looks for one whose response was lost, also by an attempt before.
+func initiate(ctx context.Context, images *oraclemarket.MachineImagesService, req oraclemarket.ImageUpload) error {
 	begun, stop := context.WithCancel(ctx)
 	defer stop()
 	progress := req.Progress
@@ -139,11 +183,29 @@ func initiate(ctx context.Context, client *oraclemarket.Client, req *oraclemarke
 		progress(now)
 		stop()
 	}
-	_, err = client.MachineImages.Upload(begun, req)
+	_, err := images.Upload(begun, &req)
 	if ctx.Err() == nil && begun.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// firstPart returns what the first part has begun: while it runs, that is in its
+// heartbeat, and then the workflow has it.
+func (a *Activities) firstPart(ctx context.Context) (p workflows.UploadProgress, err error) {
+	begun, err := poll(ctx, 100*time.Millisecond, 20, func() (bool, error) {
+		err := a.heartbeat(ctx, "UploadImage", &p)
+		if errors.Is(err, errNoHeartbeat) {
+			var now workflows.Status
+			now, err = status(ctx)
+			p.UploadRequestID, p.Version = now.UploadRequestID, now.Version
+		}
+		return p.UploadRequestID != 0 && p.Version != "", err
+	})
+	if err == nil && !begun {
+		err = pending(ctx, "the first part has not begun")
+	}
+	return p, err
 }
 
 // chunkSize returns the size of chunks that Upload would choose.
@@ -152,67 +214,27 @@ func chunkSize(wanted, size int64) int64 {
 	return cmp.Or(wanted, min(max(((size-1)/chunks/mib+1)*mib, 16*mib), 64*mib))
 }
 
-// UploadPart uploads some chunks of an upload request, and returns what
-// FinishUpload needs.
-func (a *Activities) UploadPart(ctx context.Context, task workflows.UploadTask) (json.RawMessage, error) {
-	plan := task.Progress
-	var part *oraclemarket.UploadedRange
-	_, err := keep(ctx, a, workflows.UploadProgress{UploadRequestID: plan.UploadRequestID}, func(ctx context.Context, k *uploading) error {
-		client, err := a.Oracle(ctx)
-		if err != nil {
-			return err
-		}
-		source, err := a.open(ctx, task.Input)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = source.Close() }() // only read
-		same := func() error { return unchanged(source, plan.UploadRequestID, plan.Total, plan.Version) }
-		if err := same(); err != nil {
-			return err
-		}
-		req := request(task.Input, k)
-		req.File, req.Size, req.ChunkSize = source, plan.Total, plan.ChunkSize
-		part, err = client.MachineImages.UploadRange(ctx, req,
-			oraclemarket.ChunkRange{UploadRequestID: plan.UploadRequestID, First: task.First, Count: task.Count})
-		return cmp.Or(err, same())
-	})
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(part)
-}
-
-// FinishUpload has the parts merged, if there are any, and waits for the upload
-// request: each attempt looks once.
-func (a *Activities) FinishUpload(ctx context.Context, task workflows.UploadTask) (*workflows.UploadImageResult, error) {
-	result := &workflows.UploadImageResult{UploadRequestID: task.Progress.UploadRequestID}
-	task.Progress.Checkpoint = nil // it is not that of the merge
-	_, err := keep(ctx, a, task.Progress, func(ctx context.Context, k *uploading) error {
-		client, err := a.Oracle(ctx)
-		if err != nil {
-			return err
-		}
+// FinishUpload has the parts merged, if there are any, waits until the upload
+// request is Completed, and returns the image's path: each attempt looks once.
+func (a *Activities) FinishUpload(ctx context.Context, task workflows.UploadTask) (imageFilePath string, err error) {
+	_, err = keep(ctx, a, a.Oracle, workflows.UploadProgress{}, func(ctx context.Context, client *oraclemarket.Client, k *uploading) error {
 		if len(task.Parts) > 0 && !k.get().Merged {
 			if err := merge(ctx, client, task, k); err != nil {
 				return err
 			}
 		}
-		for now, err := range client.MachineImages.Watch(ctx, result.UploadRequestID) {
+		for now, err := range client.MachineImages.Watch(ctx, task.Progress.UploadRequestID) {
 			if err != nil {
 				return err
 			}
-			result.Status, result.ImageFilePath = string(now.StatusName), now.ImageFilePath
 			if !now.StatusName.Terminal() {
 				return pending(ctx, "upload request %d is %s", now.UploadRequestID, now.StatusName)
 			}
+			imageFilePath = now.ImageFilePath
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return result, nil
+	return imageFilePath, err
 }
 
 func merge(ctx context.Context, client *oraclemarket.Client, task workflows.UploadTask, k *uploading) error {
@@ -233,21 +255,10 @@ func merge(ctx context.Context, client *oraclemarket.Client, task workflows.Uplo
 // DiscardUpload deletes what an upload left, and returns what it does not
 // delete, empty if nothing.
 func (a *Activities) DiscardUpload(ctx context.Context, task workflows.UploadTask) (left string, err error) {
-	id := task.Progress.UploadRequestID
-	_, err = keep(ctx, a, task.Progress, func(ctx context.Context, k *uploading) error {
-		if len(task.Progress.Checkpoint) == 0 {
-			if id != 0 { // another program's, whatever a person thought
-				left = fmt.Sprintf("upload request %d, which was adopted", id)
-			}
-			return nil
-		}
-		client, err := a.Oracle(ctx)
-		if err != nil {
-			return err
-		}
-		err = client.MachineImages.DiscardUpload(ctx, request(task.Input, k))
+	_, err = keep(ctx, a, a.Oracle, task.Progress, func(ctx context.Context, client *oraclemarket.Client, k *uploading) error {
+		err := client.MachineImages.DiscardUpload(ctx, request(task.Input, k))
 		if errors.Is(err, oraclemarket.ErrAlreadyMerged) {
-			left, err = fmt.Sprintf("upload request %d, which is merged already", id), nil
+			left, err = fmt.Sprintf("upload request %d, which is merged already", task.Progress.UploadRequestID), nil
 		}
 		return err
 	})

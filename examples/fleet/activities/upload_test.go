@@ -45,11 +45,18 @@ func testUploadImage(t *testing.T) {
 	require.Equal(t, progress.UploadRequestID, again.UploadRequestID)
 	require.Len(t, server.Uploads(), 1)
 
-	result, err := attempt[workflows.UploadImageResult](t, r, r.FinishUpload, nil, workflows.UploadTask{Input: in, Progress: progress})
+	path, err := attempt[string](t, r, r.FinishUpload, nil, workflows.UploadTask{Input: in, Progress: progress})
 	require.NoError(t, err)
-	require.Equal(t, "Completed", result.Status)
-	require.Contains(t, result.ImageFilePath, "image.tar.gz")
+	require.Equal(t, oraclemarkettest.Completed, server.Uploads()[0].Status)
+	require.Contains(t, path, "image.tar.gz")
 	requireSent(t, server, in.Source)
+
+	// Nor does it need the file any more.
+	require.NoError(t, os.Remove(in.Source))
+	again, err = attempt[workflows.UploadProgress](t, r, r.UploadImage, r.last(), task)
+	require.NoError(t, err)
+	require.Equal(t, progress.UploadRequestID, again.UploadRequestID)
+	require.Len(t, server.Uploads(), 1)
 }
 
 // requireSent requires one upload whose chunks were received once each.
@@ -190,9 +197,6 @@ func testDiscardNamesWhatItLeaves(t *testing.T) {
 	left, err := attempt[string](t, r, r.DiscardUpload, nil, workflows.UploadTask{Input: in, Progress: progress})
 	require.NoError(t, err)
 	require.Contains(t, left, "which is merged already")
-	left, err = attempt[string](t, r, r.DiscardUpload, nil, workflows.UploadTask{Input: in, Progress: workflows.UploadProgress{UploadRequestID: 7}})
-	require.NoError(t, err)
-	require.Equal(t, "upload request 7, which was adopted", left)
 	left, err = attempt[string](t, r, r.DiscardUpload, nil, workflows.UploadTask{Input: in})
 	require.NoError(t, err)
 	require.Empty(t, left)
@@ -282,7 +286,7 @@ func testFinishUploadWaits(t *testing.T) {
 	progress, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, workflows.UploadTask{Input: in})
 	require.NoError(t, err)
 	gets := server.Count(oraclemarkettest.OpGet)
-	_, err = attempt[workflows.UploadImageResult](t, r, r.FinishUpload, nil, workflows.UploadTask{Input: in, Progress: progress})
+	_, err = attempt[string](t, r, r.FinishUpload, nil, workflows.UploadTask{Input: in, Progress: progress})
 	failed := requireFailure(t, err, workflows.ErrorPending, true)
 	require.Regexp(t, `upload request \d+ is Pending`, failed.Message())
 	require.LessOrEqual(t, failed.NextRetryDelay(), time.Second)
@@ -297,26 +301,42 @@ func testFinishUploadEndsBadly(t *testing.T) {
 	in := image(t, 3000)
 	progress, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, workflows.UploadTask{Input: in})
 	if err == nil {
-		_, err = attempt[workflows.UploadImageResult](t, r, r.FinishUpload, nil, workflows.UploadTask{Input: in, Progress: progress})
+		_, err = attempt[string](t, r, r.FinishUpload, nil, workflows.UploadTask{Input: in, Progress: progress})
 	}
 	require.Contains(t, requireFailure(t, err, workflows.ErrorState, false).Message(), "Rejected")
+}
+
+// others are workers that know of the first part what the heartbeat of r has.
+func (r *rig) others(t *testing.T) *rig {
+	t.Helper()
+	other := newRigWith(t, r)
+	other.pending = func(activityType string, into any) error {
+		require.Equal(t, "UploadImage", activityType)
+		first, ok := r.last().(workflows.UploadProgress)
+		if p, isProgress := into.(*workflows.UploadProgress); ok && isProgress {
+			*p = first
+		}
+		return nil
+	}
+	return other
 }
 
 // parts uploads an image in parts, each on a worker of its own.
 func parts(t *testing.T, r *rig, in workflows.UploadImageInput, n int) workflows.UploadTask {
 	t.Helper()
-	task := workflows.UploadTask{Input: in, InitiateOnly: true}
+	in.Parts = n
+	task := workflows.UploadTask{Input: in}
 	var err error
 	task.Progress, err = attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, task)
 	require.NoError(t, err)
-	for i := range n {
-		part := task
-		part.First = task.Progress.TotalChunks * i / n
-		part.Count = task.Progress.TotalChunks*(i+1)/n - part.First
-		worker := newRigWith(t, r)
-		result, err := attempt[json.RawMessage](t, worker, worker.UploadPart, nil, part)
+	task.Parts = append(task.Parts, task.Progress.Part)
+	for i := 1; i < n; i++ {
+		worker := r.others(t)
+		part, err := attempt[workflows.UploadProgress](t, worker, worker.UploadPart, nil, workflows.UploadTask{Input: in, Part: i})
 		require.NoError(t, err)
-		task.Parts = append(task.Parts, result)
+		require.EqualValues(t, 9500, part.Total)
+		require.Equal(t, 10, part.TotalChunks)
+		task.Parts = append(task.Parts, part.Part)
 	}
 	return task
 }
@@ -328,15 +348,50 @@ func testUploadInParts(t *testing.T) {
 	server := r.oracle(t)
 	in := image(t, 9500)
 	task := parts(t, r, in, 3)
-	result, err := attempt[workflows.UploadImageResult](t, r, r.FinishUpload, nil, task)
+	path, err := attempt[string](t, r, r.FinishUpload, nil, task)
 	require.NoError(t, err)
-	require.Equal(t, "Completed", result.Status)
+	require.Contains(t, path, "image.tar.gz")
+	require.Equal(t, oraclemarkettest.Completed, server.Uploads()[0].Status)
 	// The worker is lost before the server knows.
-	result, err = attempt[workflows.UploadImageResult](t, r, r.FinishUpload, r.last(), task)
+	path, err = attempt[string](t, r, r.FinishUpload, r.last(), task)
 	require.NoError(t, err)
-	require.Equal(t, "Completed", result.Status)
+	require.Contains(t, path, "image.tar.gz")
 	require.Equal(t, 1, server.Count(oraclemarkettest.OpMerge))
 	requireSent(t, server, in.Source)
+}
+
+// While the service works on the merged parts, nothing is merged again.
+func TestPartsAreMergedOnce(t *testing.T) { synctest.Test(t, testPartsAreMergedOnce) }
+
+func testPartsAreMergedOnce(t *testing.T) {
+	r := newRig(t)
+	server := r.oracle(t, oraclemarkettest.WithJobTime(time.Minute))
+	task := parts(t, r, image(t, 9500), 2)
+	var before any
+	for range 3 {
+		_, err := attempt[string](t, r, r.FinishUpload, before, task)
+		_ = requireFailure(t, err, workflows.ErrorPending, true)
+		before = r.last()
+	}
+	require.Equal(t, 1, server.Count(oraclemarkettest.OpMerge))
+}
+
+// Parts wait for the first one to begin, and there may be more than chunks.
+func TestPartsWaitForTheFirst(t *testing.T) { synctest.Test(t, testPartsWaitForTheFirst) }
+
+func testPartsWaitForTheFirst(t *testing.T) {
+	r := newRig(t)
+	server := r.oracle(t)
+	in := image(t, 9500)
+	in.Parts = 20
+	other := r.others(t)
+	_, err := attempt[workflows.UploadProgress](t, other, other.UploadPart, nil, workflows.UploadTask{Input: in, Part: 19})
+	_ = requireFailure(t, err, workflows.ErrorPending, true)
+	require.Empty(t, server.Uploads())
+	first, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, workflows.UploadTask{Input: in})
+	require.NoError(t, err)
+	require.Empty(t, first.Part, "it has no chunk")
+	require.NotZero(t, first.UploadRequestID)
 }
 
 func TestPartOfAnotherVersion(t *testing.T) { synctest.Test(t, testPartOfAnotherVersion) }
@@ -345,15 +400,15 @@ func testPartOfAnotherVersion(t *testing.T) {
 	r := newRig(t)
 	server := r.oracle(t)
 	in := image(t, 9500)
-	task := workflows.UploadTask{Input: in, InitiateOnly: true}
-	var err error
-	task.Progress, err = attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, task)
+	in.Parts = 2
+	_, err := attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, workflows.UploadTask{Input: in})
 	require.NoError(t, err)
+	chunks := server.Count(oraclemarkettest.OpUploadChunk)
 	require.NoError(t, os.Chtimes(in.Source, time.Time{}, time.Now().Add(time.Hour)))
-	task.Count = 5
-	_, err = attempt[json.RawMessage](t, r, r.UploadPart, nil, task)
+	other := r.others(t)
+	_, err = attempt[workflows.UploadProgress](t, other, other.UploadPart, nil, workflows.UploadTask{Input: in, Part: 1})
 	require.Contains(t, requireFailure(t, err, workflows.ErrorSourceChanged, false).Message(), "modified at")
-	require.Zero(t, server.Count(oraclemarkettest.OpUploadChunk))
+	require.Equal(t, chunks, server.Count(oraclemarkettest.OpUploadChunk))
 }
 
 // An adopted upload request gets all chunks, with the size that Upload would
@@ -370,15 +425,12 @@ func testAdoptedUpload(t *testing.T) {
 		Application: in.Application, Version: in.Version, OperatingSystem: in.OperatingSystem, FileName: in.Name(), NumberOfChunks: 10,
 	})
 	require.NoError(t, err)
-	task := workflows.UploadTask{Input: in, InitiateOnly: true, Progress: workflows.UploadProgress{UploadRequestID: created.EntityID}}
+	task := workflows.UploadTask{Input: in, Adopted: true, Progress: workflows.UploadProgress{UploadRequestID: created.EntityID}}
 	task.Progress, err = attempt[workflows.UploadProgress](t, r, r.UploadImage, nil, task)
 	require.NoError(t, err)
 	require.Equal(t, 10, task.Progress.TotalChunks)
-	task.Count = 10
-	part, err := attempt[json.RawMessage](t, r, r.UploadPart, nil, task)
-	require.NoError(t, err)
-	task.Parts = []json.RawMessage{part}
-	_, err = attempt[workflows.UploadImageResult](t, r, r.FinishUpload, nil, task)
+	task.Parts = []json.RawMessage{task.Progress.Part}
+	_, err = attempt[string](t, r, r.FinishUpload, nil, task)
 	require.NoError(t, err)
 	requireSent(t, server, in.Source)
 }

@@ -36,40 +36,35 @@ type Options struct {
 }
 
 // Worker polls the task queues of package workflows.
-type Worker struct {
-	workers []worker.Worker
-}
+type Worker []worker.Worker
 
 // New returns a worker with a client of [ClientOptions]. It does not start it.
-func New(c client.Client, a *activities.Activities, o Options) *Worker {
-	w := &Worker{}
+func New(c client.Client, a *activities.Activities, o Options) (w Worker) {
 	if !o.NoControl {
 		control := worker.New(c, workflows.ControlQueue, worker.Options{WorkerStopTimeout: handOver})
 		control.RegisterWorkflow(workflows.UploadImage)
 		control.RegisterWorkflow(workflows.CopyImage)
 		control.RegisterWorkflow(workflows.ReleaseImage)
 		control.RegisterWorkflow(workflows.PublishFleet)
-		control.RegisterActivity(a)
-		w.workers = append(w.workers, control)
+		w = append(w, control)
 	}
 	if !o.NoTransfers {
-		transfer := worker.New(c, workflows.TransferQueue, worker.Options{
+		w = append(w, worker.New(c, workflows.TransferQueue, worker.Options{
 			DisableWorkflowWorker: true, WorkerStopTimeout: handOver,
 			MaxConcurrentActivityExecutionSize: cmp.Or(o.MaxTransfers, 2),
-		})
-		transfer.RegisterActivity(a)
-		w.workers = append(w.workers, transfer)
+		}))
+	}
+	for _, one := range w {
+		one.RegisterActivity(a)
 	}
 	return w
 }
 
 // Start starts to poll.
-func (w *Worker) Start() error {
-	for i, one := range w.workers {
+func (w Worker) Start() error {
+	for i, one := range w {
 		if err := one.Start(); err != nil {
-			for _, started := range w.workers[:i] {
-				started.Stop()
-			}
+			w[:i].Stop()
 			return fmt.Errorf("worker: %w", err)
 		}
 	}
@@ -78,9 +73,9 @@ func (w *Worker) Start() error {
 
 // Stop has other workers go on with what this one does, and returns when it has
 // ended here.
-func (w *Worker) Stop() {
+func (w Worker) Stop() {
 	var all sync.WaitGroup
-	for _, one := range w.workers {
+	for _, one := range w {
 		all.Go(one.Stop)
 	}
 	all.Wait()

@@ -135,7 +135,8 @@ func TestRecordHistories(t *testing.T) {
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
 
-	parts, missing := upload(), upload()
+	parts, missing, nightly := upload(), upload(), upload()
+	nightly.Version = "nightly" // the order below is random
 	parts.Version, parts.Parts = "2.0", 3
 	missing.Version, missing.Source = "3.0", "missing.tar.gz"
 	copies := workflows.CopyImageInput{
@@ -146,7 +147,7 @@ func TestRecordHistories(t *testing.T) {
 	}
 	approved := release
 	approved.Approve = true
-	fleet := workflows.PublishFleetInput{Name: "nightly", Images: []workflows.FleetImage{{Upload: new(upload())}, {Copy: &copies}, {Upload: &missing}}}
+	fleet := workflows.PublishFleetInput{Name: "nightly", Images: []workflows.FleetImage{{Upload: &nightly}, {Copy: &copies}, {Upload: &missing}}}
 	for name, one := range map[string]struct {
 		id              string
 		workflow, input any
@@ -200,7 +201,7 @@ func TestPayloadsAreEncrypted(t *testing.T) {
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
 	in := upload()
-	in.Application = "Secret Game"
+	in.Application, in.Parts = "Secret Game", 2 // of which one reads the heartbeat of the other
 	first, err := run(t, c, "upload", workflows.UploadImage, in)
 	require.NoError(t, err)
 	in.Source = "missing secret"
@@ -256,6 +257,12 @@ func TestNoCredentialsInHistories(t *testing.T) {
 // A workflow that is canceled between two attempts of its upload deletes what
 // the attempts before have sent.
 func TestCanceledBetweenAttempts(t *testing.T) {
+	t.Run("whole", func(t *testing.T) { testCanceledBetweenAttempts(t, 0) })
+	t.Run("parts", func(t *testing.T) { testCanceledBetweenAttempts(t, 3) })
+}
+
+func testCanceledBetweenAttempts(t *testing.T, parts int) {
+	t.Helper()
 	c := dial(t, temporalServer(t))
 	a := services(t)
 	service := oraclemarkettest.NewServer()
@@ -268,7 +275,9 @@ func TestCanceledBetweenAttempts(t *testing.T) {
 	t.Cleanup(w.Stop)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "upload", TaskQueue: workflows.ControlQueue}, workflows.UploadImage, upload())
+	in := upload()
+	in.Parts = parts
+	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "upload", TaskQueue: workflows.ControlQueue}, workflows.UploadImage, in)
 	require.NoError(t, err)
 	for attempts := int32(0); attempts < 3; { // then the server waits for seconds
 		now, err := c.DescribeWorkflowExecution(ctx, run.GetID(), "")
@@ -286,6 +295,25 @@ func TestCanceledBetweenAttempts(t *testing.T) {
 	require.Len(t, service.Uploads(), 1)
 	require.Equal(t, service.Uploads()[0].ID, status.UploadRequestID)
 	require.Equal(t, oraclemarkettest.Deleted, service.Uploads()[0].Status)
+}
+
+// The parts of an image are uploaded one after the other where one worker has
+// one place for them: the first has ended before the others begin.
+func TestPartsOneAfterTheOther(t *testing.T) {
+	c := dial(t, temporalServer(t))
+	w := New(c, services(t), Options{MaxTransfers: 1})
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+	in := upload()
+	in.Parts = 3
+	run, err := run(t, c, "upload", workflows.UploadImage, in)
+	require.NoError(t, err)
+	var result workflows.Status
+	require.NoError(t, run.Get(t.Context(), &result))
+	require.Contains(t, result.ImageFilePath, "image.tar.gz")
+	now, err := c.DescribeWorkflowExecution(t.Context(), run.GetID(), run.GetRunID())
+	require.NoError(t, err)
+	require.LessOrEqual(t, now.GetWorkflowExecutionInfo().GetHistoryLength(), int64(30))
 }
 
 // After a reset that forgets the heartbeats nobody knows which chunks the upload

@@ -10,131 +10,95 @@ import (
 
 // Validate returns an error that names a wrong field.
 func (in CopyImageInput) Validate() error {
-	switch {
-	case in.ImageID == "":
-		return wrong("CopyImageInput.ImageID", "must not be empty")
-	case len(in.TenantIDs) == 0 || slices.Contains(in.TenantIDs, ""):
-		return wrong("CopyImageInput.TenantIDs", "must not be empty")
-	}
-	return nil
+	return check("CopyImageInput", []rule{
+		{"ImageID", in.ImageID != "", "must not be empty"},
+		{"TenantIDs", len(in.TenantIDs) > 0 && !slices.Contains(in.TenantIDs, ""), "must not be empty"},
+	})
 }
 
 // CopyImage copies an image to tenants, once to each, and waits until all have
 // it. If it is canceled, it cancels the copies under way.
-func CopyImage(ctx workflow.Context, in CopyImageInput) (*CopyImageResult, error) {
-	r, err := newRun(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	c := &copies{run: r, task: CopyTask{Input: in}}
+func CopyImage(ctx workflow.Context, in CopyImageInput) (*Status, error) {
+	c := &copies{task: CopyTask{Input: in}}
 	for _, tenant := range in.TenantIDs {
-		if !slices.ContainsFunc(c.task.Progress.Copies, func(one Copy) bool { return one.TenantID == tenant }) {
+		if c.task.Progress.find(tenant) == nil {
 			c.task.Progress.Copies = append(c.task.Progress.Copies, Copy{TenantID: tenant})
 		}
 	}
-	if err = in.Validate(); err == nil {
-		err = c.do(ctx)
-	}
-	if err != nil {
-		return nil, c.end(ctx, err, c.cancel)
-	}
-	return &CopyImageResult{c.task.Progress.Copies}, c.enter(ctx, StateDone)
+	return c.do(ctx, c, in.Validate(), false)
 }
 
 type copies struct {
-	*run
+	run
 
 	task CopyTask
 }
 
-func (c *copies) do(ctx workflow.Context) error {
-	if err := c.enter(ctx, StateCopying); err != nil {
+func (c *copies) show(s *Status) { s.Copies = c.task.Progress.Copies }
+
+// find returns the copy to a tenant, nil if there is none.
+func (p *CopyProgress) find(tenant string) *Copy {
+	if i := slices.IndexFunc(p.Copies, func(one Copy) bool { return one.TenantID == tenant }); i >= 0 {
+		return &p.Copies[i]
+	}
+	return nil
+}
+
+func (c *copies) work(ctx workflow.Context) error {
+	p := &c.task.Progress
+	// To give up the copy whose job may exist does not end the others.
+	if err := c.decided(ctx, func() error { return keep(control(ctx), copyImage, p, c.task) }, func(d Decision, problem string) error {
+		one := p.find(p.Creating)
+		p.Creation = Creation{}
+		switch d.Action {
+		case Adopt:
+			one.JobID = d.ID
+		case GiveUp:
+			one.Error, one.ErrorType = message(givenUp(d, problem)), ErrorGivenUp
+		case Repeat:
+			p.Repeat = one.TenantID
+		}
+		return nil
+	}); err != nil {
 		return err
 	}
-	for {
-		err := c.step(control(ctx), createCopies)
-		if err == nil {
-			break
-		}
-		if !ambiguous(err) {
-			return err
-		}
-		d, err := c.decide(ctx, err)
-		if d.Action == "" { // canceled
-			return err
-		}
-		c.decided(d, err)
-	}
-	if err := c.step(control(ctx), waitCopies); err != nil {
-		return err
-	}
-	var failed []error
-	for _, one := range c.task.Progress.Copies {
+	var failed []Copy
+	for _, one := range p.Copies {
 		if one.Error != "" {
-			failed = append(failed, temporal.NewNonRetryableApplicationError(
-				fmt.Sprintf("tenant %s: %s", one.TenantID, one.Error), one.ErrorType, nil))
+			failed = append(failed, one)
 		}
 	}
-	switch len(failed) {
-	case 0:
-		return nil
-	case 1:
-		return failed[0]
-	default:
-		return temporal.NewNonRetryableApplicationError(
-			fmt.Sprintf("%d of %d copies failed; %s", len(failed), len(c.task.Progress.Copies), message(failed[0])), errorType(failed[0]), failed[0])
-	}
-}
-
-// step executes an activity that brings the copies further.
-func (c *copies) step(ctx workflow.Context, activity string) error {
-	err := keep(ctx, activity, &c.task.Progress, c.task)
-	c.status.Copies = c.task.Progress.Copies
-	return err
-}
-
-// decided does what a person decided about the copy whose job may exist. To give
-// it up does not end the others.
-func (c *copies) decided(d Decision, givenUp error) {
-	i := slices.IndexFunc(c.task.Progress.Copies, func(one Copy) bool { return one.TenantID == c.task.Progress.Creating })
-	c.task.Progress.Creating, c.task.Progress.Before = "", nil
-	if i < 0 {
-		return
-	}
-	one := &c.task.Progress.Copies[i]
-	switch d.Action {
-	case Adopt:
-		one.JobID = d.ID
-	case GiveUp:
-		one.Error, one.ErrorType = message(givenUp), ErrorGivenUp
-	case Repeat:
-		c.task.Progress.Repeat = one.TenantID
-	}
-	c.status.Copies = c.task.Progress.Copies
-}
-
-// cancel cancels the copies that run, and names those that it could not cancel.
-func (c *copies) cancel(ctx workflow.Context) (left []string) {
-	open := func(one Copy) bool { return one.JobID != "" && one.Error == "" && one.Status != "replicated" }
-	if c.task.Progress.Creating == "" && !slices.ContainsFunc(c.task.Progress.Copies, open) {
+	if len(failed) == 0 {
 		return nil
 	}
-	c.task.Input.CancelOnFailure = false // wait for all of them
-	err := c.step(briefly(ctx), cancelCopies)
-	if err == nil {
-		err = c.step(briefly(ctx), waitCopies)
+	text := fmt.Sprintf("tenant %s: %s", failed[0].TenantID, failed[0].Error)
+	if len(failed) > 1 {
+		text = fmt.Sprintf("%d of %d copies failed; %s", len(failed), len(p.Copies), text)
 	}
-	if tenant := c.task.Progress.Creating; tenant != "" {
-		left = append(left, fmt.Sprintf("perhaps a copy to tenant %s: %s", tenant, message(rootCause(err))))
+	return temporal.NewNonRetryableApplicationError(text, failed[0].ErrorType, nil)
+}
+
+// cleanUp cancels the copies that run.
+func (c *copies) cleanUp(ctx workflow.Context) (left []string) {
+	p := &c.task.Progress
+	if p.Creating == "" && !slices.ContainsFunc(p.Copies, Copy.open) {
+		return nil
 	}
-	for _, one := range c.task.Progress.Copies {
+	c.task.Cancel = true
+	err := keep(briefly(ctx), copyImage, p, c.task)
+	if p.Creating != "" && err != nil {
+		left = append(left, fmt.Sprintf("perhaps a copy to tenant %s: %s", p.Creating, message(err)))
+	}
+	for _, one := range p.Copies {
 		switch {
-		case one.JobID == "" || one.Error != "":
 		case one.Status == "replicated":
 			left = append(left, fmt.Sprintf("copy job %s to tenant %s, which is complete", one.JobID, one.TenantID))
-		case err != nil:
-			left = append(left, fmt.Sprintf("copy job %s to tenant %s: %s", one.JobID, one.TenantID, message(rootCause(err))))
+		case err != nil && one.open():
+			left = append(left, fmt.Sprintf("copy job %s to tenant %s: %s", one.JobID, one.TenantID, message(err)))
 		}
 	}
 	return left
 }
+
+// open reports whether there is a job that has not ended as far as is known.
+func (one Copy) open() bool { return one.JobID != "" && one.Error == "" && one.Status != "replicated" }

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,29 +18,26 @@ func TestCopyImage(t *testing.T) {
 	env := s.environment()
 	env.ExecuteWorkflow(CopyImage, copyInput())
 	require.NoError(t, env.GetWorkflowError())
-	var result CopyImageResult
+	var result Status
 	require.NoError(t, env.GetWorkflowResult(&result))
 	require.Equal(t, []Copy{
 		{TenantID: "a", JobID: "job of a", Status: "replicated"},
 		{TenantID: "b", JobID: "job of b", Status: "replicated"},
 		{TenantID: "c", JobID: "job of c", Status: "replicated"},
 	}, result.Copies)
-	require.Zero(t, s.count(cancelCopies))
+	require.Equal(t, 1, s.count(copyImage))
 	require.Equal(t, StateDone, queryStatus(t, env).State)
 }
 
 func TestCopyFails(t *testing.T) {
 	failing := func(tenants ...string) func(int, CopyTask) (*CopyProgress, error) {
 		return func(_ int, task CopyTask) (*CopyProgress, error) {
-			p, err := newService().create(1, task)
-			for i := range p.Copies {
-				for _, tenant := range tenants {
-					if p.Copies[i].TenantID == tenant {
-						p.Copies[i] = Copy{TenantID: tenant, Error: "404 no tenant " + tenant, ErrorType: ErrorRefused}
-					}
+			for i := range task.Progress.Copies {
+				if one := &task.Progress.Copies[i]; slices.Contains(tenants, one.TenantID) {
+					*one = Copy{TenantID: one.TenantID, Error: "404 no tenant " + one.TenantID, ErrorType: ErrorRefused}
 				}
 			}
-			return p, err
+			return newService().copy(1, task)
 		}
 	}
 	t.Run("wrong input", func(t *testing.T) {
@@ -58,17 +56,17 @@ func TestCopyFails(t *testing.T) {
 	})
 	t.Run("one tenant", func(t *testing.T) {
 		s := newService()
-		s.create = failing("b")
+		s.copy = failing("b")
 		env := s.environment()
 		env.ExecuteWorkflow(CopyImage, copyInput())
 		text, status := requireFailed(t, env, ErrorRefused)
 		require.Equal(t, "tenant b: 404 no tenant b", text)
 		require.Equal(t, "replicated", status.Copies[2].Status, "the others go on")
-		require.Zero(t, s.count(cancelCopies))
+		require.False(t, input[CopyTask](t, s, copyImage).Cancel)
 	})
 	t.Run("several tenants", func(t *testing.T) {
 		s := newService()
-		s.create = failing("a", "b")
+		s.copy = failing("a", "b")
 		env := s.environment()
 		env.ExecuteWorkflow(CopyImage, copyInput())
 		text, _ := requireFailed(t, env, ErrorRefused)
@@ -76,7 +74,7 @@ func TestCopyFails(t *testing.T) {
 	})
 	t.Run("no credentials", func(t *testing.T) {
 		s := newService()
-		s.create = func(_ int, task CopyTask) (*CopyProgress, error) {
+		s.copy = func(_ int, task CopyTask) (*CopyProgress, error) {
 			return nil, fails(ErrorArgument, "OS_AUTH_URL: must be set", task.Progress)
 		}
 		env := s.environment()
@@ -87,15 +85,17 @@ func TestCopyFails(t *testing.T) {
 	})
 	t.Run("and cancels the others", func(t *testing.T) {
 		s := newService()
-		s.create = failing("b")
-		s.wait = func(n int, task CopyTask) (*CopyProgress, error) {
-			if n == 1 {
-				require.True(t, task.Input.CancelOnFailure)
-				task.Progress.Copies[0].Status = "replicated"
-				return &task.Progress, nil
+		s.copy = func(n int, task CopyTask) (*CopyProgress, error) {
+			if n > 1 {
+				require.True(t, task.Cancel)
+				return newService().copy(n, task)
 			}
-			require.False(t, task.Input.CancelOnFailure)
-			task.Progress.Copies[2].Status, task.Progress.Copies[2].Error = "canceled", "it ended canceled"
+			require.True(t, task.Input.CancelOnFailure)
+			task.Progress.Copies = []Copy{
+				{TenantID: "a", JobID: "job of a", Status: "replicated"},
+				{TenantID: "b", Error: "404 no tenant b", ErrorType: ErrorRefused},
+				{TenantID: "c", JobID: "job of c"},
+			}
 			return &task.Progress, nil
 		}
 		env := s.environment()
@@ -105,12 +105,15 @@ func TestCopyFails(t *testing.T) {
 		text, status := requireFailed(t, env, ErrorRefused)
 		require.Equal(t, []string{"copy job job of a to tenant a, which is complete"}, status.Left)
 		require.Contains(t, text, "left: copy job job of a")
-		require.Equal(t, 1, s.count(cancelCopies))
+		require.Equal(t, "canceled", status.Copies[2].Status)
+		require.Equal(t, 2, s.count(copyImage))
 	})
 	t.Run("and cannot cancel", func(t *testing.T) {
 		s := newService()
-		s.wait = func(int, CopyTask) (*CopyProgress, error) { return nil, fails(ErrorRefused, "403") }
-		s.cancel = s.wait
+		s.copy = func(_ int, task CopyTask) (*CopyProgress, error) {
+			task.Progress.Copies[0].JobID = "job of a"
+			return nil, fails(ErrorRefused, "403", task.Progress)
+		}
 		env := s.environment()
 		in := copyInput()
 		in.TenantIDs = in.TenantIDs[:1]
@@ -124,10 +127,10 @@ func TestCopyNeedsDecision(t *testing.T) {
 	ambiguous := func(n int, task CopyTask) (*CopyProgress, error) {
 		if n == 1 {
 			task.Progress.Copies[0].JobID = "job of a"
-			task.Progress.Creating, task.Progress.Before = "b", []string{"old"}
+			task.Progress.Creation = Creation{"b", []string{"old"}}
 			return nil, fails(ErrorAmbiguous, "jobs 1, 2", task.Progress)
 		}
-		return newService().create(n, task)
+		return newService().copy(n, task)
 	}
 	for name, test := range map[string]struct {
 		decision Decision
@@ -140,7 +143,7 @@ func TestCopyNeedsDecision(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService()
-			s.create = ambiguous
+			s.copy = ambiguous
 			env := s.environment()
 			rejected := update(env, time.Hour, DecideUpdate, Decision{Action: Adopt})
 			update(env, 2*time.Hour, DecideUpdate, test.decision)
@@ -156,14 +159,13 @@ func TestCopyNeedsDecision(t *testing.T) {
 			require.Equal(t, test.job, status.Copies[1].JobID)
 			require.Equal(t, test.err, status.Copies[1].Error)
 			require.Equal(t, "replicated", status.Copies[2].Status)
-			require.Empty(t, input[CopyTask](t, s, waitCopies).Progress.Creating)
-			require.Equal(t, test.decision.Action == Repeat, input[CopyTask](t, s, createCopies).Progress.Repeat == "b")
+			require.Empty(t, input[CopyTask](t, s, copyImage).Progress.Creation)
+			require.Equal(t, test.decision.Action == Repeat, input[CopyTask](t, s, copyImage).Progress.Repeat == "b")
 		})
 	}
 	t.Run("cancel", func(t *testing.T) {
 		s := newService()
-		s.create = ambiguous
-		s.cancel = func(int, CopyTask) (*CopyProgress, error) { return nil, fails(ErrorAmbiguous, "jobs 1, 2") }
+		s.copy = func(_ int, task CopyTask) (*CopyProgress, error) { return ambiguous(1, task) }
 		env := s.environment()
 		env.RegisterDelayedCallback(env.CancelWorkflow, time.Hour)
 		env.ExecuteWorkflow(CopyImage, copyInput())
@@ -173,20 +175,20 @@ func TestCopyNeedsDecision(t *testing.T) {
 
 func TestCopyIsCanceled(t *testing.T) {
 	s := newService()
-	s.wait = func(_ int, task CopyTask) (*CopyProgress, error) {
-		if s.calls[cancelCopies] == 0 {
-			return nil, fails(ErrorTransient, "still running")
+	s.copy = func(n int, task CopyTask) (*CopyProgress, error) {
+		if !task.Cancel {
+			return nil, fails(ErrorPending, "still running")
 		}
-		for i := range task.Progress.Copies {
-			task.Progress.Copies[i].Status, task.Progress.Copies[i].Error = "canceled", "it ended canceled"
-		}
-		return &task.Progress, nil
+		return newService().copy(n, task)
 	}
-	s.heartbeat = func(int, string) (json.RawMessage, error) { return nil, fails(ErrorRefused, "no such workflow") }
+	s.heartbeat = func(_ int, name string) (json.RawMessage, error) {
+		require.Equal(t, copyImage, name)
+		return json.Marshal(CopyProgress{Copies: []Copy{{TenantID: "a", JobID: "job of a"}}})
+	}
 	env := s.environment()
 	env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
 	env.ExecuteWorkflow(CopyImage, copyInput())
 	status := requireCanceled(t, env)
 	require.Empty(t, status.Left)
-	require.Equal(t, "canceled", status.Copies[0].Status)
+	require.Equal(t, []Copy{{TenantID: "a", JobID: "job of a", Status: "canceled", Error: "it ended canceled"}}, status.Copies)
 }

@@ -35,29 +35,26 @@ func (i FleetImage) workflow() (run any, id string, in interface{ Validate() err
 
 // Validate returns an error that names a wrong field.
 func (in PublishFleetInput) Validate() error {
-	switch {
-	case in.Name == "":
-		return wrong("PublishFleetInput.Name", "must not be empty")
-	case in.MaxRunning < 0:
-		return wrong("PublishFleetInput.MaxRunning", "must not be negative")
-	case len(in.Images) == 0 || len(in.Images) > maxImages:
-		return wrong("PublishFleetInput.Images", fmt.Sprintf("must be 1 to %d", maxImages))
+	rules := []rule{
+		{"Name", in.Name != "", "must not be empty"},
+		{"MaxRunning", in.MaxRunning >= 0, "must not be negative"},
+		{"Images", len(in.Images) > 0 && len(in.Images) <= maxImages, fmt.Sprintf("must be 1 to %d", maxImages)},
 	}
 	ids := map[string]int{}
 	for i, image := range in.Images {
 		_, id, input, ok := image.workflow()
-		if !ok {
-			return wrong(fmt.Sprintf("PublishFleetInput.Images[%d]", i), "must have one of upload, copy and release")
-		}
-		if err := input.Validate(); err != nil {
-			return wrong(fmt.Sprintf("PublishFleetInput.Images[%d]", i), message(err))
-		}
-		if first, twice := ids[id]; twice {
-			return wrong(fmt.Sprintf("PublishFleetInput.Images[%d]", i), fmt.Sprintf("is Images[%d] again", first))
+		first, twice := ids[id]
+		name := fmt.Sprintf("Images[%d]", i)
+		rules = append(rules, rule{name, ok, "must have one of upload, copy and release"},
+			rule{name, !twice, fmt.Sprintf("is Images[%d] again", first)})
+		if ok {
+			if err := input.Validate(); err != nil {
+				rules = append(rules, rule{name, false, message(err)})
+			}
 		}
 		ids[id] = i
 	}
-	return nil
+	return check("PublishFleetInput", rules)
 }
 
 // PublishFleet runs a workflow for each image, some at once, and ends when all
@@ -65,21 +62,19 @@ func (in PublishFleetInput) Validate() error {
 // they. A workflow that somebody else has started for the same image counts as
 // its own.
 func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, error) {
-	f := &fleet{in: in, state: StatePublishing, status: FleetStatus{Total: len(in.Images), Images: make([]FleetImageStatus, len(in.Images))}}
+	f := &fleet{in: in, status: FleetStatus{Total: len(in.Images), Images: make([]FleetImageStatus, len(in.Images))}}
 	if err := workflow.SetQueryHandler(ctx, StatusQuery, func() (FleetStatus, error) { return f.status, nil }); err != nil {
 		return nil, err
 	}
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	if err := f.count(ctx); err != nil {
-		return nil, err
-	}
-	places := workflow.NewSemaphore(ctx, int64(cmp.Or(in.MaxRunning, defaultMaxRunning)))
-	running := workflow.NewWaitGroup(ctx)
 	for i := range in.Images {
 		_, f.status.Images[i].WorkflowID, _, _ = in.Images[i].workflow()
 	}
+	f.count(ctx)
+	places := workflow.NewSemaphore(ctx, int64(cmp.Or(in.MaxRunning, defaultMaxRunning)))
+	running := workflow.NewWaitGroup(ctx)
 	for i := range in.Images {
 		if places.Acquire(ctx, 1) != nil || in.StopOnFailure && f.status.Failed > 0 {
 			break
@@ -94,24 +89,13 @@ func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, err
 	all, stop := workflow.NewDisconnectedContext(ctx)
 	defer stop()
 	running.Wait(all) // also for those that are being canceled
-	notStarted := f.status.Total - f.status.Done - f.status.Failed
 	switch {
 	case ctx.Err() != nil:
-		f.state = StateCanceled
-	case f.status.Failed > 0:
-		f.state = StateFailed
-	default:
-		f.state = StateDone
-	}
-	if err := f.count(all); err != nil {
-		return nil, err
-	}
-	switch f.state {
-	case StateCanceled:
 		return nil, temporal.NewCanceledError(f.status)
-	case StateFailed:
+	case f.status.Failed > 0:
 		return nil, temporal.NewApplicationErrorWithOptions(
-			fmt.Sprintf("%d of %d images failed, %d were not started", f.status.Failed, f.status.Total, notStarted),
+			fmt.Sprintf("%d of %d images failed, %d were not started", f.status.Failed, f.status.Total,
+				f.status.Total-f.status.Done-f.status.Failed),
 			ErrorFleet, temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{f.status}})
 	default:
 		return &f.status, nil
@@ -120,13 +104,7 @@ func PublishFleet(ctx workflow.Context, in PublishFleetInput) (*FleetStatus, err
 
 type fleet struct {
 	in     PublishFleetInput
-	state  State
 	status FleetStatus
-}
-
-func (f *fleet) count(ctx workflow.Context) error {
-	return workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(string(f.state)),
-		DoneAttribute.ValueSet(int64(f.status.Done)), FailedAttribute.ValueSet(int64(f.status.Failed)))
 }
 
 // run runs the workflow of an image to its end.
@@ -136,20 +114,22 @@ func (f *fleet) run(ctx workflow.Context, i int) {
 	f.status.Running++
 	err := f.child(ctx, i)
 	f.status.Running--
-	switch {
-	case err == nil:
+	if err == nil {
 		f.status.Done++
 		image.State = StateDone
-	case temporal.IsCanceledError(err):
-		f.status.Failed++
-		image.State, image.Error = StateCanceled, "canceled"
-	default:
+	} else {
 		f.status.Failed++
 		image.State, image.Error = StateFailed, message(err)
 	}
-	own, stop := workflow.NewDisconnectedContext(ctx)
-	defer stop()
-	if err := f.count(own); err != nil {
+	if temporal.IsCanceledError(err) {
+		image.State, image.Error = StateCanceled, "canceled"
+	}
+	f.count(ctx)
+}
+
+func (f *fleet) count(ctx workflow.Context) {
+	if err := workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(string(StatePublishing)),
+		DoneAttribute.ValueSet(int64(f.status.Done)), FailedAttribute.ValueSet(int64(f.status.Failed))); err != nil {
 		workflow.GetLogger(ctx).Warn("cannot set search attributes", "Error", err)
 	}
 }

@@ -88,7 +88,7 @@ func TestFleetWithFailures(t *testing.T) {
 
 func TestFleetIsCanceled(t *testing.T) {
 	s := newService()
-	s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorPending, "In Progress") }
+	s.finish = func(int, UploadTask) (string, error) { return "", fails(ErrorPending, "In Progress") }
 	env := s.environment()
 	in := fleetOf(3)
 	in.MaxRunning = 2

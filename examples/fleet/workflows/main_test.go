@@ -1,10 +1,12 @@
 package workflows
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -26,12 +28,10 @@ type service struct {
 	tasks map[string]any // the last input
 
 	upload    func(n int, task UploadTask) (*UploadProgress, error)
-	part      func(n int, task UploadTask) (json.RawMessage, error)
-	finish    func(n int, task UploadTask) (*UploadImageResult, error)
+	part      func(n int, task UploadTask) (*UploadProgress, error)
+	finish    func(n int, task UploadTask) (string, error)
 	discard   func(n int, task UploadTask) (string, error)
-	create    func(n int, task CopyTask) (*CopyProgress, error)
-	wait      func(n int, task CopyTask) (*CopyProgress, error)
-	cancel    func(n int, task CopyTask) (*CopyProgress, error)
+	copy      func(n int, task CopyTask) (*CopyProgress, error)
 	release   func(n int, task ReleaseTask) (*ReleaseProgress, error)
 	reject    func(n int, diffID int64) (struct{}, error)
 	follow    func(n int, id string) (struct{}, error)
@@ -51,33 +51,30 @@ func call[T, R any](s *service, name string, f *func(int, T) (R, error)) any {
 func newService() *service {
 	return &service{
 		calls: map[string]int{}, tasks: map[string]any{},
-		upload: func(int, UploadTask) (*UploadProgress, error) {
-			return &UploadProgress{UploadRequestID: 7, TotalChunks: 10, Chunks: 10, Checkpoint: []byte("7")}, nil
+		upload: func(_ int, task UploadTask) (*UploadProgress, error) {
+			p := &UploadProgress{UploadRequestID: 7, TotalChunks: 10, Chunks: 10, Checkpoint: checkpoint("7")}
+			if task.Input.Parts > 1 || task.Adopted {
+				p.Part, p.Version = json.RawMessage("0"), "1"
+			}
+			return p, nil
 		},
-		part: func(_ int, task UploadTask) (json.RawMessage, error) {
-			return json.RawMessage(fmt.Sprintf("[%d,%d]", task.First, task.Count)), nil
+		part: func(_ int, task UploadTask) (*UploadProgress, error) {
+			return &UploadProgress{Part: json.RawMessage(strconv.Itoa(task.Part))}, nil
 		},
-		finish: func(_ int, task UploadTask) (*UploadImageResult, error) {
-			return &UploadImageResult{UploadRequestID: task.Progress.UploadRequestID, Status: "Completed"}, nil
+		finish: func(_ int, task UploadTask) (string, error) {
+			return fmt.Sprintf("path of %d", task.Progress.UploadRequestID), nil
 		},
 		discard: func(int, UploadTask) (string, error) { return "", nil },
-		create: func(_ int, task CopyTask) (*CopyProgress, error) {
+		copy: func(_ int, task CopyTask) (*CopyProgress, error) {
 			for i := range task.Progress.Copies {
-				if one := &task.Progress.Copies[i]; one.JobID == "" && one.Error == "" {
-					one.JobID = "job of " + one.TenantID
+				switch one := &task.Progress.Copies[i]; {
+				case one.Error != "":
+				case task.Cancel && one.JobID != "" && one.Status == "":
+					one.Status, one.Error = "canceled", "it ended canceled"
+				case !task.Cancel:
+					one.JobID, one.Status = cmp.Or(one.JobID, "job of "+one.TenantID), "replicated"
 				}
 			}
-			return &task.Progress, nil
-		},
-		wait: func(_ int, task CopyTask) (*CopyProgress, error) {
-			for i := range task.Progress.Copies {
-				if one := &task.Progress.Copies[i]; one.Error == "" {
-					one.Status = "replicated"
-				}
-			}
-			return &task.Progress, nil
-		},
-		cancel: func(_ int, task CopyTask) (*CopyProgress, error) {
 			task.Progress.Creating = ""
 			return &task.Progress, nil
 		},
@@ -93,6 +90,8 @@ func newService() *service {
 		heartbeat: func(int, string) (json.RawMessage, error) { return nil, fails(ErrorRefused, "no heartbeat") },
 	}
 }
+
+func checkpoint(state string) map[string][]byte { return map[string][]byte{"key": []byte(state)} }
 
 // count returns how often an activity was called. Those that were canceled may
 // still run when their workflow has ended.
@@ -121,8 +120,7 @@ func (s *service) environment() *testsuite.TestWorkflowEnvironment {
 	env.SetWorkflowRunTimeout(365 * 24 * time.Hour)
 	for name, f := range map[string]any{
 		uploadImage: call(s, uploadImage, &s.upload), uploadPart: call(s, uploadPart, &s.part), finishUpload: call(s, finishUpload, &s.finish),
-		discardUpload: call(s, discardUpload, &s.discard), createCopies: call(s, createCopies, &s.create), waitCopies: call(s, waitCopies, &s.wait),
-		cancelCopies: call(s, cancelCopies, &s.cancel), release: call(s, release, &s.release), rejectDiff: call(s, rejectDiff, &s.reject),
+		discardUpload: call(s, discardUpload, &s.discard), copyImage: call(s, copyImage, &s.copy), release: call(s, release, &s.release), rejectDiff: call(s, rejectDiff, &s.reject),
 		followRun: call(s, followRun, &s.follow), lastHeartbeat: call(s, lastHeartbeat, &s.heartbeat),
 	} {
 		env.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name})
@@ -185,10 +183,10 @@ func (r *reply) Complete(_ any, err error) { r.err = err }
 // ends, such as an update, may find it ended.
 func (s *service) processing() {
 	seen := map[string]bool{}
-	s.finish = func(n int, task UploadTask) (*UploadImageResult, error) {
+	s.finish = func(n int, task UploadTask) (string, error) {
 		if id := UploadID(task.Input); !seen[id] {
 			seen[id] = true
-			return nil, fails(ErrorPending, "In Progress")
+			return "", fails(ErrorPending, "In Progress")
 		}
 		return newService().finish(n, task)
 	}

@@ -25,9 +25,9 @@ func TestReleaseImage(t *testing.T) {
 	require.NoError(t, env.GetWorkflowError())
 	require.Error(t, nobody.rejected)
 	require.NoError(t, given.rejected)
-	var result ReleaseImageResult
+	var result Status
 	require.NoError(t, env.GetWorkflowResult(&result))
-	require.Equal(t, ReleaseImageResult{ReleaseIDs: ReleaseIDs{1, 2, 3}, Machines: 30, ApprovedBy: "Kim"}, result)
+	require.Equal(t, Status{State: StateDone, Release: &ReleaseIDs{1, 2, 3}, Machines: 30, ApprovedBy: "Kim"}, result)
 	require.Equal(t, 2, s.count(release))
 	require.Zero(t, s.count(rejectDiff))
 }
@@ -123,7 +123,7 @@ func TestReleaseNeedsDecision(t *testing.T) {
 		lost := func(n int, task ReleaseTask) (*ReleaseProgress, error) {
 			if n == 1 {
 				return nil, fails(ErrorAmbiguous, "the image "+test.creating+" may exist", ReleaseProgress{
-					ReleaseIDs: test.before, Creating: test.creating, Retried: 1,
+					ReleaseIDs: test.before, Creation: Creation{Creating: test.creating}, Retried: 1,
 				})
 			}
 			return newService().release(n, task)

@@ -11,27 +11,32 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// run is what the workflows of one image have in common: their status, and the
-// decisions of people.
-type run struct {
-	status   Status
-	decision *Decision
+// job is how the workflows of one image differ.
+type job interface {
+	work(ctx workflow.Context) error
+	// cleanUp takes back what a failed or canceled workflow has done, and returns
+	// what it leaves on the service.
+	cleanUp(ctx workflow.Context) []string
+	// show adds what the service has.
+	show(s *Status)
 }
 
-// newRun sets the handlers for queries and decisions. numbers is whether the ids
-// of jobs are numbers.
-func newRun(ctx workflow.Context, numbers bool) (*run, error) {
-	r := &run{}
-	if err := workflow.SetQueryHandler(ctx, StatusQuery, func() (Status, error) { return r.status, nil }); err != nil {
+// run is what the workflows of one image have in common.
+type run struct {
+	status    Status
+	decisions *question[Decision]
+}
+
+// do runs a workflow to its end, unless its input is invalid. numbers is whether
+// the ids of its jobs are numbers.
+func (r *run) do(ctx workflow.Context, j job, invalid error, numbers bool) (*Status, error) {
+	r.status.State = StateRunning
+	err := workflow.SetQueryHandler(ctx, StatusQuery, func() (Status, error) { return r.now(j), nil })
+	if err != nil {
 		return nil, err
 	}
-	return r, workflow.SetUpdateHandlerWithOptions(ctx, DecideUpdate, func(_ workflow.Context, d Decision) error {
-		r.decision = &d
-		return nil
-	}, workflow.UpdateHandlerOptions{Validator: func(d Decision) error {
+	r.decisions, err = newQuestion(ctx, r, DecideUpdate, StateNeedsDecision, func(d Decision) error {
 		switch {
-		case r.status.State != StateNeedsDecision || r.decision != nil:
-			return fmt.Errorf("the workflow is %s: there is nothing to decide", r.status.State)
 		case d.Action == Adopt && numbers:
 			_, err := number(d.ID)
 			return err
@@ -41,7 +46,46 @@ func newRun(ctx workflow.Context, numbers bool) (*run, error) {
 			return fmt.Errorf("action %q is not %s, %s or %s", d.Action, Adopt, Repeat, GiveUp)
 		}
 		return nil
-	}})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err = invalid; err == nil {
+		err = j.work(ctx)
+	}
+	if err != nil {
+		return nil, r.end(ctx, j, err)
+	}
+	r.status.State = StateDone
+	return new(r.now(j)), nil
+}
+
+func (r *run) now(j job) Status {
+	s := r.status
+	j.show(&s)
+	return s
+}
+
+// end ends the workflow with err, after the clean-up on a context that is not
+// canceled.
+func (r *run) end(ctx workflow.Context, j job, err error) error {
+	own, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	r.status.Problem = ""
+	if err := r.enter(own, StateCleaningUp); err != nil {
+		return err
+	}
+	r.status.Left, r.status.State = j.cleanUp(own), StateFailed
+	if temporal.IsCanceledError(err) || ctx.Err() != nil {
+		r.status.State = StateCanceled
+		return temporal.NewCanceledError(r.now(j))
+	}
+	text := message(err)
+	if len(r.status.Left) > 0 {
+		text += "; left: " + strings.Join(r.status.Left, ", ")
+	}
+	return temporal.NewApplicationErrorWithOptions(text, errorType(err),
+		temporal.ApplicationErrorOptions{NonRetryable: true, Cause: err, Details: []any{r.now(j)}})
 }
 
 // enter changes the state, for queries and for searches.
@@ -50,55 +94,75 @@ func (r *run) enter(ctx workflow.Context, s State) error {
 	return workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(string(s)))
 }
 
-// decide waits until a person has decided what to do about a call whose outcome
-// is not known.
-func (r *run) decide(ctx workflow.Context, problem error) (Decision, error) {
-	before := r.status.State
-	r.status.Problem = message(problem)
-	if err := r.enter(ctx, StateNeedsDecision); err != nil {
-		return Decision{}, err
-	}
-	if err := workflow.Await(ctx, func() bool { return r.decision != nil }); err != nil {
-		return Decision{}, err
-	}
-	d := *r.decision
-	r.decision, r.status.Problem = nil, ""
-	if d.Action == GiveUp {
-		by := ""
-		if d.By != "" {
-			by = " by " + d.By
+// decided runs step until its outcome is known: while that is ambiguous, a person
+// decides, and decide does what that one says.
+func (r *run) decided(ctx workflow.Context, step func() error, decide func(d Decision, problem string) error) error {
+	for {
+		err := step()
+		if errorType(err) != ErrorAmbiguous {
+			return err
 		}
-		return d, temporal.NewNonRetryableApplicationError(fmt.Sprintf("given up%s: %s", by, message(problem)), ErrorGivenUp, problem)
-	}
-	return d, r.enter(ctx, before)
-}
-
-// end ends the workflow with err. cleanUp runs on a context that is not
-// canceled, and returns what it leaves on the service.
-func (r *run) end(ctx workflow.Context, err error, cleanUp func(workflow.Context) []string) error {
-	own, cancel := workflow.NewDisconnectedContext(ctx)
-	defer cancel()
-	state := StateFailed
-	if temporal.IsCanceledError(err) || ctx.Err() != nil {
-		state = StateCanceled
-		if err := r.enter(own, StateCanceling); err != nil {
+		before, problem := r.status.State, message(err)
+		d, err := r.decisions.ask(ctx, problem, 0)
+		if err == nil {
+			err = decide(*d, problem)
+		}
+		if err == nil {
+			err = r.enter(ctx, before)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	r.status.Problem = ""
-	r.status.Left = cleanUp(own)
-	if err := r.enter(own, state); err != nil {
-		return err
+}
+
+func givenUp(d Decision, problem string) error {
+	by := ""
+	if d.By != "" {
+		by = " by " + d.By
 	}
-	if state == StateCanceled {
-		return temporal.NewCanceledError(r.status)
+	return temporal.NewNonRetryableApplicationError(fmt.Sprintf("given up%s: %s", by, problem), ErrorGivenUp, nil)
+}
+
+// question is what a person replies to with a T, by an update.
+type question[T any] struct {
+	run   *run
+	state State // while it is asked
+	reply *T
+}
+
+func newQuestion[T any](ctx workflow.Context, r *run, update string, state State, check func(T) error) (*question[T], error) {
+	q := &question[T]{run: r, state: state}
+	return q, workflow.SetUpdateHandlerWithOptions(ctx, update, func(_ workflow.Context, reply T) error {
+		q.reply = &reply
+		return nil
+	}, workflow.UpdateHandlerOptions{Validator: func(reply T) error {
+		if r.status.State != state || q.reply != nil {
+			return fmt.Errorf("the workflow is %s and does not wait for this", r.status.State)
+		}
+		return check(reply)
+	}})
+}
+
+// ask waits for the reply, which is nil if there is none within limit; 0 is none.
+func (q *question[T]) ask(ctx workflow.Context, problem string, limit time.Duration) (*T, error) {
+	q.run.status.Problem = problem
+	if err := q.run.enter(ctx, q.state); err != nil {
+		return nil, err
 	}
-	text := message(err)
-	if len(r.status.Left) > 0 {
-		text += "; left: " + strings.Join(r.status.Left, ", ")
+	given := func() bool { return q.reply != nil }
+	var err error
+	if limit > 0 {
+		_, err = workflow.AwaitWithTimeout(ctx, limit, given)
+	} else {
+		err = workflow.Await(ctx, given)
 	}
-	return temporal.NewApplicationErrorWithOptions(text, errorType(err),
-		temporal.ApplicationErrorOptions{NonRetryable: true, Cause: err, Details: []any{r.status}})
+	if err != nil {
+		return nil, err
+	}
+	reply := q.reply
+	q.reply, q.run.status.Problem = nil, ""
+	return reply, nil
 }
 
 // control returns the options of activities that move few bytes.
@@ -136,29 +200,36 @@ func keep[S any](ctx workflow.Context, name string, state *S, task any) error {
 	defer stop()
 	own, cancel := workflow.WithCancel(free)
 	done := workflow.ExecuteActivity(own, name, task)
-	canceled := false
-	workflow.NewSelector(ctx).
-		AddFuture(done, func(workflow.Future) {}).
-		AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) { canceled = true }).
-		Select(ctx)
-	if canceled {
+	if workflow.Await(ctx, done.IsReady) != nil {
 		asking := workflow.WithScheduleToCloseTimeout(control(free), time.Minute)
-		_ = workflow.ExecuteActivity(asking, lastHeartbeat, name).Get(asking, state) // or what is known stays
+		take(state, func(last ...any) error {
+			return workflow.ExecuteActivity(asking, lastHeartbeat, name).Get(asking, last[0])
+		})
 	}
 	cancel()
-	err := done.Get(free, state)
-	var failed *temporal.ApplicationError
-	var ended *temporal.CanceledError
-	var late *temporal.TimeoutError
-	switch {
-	case errors.As(err, &failed) && failed.HasDetails():
-		_ = failed.Details(state)
-	case errors.As(err, &ended) && ended.HasDetails():
-		_ = ended.Details(state)
-	case errors.As(err, &late) && late.HasLastHeartbeatDetails():
-		_ = late.LastHeartbeatDetails(state)
+	var err error
+	take(state, func(last ...any) error {
+		err = done.Get(free, last[0])
+		return err
+	})
+	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		take(state, failed.Details)
+	}
+	if ended, ok := errors.AsType[*temporal.CanceledError](err); ok {
+		take(state, ended.Details)
+	}
+	if late, ok := errors.AsType[*temporal.TimeoutError](err); ok {
+		take(state, late.LastHeartbeatDetails)
 	}
 	return err
+}
+
+// take sets state to the one that get returns, if it does.
+func take[S any](state *S, get func(...any) error) {
+	var last S
+	if get(&last) == nil {
+		*state = last
+	}
 }
 
 // number returns the id of a job whose ids are numbers.
@@ -171,7 +242,8 @@ func number(id string) (int64, error) {
 }
 
 // message returns what an activity or a child workflow said, without the
-// engine's words around it.
+// engine's words around it. If it ran out of time, that is why its last attempt
+// failed.
 func message(err error) string {
 	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return failed.Message()
@@ -186,8 +258,18 @@ func errorType(err error) string {
 	return ErrorRefused
 }
 
-func ambiguous(err error) bool { return errorType(err) == ErrorAmbiguous }
+// rule says what is wrong with a field of an input unless it is ok.
+type rule struct {
+	field   string
+	ok      bool
+	problem string
+}
 
-func wrong(field, problem string) error {
-	return temporal.NewNonRetryableApplicationError(field+": "+problem, ErrorArgument, nil)
+func check(input string, rules []rule) error {
+	for _, r := range rules {
+		if !r.ok {
+			return temporal.NewNonRetryableApplicationError(input+"."+r.field+": "+r.problem, ErrorArgument, nil)
+		}
+	}
+	return nil
 }

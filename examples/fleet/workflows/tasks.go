@@ -8,9 +8,7 @@ const (
 	uploadPart    = "UploadPart"
 	finishUpload  = "FinishUpload"
 	discardUpload = "DiscardUpload"
-	createCopies  = "CreateCopies"
-	waitCopies    = "WaitCopies"
-	cancelCopies  = "CancelCopies"
+	copyImage     = "CopyImage"
 	release       = "Release"
 	rejectDiff    = "RejectDiff"
 	followRun     = "FollowRun"
@@ -22,14 +20,13 @@ type UploadTask struct {
 	Input UploadImageInput `json:"input"`
 	// Progress is how far earlier activities came.
 	Progress UploadProgress `json:"progress,omitzero"`
-	// InitiateOnly ends UploadImage once there is an upload request.
-	InitiateOnly bool `json:"initiateOnly,omitempty"`
 	// Repeat begins another upload even if there is an unfinished one.
 	Repeat bool `json:"repeat,omitempty"`
-	// First and Count are the chunks of UploadPart, counted from 0.
-	First int `json:"first,omitempty"`
-	Count int `json:"count,omitempty"`
-	// Parts are the results of UploadPart, for FinishUpload to merge.
+	// Adopted sends all chunks to the upload request that Progress names.
+	Adopted bool `json:"adopted,omitempty"`
+	// Part is the one to upload, counted from 0.
+	Part int `json:"part,omitempty"`
+	// Parts are those uploaded, for FinishUpload to merge.
 	Parts []json.RawMessage `json:"parts,omitempty"`
 }
 
@@ -41,34 +38,41 @@ type UploadProgress struct {
 	Total           int64 `json:"total"`
 	Chunks          int   `json:"chunks"`
 	TotalChunks     int   `json:"totalChunks"`
-	// ChunkSize and Version are those of an upload in parts. Version changes with
-	// the source.
-	ChunkSize int64  `json:"chunkSize,omitempty"`
-	Version   string `json:"version,omitempty"`
-	// Checkpoint is the state that the SDK keeps.
-	Checkpoint []byte `json:"checkpoint,omitempty"`
-	// Merged reports whether the parts are merged.
-	Merged bool `json:"merged,omitempty"`
+	// Version is that of the source of an upload in parts.
+	Version string `json:"version,omitempty"`
+	// Checkpoint is what the SDK keeps, by its keys.
+	Checkpoint map[string][]byte `json:"checkpoints,omitempty"`
+	// Part is a part that is uploaded, and Merged whether all are merged.
+	Part   json.RawMessage `json:"part,omitempty"`
+	Merged bool            `json:"merged,omitempty"`
 }
 
-// CopyTask is the input of the activities of a copy.
+// Creation is a create call that may be under way, or lost with its worker.
+type Creation struct {
+	// Creating is what it creates: the tenant of a copy, or the step of a release.
+	Creating string `json:"creating,omitempty"`
+	// Before has the ids of the jobs that there were before, which it has not made.
+	Before []string `json:"before,omitempty"`
+}
+
+// CopyTask is the input of the activity of a copy.
 type CopyTask struct {
 	Input    CopyImageInput `json:"input"`
 	Progress CopyProgress   `json:"progress"`
+	// Cancel cancels the jobs under way, and creates none.
+	Cancel bool `json:"cancel,omitempty"`
 }
 
-// CopyProgress is how far the copies are, and the heartbeat of CreateCopies.
+// CopyProgress is how far the copies are, and the heartbeat of their activity.
 type CopyProgress struct {
+	Creation
+
 	Copies []Copy `json:"copies"`
-	// Creating is the tenant whose job may be being created, and Before has the
-	// jobs from before.
-	Creating string   `json:"creating,omitempty"`
-	Before   []string `json:"before,omitempty"`
 	// Repeat is a tenant that gets a copy even if one is under way.
 	Repeat string `json:"repeat,omitempty"`
 }
 
-// ReleaseTask is the input of the activities of a release.
+// ReleaseTask is the input of Release.
 type ReleaseTask struct {
 	Input    ReleaseImageInput `json:"input"`
 	Progress ReleaseProgress   `json:"progress"`
@@ -78,14 +82,24 @@ type ReleaseTask struct {
 
 // ReleaseProgress is how far a release is, and the heartbeat of Release.
 type ReleaseProgress struct {
+	Creation
 	ReleaseIDs
 
-	// Creating is the step whose job may be being created, and Before has what
-	// locked the image before.
-	Creating string     `json:"creating,omitempty"`
-	Before   ReleaseIDs `json:"before,omitzero"`
 	// Retried is how often the newest job was run again.
 	Retried int `json:"retried,omitempty"`
 	// Machines counts those that have the version.
 	Machines int64 `json:"machines,omitempty"`
+}
+
+// Set adds the job of a step.
+func (p *ReleaseProgress) Set(step string, id int64) {
+	switch step {
+	case "update":
+		p.UpdateID = id
+	case "diff":
+		p.DiffID = id
+	case "version":
+		p.ImageVersionID = id
+	}
+	p.Creation, p.Retried = Creation{}, 0
 }

@@ -21,10 +21,8 @@ import (
 
 // Task queues.
 const (
-	// ControlQueue has the workflows and the calls that move few bytes.
-	ControlQueue = "imagejobs"
-	// TransferQueue has the activities that send images, few at once per worker.
-	TransferQueue = "imagejobs-transfer"
+	ControlQueue  = "imagejobs"          // workflows, and the calls that move few bytes
+	TransferQueue = "imagejobs-transfer" // activities that send images, few at once per worker
 )
 
 // Names of the workflows' queries and updates.
@@ -41,7 +39,8 @@ const (
 
 // Search attributes. They have to exist on the server before a worker starts.
 var (
-	// StateAttribute is a Keyword, the [State] of the workflow.
+	// StateAttribute is a Keyword, the [State] of a workflow, from its first change
+	// on: none is StateRunning. ExecutionStatus tells how a workflow ended.
 	StateAttribute = temporal.NewSearchAttributeKeyKeyword("ImageJobState")
 	// DoneAttribute and FailedAttribute are of type Int, and count the images of a
 	// PublishFleet.
@@ -54,16 +53,13 @@ type State string
 
 // States of workflows.
 const (
-	StateUploading     State = "Uploading"
+	StateRunning       State = "Running"
 	StateProcessing    State = "Processing" // the service works, the workflow waits
-	StateCopying       State = "Copying"
-	StateUpdating      State = "Updating" // a release before its approval
 	StateNeedsApproval State = "NeedsApproval"
 	StateRollingOut    State = "RollingOut"
 	StateNeedsDecision State = "NeedsDecision"
+	StateCleaningUp    State = "CleaningUp" // after a failure, or canceled
 	StatePublishing    State = "Publishing" // a fleet
-	StateRunning       State = "Running"    // an image of a fleet
-	StateCanceling     State = "Canceling"
 	StateDone          State = "Done"
 	StateFailed        State = "Failed"
 	StateCanceled      State = "Canceled"
@@ -71,28 +67,16 @@ const (
 
 // Types of application errors, by which a failure can be told apart.
 const (
-	// ErrorArgument is a wrong input, source or configuration of a worker. The
-	// message names the field or the variable.
-	ErrorArgument = "Argument"
-	// ErrorRefused is a call that the service refused, such as one for an unknown
-	// image, and any other failure that the next attempt would meet again.
-	ErrorRefused = "Refused"
-	// ErrorState is a job that ended badly.
-	ErrorState = "State"
-	// ErrorSourceChanged is a source that changed since the upload began.
-	ErrorSourceChanged = "SourceChanged"
-	// ErrorAmbiguous is a call whose outcome only a person can find out.
-	ErrorAmbiguous = "Ambiguous"
-	// ErrorNotApproved is a release that somebody refused.
-	ErrorNotApproved = "NotApproved"
-	// ErrorGivenUp is what a person decided not to go on with.
-	ErrorGivenUp = "GivenUp"
-	// ErrorFleet is a fleet of which images failed.
-	ErrorFleet = "Fleet"
-	// ErrorTransient is retried.
-	ErrorTransient = "Transient"
-	// ErrorPending is a job that still runs. The next attempt polls it.
-	ErrorPending = "Pending"
+	ErrorArgument      = "Argument"      // a wrong input, source or configuration of a worker; the message names the field or the variable
+	ErrorRefused       = "Refused"       // by the service, as for an unknown image; or a failure that the next attempt would meet again
+	ErrorState         = "State"         // a job that ended badly
+	ErrorSourceChanged = "SourceChanged" // since the upload began
+	ErrorAmbiguous     = "Ambiguous"     // a call whose outcome only a person can find out
+	ErrorNotApproved   = "NotApproved"   // a release that somebody refused, or nobody approved
+	ErrorGivenUp       = "GivenUp"       // what a person decided not to go on with
+	ErrorFleet         = "Fleet"         // a fleet of which images failed
+	ErrorTransient     = "Transient"     // it is retried
+	ErrorPending       = "Pending"       // a job that still runs, which the next attempt polls
 )
 
 // UploadImageInput is the input of UploadImage.
@@ -124,13 +108,6 @@ func (in UploadImageInput) Name() string {
 	return cmp.Or(in.FileName, in.Source[strings.LastIndexAny(in.Source, `/\`)+1:])
 }
 
-// UploadImageResult is the result of UploadImage.
-type UploadImageResult struct {
-	UploadRequestID int64  `json:"uploadRequestId"`
-	Status          string `json:"status"`
-	ImageFilePath   string `json:"imageFilePath,omitempty"`
-}
-
 // CopyImageInput is the input of CopyImage.
 type CopyImageInput struct {
 	// ImageID is the image, a UUID. Required.
@@ -140,13 +117,6 @@ type CopyImageInput struct {
 	TenantIDs []string `json:"tenantIds"`
 	// CancelOnFailure cancels the other copies once one has failed.
 	CancelOnFailure bool `json:"cancelOnFailure,omitempty"`
-}
-
-// CopyImageResult is the result of CopyImage. If a copy failed, it is in the
-// details of the error.
-type CopyImageResult struct {
-	// Copies has one entry per tenant.
-	Copies []Copy `json:"copies"`
 }
 
 // Copy is the copy to one tenant.
@@ -197,16 +167,6 @@ type ReleaseIDs struct {
 	ImageVersionID int64 `json:"imageVersionId,omitempty"`
 }
 
-// ReleaseImageResult is the result of ReleaseImage.
-type ReleaseImageResult struct {
-	ReleaseIDs
-
-	// Machines counts the machines that have the version.
-	Machines int64 `json:"machines"`
-	// ApprovedBy is empty if nobody was asked.
-	ApprovedBy string `json:"approvedBy,omitempty"`
-}
-
 // PublishFleetInput is the input of PublishFleet.
 type PublishFleetInput struct {
 	// Name identifies the fleet, as its workflow id does. Required.
@@ -247,7 +207,8 @@ type FleetImageStatus struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Status is the status of one image's workflow.
+// Status is the status of the workflow of one image, and its result. If it failed
+// or was canceled, it is in the details of the error.
 type Status struct {
 	State State `json:"state"`
 	// UploadRequestID, Copies and Release are what the service has, as far as the
@@ -255,6 +216,14 @@ type Status struct {
 	UploadRequestID int64       `json:"uploadRequestId,omitempty"`
 	Copies          []Copy      `json:"copies,omitempty"`
 	Release         *ReleaseIDs `json:"release,omitempty"`
+	// Version is that of the source of an upload in parts, and ImageFilePath where
+	// the service has the image of an upload that is Completed.
+	Version       string `json:"version,omitempty"`
+	ImageFilePath string `json:"imageFilePath,omitempty"`
+	// Machines counts those that have the version of a release, and ApprovedBy is
+	// empty if nobody was asked.
+	Machines   int64  `json:"machines,omitempty"`
+	ApprovedBy string `json:"approvedBy,omitempty"`
 	// Problem is what a person has to decide or to approve.
 	Problem string `json:"problem,omitempty"`
 	// Left is what a run that was canceled or failed left on the service.
@@ -266,12 +235,9 @@ type Action string
 
 // Actions.
 const (
-	// Adopt goes on with the job whose id is given.
-	Adopt Action = "adopt"
-	// Repeat makes the call again: it did not take effect.
-	Repeat Action = "repeat"
-	// GiveUp ends the workflow.
-	GiveUp Action = "give-up"
+	Adopt  Action = "adopt"   // go on with the job whose id is given
+	Repeat Action = "repeat"  // make the call again: it did not take effect
+	GiveUp Action = "give-up" // end the workflow
 )
 
 // Decision is what a person found out about a call whose outcome was not

@@ -1,13 +1,10 @@
 package workflows
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 )
 
@@ -17,144 +14,116 @@ const maxParts = 256
 // Validate returns an error that names a wrong field. What the service wants of
 // an image is checked by the activities.
 func (in UploadImageInput) Validate() error {
-	switch {
-	case in.Application == "":
-		return wrong("UploadImageInput.Application", "must not be empty")
-	case in.Version == "":
-		return wrong("UploadImageInput.Version", "must not be empty")
-	case in.OperatingSystem == "":
-		return wrong("UploadImageInput.OperatingSystem", "must not be empty")
-	case in.Source == "" || in.Name() == "":
-		return wrong("UploadImageInput.Source", "must name a file")
-	case in.Parts < 0 || in.Parts > maxParts:
-		return wrong("UploadImageInput.Parts", fmt.Sprintf("must be 0 to %d", maxParts))
-	case !strings.Contains(in.Source, "://"):
-		return nil
+	source, err := new(url.URL), error(nil)
+	if strings.Contains(in.Source, "://") {
+		source, err = url.Parse(in.Source)
 	}
-	u, err := url.Parse(in.Source)
-	switch {
-	case err != nil:
-		return wrong("UploadImageInput.Source", "is not a URL") // err would repeat it
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return wrong("UploadImageInput.Source", "must not have user info, a query or a fragment: the history would keep them")
-	}
-	return nil
+	return check("UploadImageInput", []rule{
+		{"Application", in.Application != "", "must not be empty"},
+		{"Version", in.Version != "", "must not be empty"},
+		{"OperatingSystem", in.OperatingSystem != "", "must not be empty"},
+		{"Source", in.Source != "" && in.Name() != "", "must name a file"},
+		{"Source", err == nil, "is not a URL"}, // err would repeat it
+		{"Source", err != nil || source.User == nil && source.RawQuery == "" && source.Fragment == "",
+			"must not have user info, a query or a fragment: the history would keep them"},
+		{"Parts", in.Parts >= 0 && in.Parts <= maxParts, fmt.Sprintf("must be 0 to %d", maxParts)},
+	})
 }
 
 // UploadImage uploads an image and waits until it is Completed. If it is
 // canceled or fails, it deletes what it has uploaded.
-func UploadImage(ctx workflow.Context, in UploadImageInput) (*UploadImageResult, error) {
-	r, err := newRun(ctx, true)
-	if err != nil {
-		return nil, err
-	}
-	u := &upload{run: r, task: UploadTask{Input: in}}
-	err = in.Validate()
-	var result *UploadImageResult
-	if err == nil {
-		result, err = u.do(ctx)
-	}
-	if err != nil {
-		return nil, u.end(ctx, err, u.discard)
-	}
-	return result, u.enter(ctx, StateDone)
+func UploadImage(ctx workflow.Context, in UploadImageInput) (*Status, error) {
+	u := &upload{task: UploadTask{Input: in}}
+	return u.do(ctx, u, in.Validate(), true)
 }
 
 type upload struct {
-	*run
+	run
 
 	task  UploadTask
 	ended bool // the upload request, well or badly
 }
 
-func (u *upload) do(ctx workflow.Context) (*UploadImageResult, error) {
-	if err := u.enter(ctx, StateUploading); err != nil {
-		return nil, err
-	}
-	for parts := u.task.Input.Parts > 1; ; {
-		err := u.send(ctx, parts)
-		if err == nil {
-			break
-		}
-		if !ambiguous(err) {
-			return nil, err
-		}
-		d, err := u.decide(ctx, err)
-		if err != nil {
-			return nil, err
-		}
-		u.task.Progress, u.task.Repeat = UploadProgress{}, d.Action == Repeat
-		if d.Action == Adopt { // all chunks are sent again, to a request that is not ours
-			u.task.Progress.UploadRequestID, _ = number(d.ID) // it was validated
-			parts = true
-		}
-	}
-	if err := u.enter(ctx, StateProcessing); err != nil {
-		return nil, err
-	}
-	var result UploadImageResult
-	err := workflow.ExecuteActivity(control(ctx), finishUpload, u.task).Get(ctx, &result)
-	u.ended = err == nil || errorType(err) == ErrorState
-	return &result, err
+func (u *upload) show(s *Status) {
+	s.UploadRequestID, s.Version = u.task.Progress.UploadRequestID, u.task.Progress.Version
 }
 
-// send uploads the image, as a whole or in parts.
-func (u *upload) send(ctx workflow.Context, parts bool) error {
-	u.task.InitiateOnly = parts
-	err := keep(transfer(ctx), uploadImage, &u.task.Progress, u.task)
-	u.status.UploadRequestID = u.task.Progress.UploadRequestID
-	if err != nil || !parts {
+func (u *upload) work(ctx workflow.Context) error {
+	err := u.decided(ctx, func() error { return u.send(ctx) }, func(d Decision, problem string) error {
+		if d.Action == GiveUp {
+			return givenUp(d, problem)
+		}
+		adopted, _ := number(d.ID) // it was validated, if there is one to adopt
+		u.task.Progress, u.task.Repeat, u.task.Adopted = UploadProgress{}, d.Action == Repeat, d.Action == Adopt
+		if u.task.Adopted {
+			u.task.Progress.UploadRequestID = adopted
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	n := min(max(u.task.Input.Parts, 1), u.task.Progress.TotalChunks)
+	if err := u.enter(ctx, StateProcessing); err != nil {
+		return err
+	}
+	err = workflow.ExecuteActivity(control(ctx), finishUpload, u.task).Get(ctx, &u.status.ImageFilePath)
+	u.ended = err == nil || errorType(err) == ErrorState
+	return err
+}
+
+// send uploads the image. The first part begins the upload, which the others
+// wait for. If one fails, all end before anything is deleted.
+func (u *upload) send(ctx workflow.Context) (err error) {
 	sending, cancel := workflow.WithCancel(transfer(ctx))
 	defer cancel()
 	free, stop := workflow.NewDisconnectedContext(ctx)
 	defer stop()
-	u.task.Parts = make([]json.RawMessage, n)
-	ended := workflow.NewSelector(free)
-	for i := range n {
-		part := u.task
-		part.Parts = nil
-		part.First = u.task.Progress.TotalChunks * i / n
-		part.Count = u.task.Progress.TotalChunks*(i+1)/n - part.First
-		ended.AddFuture(workflow.ExecuteActivity(sending, uploadPart, part), func(f workflow.Future) {
-			if failed := f.Get(free, &u.task.Parts[i]); failed != nil && err == nil {
-				err = failed
-				cancel() // the others have to end before anything is deleted
-			}
+	ended := func(failed error) {
+		if failed != nil && err == nil {
+			err = failed
+			cancel()
+		}
+	}
+	all := workflow.NewWaitGroup(ctx)
+	parts := make([]UploadProgress, max(u.task.Input.Parts, 1))
+	for i := 1; i < len(parts); i++ {
+		all.Add(1)
+		workflow.Go(sending, func(own workflow.Context) { // once the first part is scheduled
+			part := u.task
+			part.Part, part.Progress = i, UploadProgress{}
+			ended(workflow.ExecuteActivity(own, uploadPart, part).Get(own, &parts[i]))
+			all.Done()
 		})
 	}
-	for range n {
-		ended.Select(free)
+	ended(keep(sending, uploadImage, &u.task.Progress, u.task))
+	all.Wait(free)
+	parts[0] = u.task.Progress
+	u.task.Parts = nil
+	for _, part := range parts {
+		if part.Part != nil {
+			u.task.Parts = append(u.task.Parts, part.Part)
+		}
 	}
 	return err
 }
 
-// discard deletes what was uploaded.
-func (u *upload) discard(ctx workflow.Context) []string {
+func (u *upload) cleanUp(ctx workflow.Context) []string {
 	p := u.task.Progress
-	if u.ended || p.UploadRequestID == 0 && len(p.Checkpoint) == 0 {
+	switch {
+	case u.ended || p.UploadRequestID == 0 && len(p.Checkpoint) == 0:
 		return nil
+	case u.task.Adopted: // it is another program's, whatever a person thought
+		return []string{fmt.Sprintf("upload request %d, which was adopted", p.UploadRequestID)}
 	}
 	var left string
 	err := workflow.ExecuteActivity(briefly(ctx), discardUpload, u.task).Get(ctx, &left)
 	switch {
 	case err != nil && p.UploadRequestID == 0:
-		return []string{"perhaps an upload request: " + message(rootCause(err))}
+		left = "perhaps an upload request: " + message(err)
 	case err != nil:
-		return []string{fmt.Sprintf("upload request %d: %s", p.UploadRequestID, message(rootCause(err)))}
-	case left != "":
-		return []string{left}
+		left = fmt.Sprintf("upload request %d: %s", p.UploadRequestID, message(err))
+	case left == "":
+		return nil
 	}
-	return nil
-}
-
-// rootCause returns why the last attempt of an activity failed that ran out of
-// time.
-func rootCause(err error) error {
-	if late, ok := errors.AsType[*temporal.TimeoutError](err); ok && late.Unwrap() != nil {
-		return late.Unwrap()
-	}
-	return err
+	return []string{left}
 }

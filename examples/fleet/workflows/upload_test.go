@@ -22,19 +22,19 @@ func TestUploadImage(t *testing.T) {
 		}
 		return newService().upload(n, task)
 	}
-	s.finish = func(n int, task UploadTask) (*UploadImageResult, error) {
+	s.finish = func(n int, task UploadTask) (string, error) {
 		if n < 9 { // the test environment gives up after 10
-			return nil, fails(ErrorPending, "upload request 7 is In Progress")
+			return "", fails(ErrorPending, "upload request 7 is In Progress")
 		}
 		return newService().finish(n, task)
 	}
 	env := s.environment()
 	env.ExecuteWorkflow(UploadImage, uploadInput())
 	require.NoError(t, env.GetWorkflowError())
-	var result UploadImageResult
+	var result Status
 	require.NoError(t, env.GetWorkflowResult(&result))
-	require.Equal(t, UploadImageResult{UploadRequestID: 7, Status: "Completed"}, result)
-	require.Equal(t, Status{State: StateDone, UploadRequestID: 7}, queryStatus(t, env))
+	require.Equal(t, Status{State: StateDone, UploadRequestID: 7, ImageFilePath: "path of 7"}, result)
+	require.Equal(t, result, queryStatus(t, env))
 	require.Zero(t, s.count(discardUpload))
 }
 
@@ -46,19 +46,25 @@ func TestUploadInParts(t *testing.T) {
 	env.ExecuteWorkflow(UploadImage, in)
 	require.NoError(t, env.GetWorkflowError())
 	task := input[UploadTask](t, s, finishUpload)
-	require.Equal(t, []json.RawMessage{json.RawMessage("[0,3]"), json.RawMessage("[3,3]"), json.RawMessage("[6,4]")}, task.Parts)
-	require.True(t, input[UploadTask](t, s, uploadImage).InitiateOnly)
+	require.Equal(t, []json.RawMessage{json.RawMessage("0"), json.RawMessage("1"), json.RawMessage("2")}, task.Parts)
+	require.Equal(t, Status{State: StateDone, UploadRequestID: 7, Version: "1", ImageFilePath: "path of 7"}, queryStatus(t, env))
 
 	in.Parts = 200 // more than chunks
 	s = newService()
+	s.part = func(_ int, task UploadTask) (*UploadProgress, error) {
+		if task.Part >= 10 {
+			return &UploadProgress{}, nil
+		}
+		return newService().part(1, task)
+	}
 	env = s.environment()
 	env.ExecuteWorkflow(UploadImage, in)
 	require.NoError(t, env.GetWorkflowError())
-	require.Equal(t, 10, s.count(uploadPart))
+	require.Len(t, input[UploadTask](t, s, finishUpload).Parts, 10)
 }
 
 func TestUploadFails(t *testing.T) {
-	last := UploadProgress{UploadRequestID: 8, Checkpoint: []byte("8")}
+	last := UploadProgress{UploadRequestID: 8, Checkpoint: checkpoint("8")}
 	for name, test := range map[string]struct {
 		prepare  func(s *service, in *UploadImageInput)
 		kind     string
@@ -82,21 +88,22 @@ func TestUploadFails(t *testing.T) {
 		}, ErrorRefused, "403; left: upload request 8: 403 as well", 1, []string{"upload request 8: 403 as well"}},
 		"perhaps": {func(s *service, _ *UploadImageInput) {
 			s.upload = func(int, UploadTask) (*UploadProgress, error) {
-				return nil, fails(ErrorRefused, "403", UploadProgress{Checkpoint: []byte("?")})
+				return nil, fails(ErrorRefused, "403", UploadProgress{Checkpoint: checkpoint("?")})
 			}
 			s.discard = func(int, UploadTask) (string, error) { return "", fails(ErrorTransient, "503") }
 		}, ErrorRefused, "403; left: perhaps an upload request: 503", 10, []string{"perhaps an upload request: 503"}},
 		"rejected": {func(s *service, _ *UploadImageInput) {
-			s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorState, "Rejected") }
+			s.finish = func(int, UploadTask) (string, error) { return "", fails(ErrorState, "Rejected") }
 		}, ErrorState, "Rejected", 0, nil},
 		"merged": {func(s *service, _ *UploadImageInput) {
-			s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorRefused, "401") }
+			s.finish = func(int, UploadTask) (string, error) { return "", fails(ErrorRefused, "401") }
 			s.discard = func(int, UploadTask) (string, error) { return "upload request 7, which is merged already", nil }
 		}, ErrorRefused, "401; left: upload request 7, which is merged already", 1, []string{"upload request 7, which is merged already"}},
 		"part": {func(s *service, in *UploadImageInput) {
-			in.Parts = 2
-			s.part = func(_ int, task UploadTask) (json.RawMessage, error) {
-				if task.First > 0 {
+			in.Parts = 3
+			s.heartbeat = func(int, string) (json.RawMessage, error) { return json.Marshal(last) }
+			s.part = func(_ int, task UploadTask) (*UploadProgress, error) {
+				if task.Part > 1 {
 					return nil, fails(ErrorSourceChanged, "it changed")
 				}
 				return nil, fails(ErrorTransient, "503") // until it is canceled
@@ -136,10 +143,11 @@ func TestUploadFails(t *testing.T) {
 func TestUploadNeedsDecision(t *testing.T) {
 	ambiguous := func(n int, task UploadTask) (*UploadProgress, error) {
 		if n == 1 {
-			return nil, fails(ErrorAmbiguous, "upload requests 8, 9 all match", UploadProgress{Checkpoint: []byte("?")})
+			return nil, fails(ErrorAmbiguous, "upload requests 8, 9 all match", UploadProgress{Checkpoint: checkpoint("?")})
 		}
 		if task.Progress.UploadRequestID != 0 {
-			return &UploadProgress{UploadRequestID: task.Progress.UploadRequestID, TotalChunks: 4}, nil
+			require.True(t, task.Adopted)
+			return &UploadProgress{UploadRequestID: task.Progress.UploadRequestID, Part: json.RawMessage("0")}, nil
 		}
 		return newService().upload(n, task)
 	}
@@ -176,7 +184,18 @@ func TestUploadNeedsDecision(t *testing.T) {
 		require.NoError(t, env.GetWorkflowError())
 		require.EqualValues(t, 9, queryStatus(t, env).UploadRequestID)
 		require.Len(t, input[UploadTask](t, s, finishUpload).Parts, 1)
-		require.Equal(t, 4, input[UploadTask](t, s, uploadPart).Count)
+		require.Zero(t, s.count(uploadPart))
+	})
+	t.Run("adopt and fail", func(t *testing.T) {
+		s := newService()
+		s.upload = ambiguous
+		s.finish = func(int, UploadTask) (string, error) { return "", fails(ErrorRefused, "403") }
+		env := s.environment()
+		update(env, time.Hour, DecideUpdate, Decision{Action: Adopt, ID: "9"})
+		env.ExecuteWorkflow(UploadImage, uploadInput())
+		_, status := requireFailed(t, env, ErrorRefused)
+		require.Equal(t, []string{"upload request 9, which was adopted"}, status.Left)
+		require.Zero(t, s.count(discardUpload))
 	})
 	t.Run("give up", func(t *testing.T) {
 		s := newService()
@@ -201,7 +220,7 @@ func TestUploadNeedsDecision(t *testing.T) {
 }
 
 func TestUploadIsCanceled(t *testing.T) {
-	last := UploadProgress{UploadRequestID: 8, Checkpoint: []byte("8")}
+	last := UploadProgress{UploadRequestID: 8, Checkpoint: checkpoint("8")}
 	// An activity that waits for its next attempt ends without its heartbeat.
 	t.Run("between attempts", func(t *testing.T) {
 		s := newService()
@@ -234,7 +253,7 @@ func TestUploadIsCanceled(t *testing.T) {
 	})
 	t.Run("while it waits", func(t *testing.T) {
 		s := newService()
-		s.finish = func(int, UploadTask) (*UploadImageResult, error) { return nil, fails(ErrorPending, "In Progress") }
+		s.finish = func(int, UploadTask) (string, error) { return "", fails(ErrorPending, "In Progress") }
 		s.discard = func(int, UploadTask) (string, error) { return "upload request 7, which is merged already", nil }
 		env := s.environment()
 		env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
@@ -243,7 +262,7 @@ func TestUploadIsCanceled(t *testing.T) {
 	})
 	t.Run("parts", func(t *testing.T) {
 		s := newService()
-		s.part = func(int, UploadTask) (json.RawMessage, error) { return nil, fails(ErrorTransient, "503") }
+		s.part = func(int, UploadTask) (*UploadProgress, error) { return nil, fails(ErrorTransient, "503") }
 		env := s.environment()
 		env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
 		in := uploadInput()

@@ -247,7 +247,7 @@ func slow(service *oraclemarkettest.Server, d time.Duration) {
 // many chunks it received more than once.
 func (r *rig) uploaded(run client.WorkflowRun) (twice int) {
 	r.t.Helper()
-	var result workflows.UploadImageResult
+	var result workflows.Status
 	require.NoError(r.t, run.Get(r.ctx, &result))
 	uploads := r.service.Uploads()
 	require.Len(r.t, uploads, 1, "upload requests")
