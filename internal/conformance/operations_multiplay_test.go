@@ -96,7 +96,7 @@ func multiplayOperations() []*operation {
 		{name: "Release", of: "update", target: "ImageUpdates.Create", class: once, patient: true, run: release},
 		{name: "Release", of: "diff", target: "ImageDiffs.Create", class: once, patient: true, asks: 3, run: release},
 		{name: "Release", of: "version", target: "ImageVersions.Create", class: once, patient: true, run: release},
-		{name: "Release", of: "wait", target: "ImageUpdates.Status", reuses: true, class: safe, patient: true, seen: true, run: release},
+		{name: "Release", of: "wait", target: "ImageUpdates.Status", class: safe, patient: true, seen: true, run: release},
 		{name: "Release", of: "rollout", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, run: resumed},
 	}
 	for _, o := range list {
