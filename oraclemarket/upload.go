@@ -21,7 +21,7 @@ const DefaultConcurrency = 4
 const (
 	// The default chunk size is this share of the file, in whole MiB, within these
 	// bounds.
-	defaultChunks   = 16
+	defaultChunks   = 64
 	minDefaultChunk = 16 << 20
 	maxDefaultChunk = 64 << 20
 	// maxChunks keeps the checkpoint and the memory of an upload small.
@@ -62,10 +62,12 @@ type ImageUpload struct {
 	// upload keeps its size, unless ChunkSize is smaller and no chunk was
 	// acknowledged.
 	//
-	// 0 fits the file: a sixteenth of it, in whole MiB, but 16 to 64, or more if
-	// that makes over 1<<20 chunks. Smaller chunks cost more round trips, and more
-	// writes of the checkpoint; of larger ones an interruption loses more, about
-	// half of each chunk in flight. If a proxy refuses the first chunks as too
+	// 0 fits the file: a 64th of it, in whole MiB, but 16 to 64, or more if that
+	// makes over 1<<20 chunks. Of larger chunks an interruption loses more, about
+	// half of each chunk in flight: at 1 MiB/s, 8 MiB of an image of 1 GiB, and 43
+	// MiB if its chunks had 64 MiB. Smaller chunks cost more round trips, which shows
+	// where each connection is fast but far away: with 64 MiB/s each and 50 ms, an
+	// upload in chunks of 64 MiB is about a tenth faster than in chunks of 16. If a proxy refuses the first chunks as too
 	// large, the upload begins anew with 4 MiB, unless it has a Reader.
 	ChunkSize int64
 	// Concurrency is the number of chunks in flight, 1 to 64. A chunk of File takes
