@@ -64,7 +64,7 @@ type ImageUpload struct {
 	//
 	// 0 fits the file: a 64th of it, in whole MiB, but 16 to 64, or more if that
 	// makes over 1<<20 chunks. Of larger chunks an interruption loses more, about
-	// half of each chunk in flight: at 1 MiB/s, 8 MiB of an image of 1 GiB, and 43
+	// half of each chunk in flight: at 1 MiB/s, 8 MiB of an image of 1 GiB, and 44
 	// MiB if its chunks had 64 MiB. Smaller chunks cost more round trips, which shows
 	// where each connection is fast but far away: with 64 MiB/s each and 50 ms, an
 	// upload in chunks of 64 MiB is about a tenth faster than in chunks of 16. If a proxy refuses the first chunks as too
