@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -123,10 +124,11 @@ func (c *copies) check(imageID string, tenantIDs []string) (err error) {
 		if err := checkID(fmt.Sprintf("%s: tenantIDs[%d]", opCopy, i), tenant); err != nil {
 			return err
 		}
-		if !seen[tenant] {
+		id := strings.ToLower(tenant) // hexadecimal digits
+		if !seen[id] {
 			c.all = append(c.all, &tenantCopy{CopyResult: CopyResult{TenantID: tenant}})
 		}
-		seen[tenant] = true
+		seen[id] = true
 	}
 	c.follow, err = c.jobs(opCopy, nil, c.wait)
 	return err

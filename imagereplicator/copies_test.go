@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +35,7 @@ func TestCopyToTenants(t *testing.T) {
 		server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(10*time.Minute))
 		client := server.Client(overPipe)
 		seen := map[string]int{}
-		results, err := client.Jobs.CopyToTenants(t.Context(), image, append(tenants, tenants[0]),
+		results, err := client.Jobs.CopyToTenants(t.Context(), image, append(tenants, tenants[0], strings.ToUpper(tenants[1])),
 			imagereplicator.WithCopyProgress(func(job *imagereplicator.Job) { seen[job.ID]++ }),
 			imagereplicator.WithCopyWait(imagereplicator.WithPollInterval(30*time.Second, time.Minute)), nil)
 		require.NoError(t, err)

@@ -49,8 +49,8 @@ func (r *CreateJobRequest) check() error {
 // the jobs first. If the response is lost, it lists them again, for up to half
 // a minute. If exactly one new job has this image and tenant, its id is
 // returned; if none has, the copy is requested again, at most twice. The error
-// matches [ErrAmbiguous] if several have, if ctx is done meanwhile, or if the
-// user is not allowed to list jobs.
+// matches [ErrAmbiguous] if several have, if ctx is done meanwhile, or if jobs
+// cannot be listed: the user is not allowed to, or there are too many.
 //
 // Other errors match [ErrBadRequest], [ErrUnauthorized] (also for a destination
 // tenant, after one attempt with a new token), [ErrNotFound] or [ErrConflict].
@@ -69,12 +69,12 @@ func (s *JobsService) Create(ctx context.Context, req *CreateJobRequest) (jobID 
 	return (&creation{JobsService: s, req: req, known: known}).run(ctx)
 }
 
-// known returns the ids of the jobs that there are, or nil if this user may not
-// list them.
+// known returns the ids of the jobs that there are, or nil if they cannot be
+// listed.
 func (s *JobsService) known(ctx context.Context) (map[string]bool, error) {
 	jobs, err := s.List(ctx)
 	switch {
-	case errors.Is(err, ErrForbidden):
+	case noList(err):
 		return nil, nil //nolint:nilnil // which is not an empty list
 	case err != nil:
 		return nil, err
@@ -84,6 +84,12 @@ func (s *JobsService) known(ctx context.Context) (map[string]bool, error) {
 		known[job.ID] = true
 	}
 	return known, nil
+}
+
+// noList reports whether err is one that each list ends with: this user may not
+// list jobs, or there are more than a response can have.
+func noList(err error) bool {
+	return errors.Is(err, ErrForbidden) || errors.Is(err, ErrResponseTooLarge)
 }
 
 // creation is a job to be created once, however many responses are lost.

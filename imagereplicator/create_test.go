@@ -117,7 +117,7 @@ func TestLostCreatesEnd(t *testing.T) {
 	})
 }
 
-// Of several new jobs nobody knows which is ours.
+// Which of several new jobs is ours is not known.
 func TestLostCreateAmongOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, overPipe := inMemory(t)

@@ -24,8 +24,9 @@
 //
 // # Waiting
 //
-//   - [JobsService.Wait] and [JobsService.WaitAll] run until the jobs have ended
-//     or ctx is done.
+//   - [JobsService.Wait] and Watch run until the job has ended or ctx is done.
+//     [JobsService.WaitAll] and WatchAll follow any number of jobs with one list
+//     per poll.
 //   - They ride out transient failures for five minutes by default.
 //   - If a job ended canceled or in error, the error is a [*StateError].
 //
@@ -34,14 +35,13 @@
 //   - A wrong argument is an [*ArgumentError], found before any request.
 //   - A failed call is an [*Error]. Compare it with sentinels such as
 //     [ErrConflict].
-//   - No error, log record or printed value holds a token.
+//   - No error, log record or printed value holds a secret.
 //
 // # Observing
 //
-//   - [CaptureAttempt] has the status, request id, attempts and rate limits of a
-//     call, whether it succeeded or not.
-//   - [WithLogger] logs each attempt. [WithObserver] and [WithAttemptStart] are
-//     for metrics and traces.
+// [WithLogger], [WithObserver] and [WithAttemptStart] show each attempt of a
+// request, for logs, metrics and traces. [CaptureAttempt] stores the last one of
+// a call, with status, request id and rate limits.
 //
 // # Testing
 //

@@ -109,7 +109,7 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		{"no tokens", endpoint, nil, nil, "imagereplicator: New: tokens: must not be nil"},
 		{"no endpoint", "", tokens, nil, "imagereplicator: New: endpoint: must be absolute"},
-		{"plain http", "http://glance.example.com", tokens, nil, "imagereplicator: New: endpoint: plain http"},
+		{"plain http", "http://glance.example.com", tokens, nil, "imagereplicator: New: endpoint: must be https"},
 		{"versioned", endpoint + "/v2/", tokens, nil, "imagereplicator: New: endpoint: must be the root of the image storage service, without /v2"},
 		{"user info", "https://key:secret@glance.example.com", tokens, nil, "imagereplicator: New: endpoint: must not contain user info"},
 		{"base URL", endpoint, tokens, []imagereplicator.Option{imagereplicator.WithBaseURL("glance")}, "imagereplicator: WithBaseURL: must be absolute"},

@@ -45,7 +45,8 @@ func (s *JobsService) Watch(ctx context.Context, jobID string, opts ...WaitOptio
 // WaitAll polls the jobs until all have ended and returns their last states, in
 // the order of the ids, nil for a job that was never seen. Each poll is one
 // List, whatever the number of jobs, and a [JobsService.Get] for each job that
-// List does not show, at most ten per second.
+// List does not show, at most ten per second. That is each job if the user is not
+// allowed to list jobs, or if there are too many for one response.
 //
 // The error joins the errors of all jobs: a [*StateError] for each that ended
 // canceled or in error, and one that matches [ErrNotFound] for each that the
@@ -108,6 +109,7 @@ func (s *JobsService) jobs(op string, ids []string, opts []WaitOption) (*poll.Jo
 		}
 	}
 	s = s.singly()
+	listed := false
 	return &poll.Jobs[string, *Job]{
 		Options: o,
 		Package: pkg,
@@ -116,6 +118,10 @@ func (s *JobsService) jobs(op string, ids []string, opts []WaitOption) (*poll.Jo
 		IDs:     ids,
 		List: func(ctx context.Context) ([]*Job, bool, time.Duration, error) {
 			jobs, after, err := s.list(ctx)
+			if noList(err) && !listed {
+				return nil, true, after, nil // Get may do
+			}
+			listed = listed || err == nil
 			return jobs, true, after, err
 		},
 		Get:    s.get,

@@ -207,7 +207,7 @@ func TestWaitThroughAnOutage(t *testing.T) {
 		<-time.After(time.Minute)
 		before := server.Count(imagereplicatortest.OpGet)
 		<-time.After(time.Minute)
-		require.Less(t, server.Count(imagereplicatortest.OpGet)-before, jobs*60/7, "polls go on at their pace")
+		require.Less(t, server.Count(imagereplicatortest.OpGet)-before, jobs*60/7, "polls keep their pace")
 		server.ClearFaults()
 		waiting.Wait()
 		for i := range ids {

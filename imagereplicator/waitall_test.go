@@ -1,10 +1,12 @@
 package imagereplicator_test
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +51,36 @@ func TestWaitAll(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Where jobs cannot be listed, each is polled, created and copied all the same.
+func TestWaitAllWithoutAList(t *testing.T) {
+	var large strings.Builder
+	packed := gzip.NewWriter(&large)
+	_, err := packed.Write(make([]byte, 8<<20+1))
+	require.NoError(t, err)
+	require.NoError(t, packed.Close())
+	for name, fault := range map[string]imagereplicatortest.Fault{
+		"forbidden": {Status: http.StatusForbidden},
+		"too large": {Body: large.String(), Header: http.Header{"Content-Encoding": {"gzip"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, overPipe := inMemory(t, imagereplicatortest.WithJobTime(2*time.Minute))
+				client := server.Client(overPipe)
+				fault.Operation, fault.Times = imagereplicatortest.OpList, -1
+				server.Inject(fault)
+				rarely := imagereplicator.WithPollInterval(time.Minute, time.Minute)
+				results, err := client.Jobs.CopyToTenants(t.Context(), image, tenants, imagereplicator.WithCopyWait(rarely))
+				require.NoError(t, err)
+				require.Len(t, results, len(tenants))
+				require.Equal(t, len(tenants), server.Count(imagereplicatortest.OpCreate))
+				ended, err := client.Jobs.WaitAll(t.Context(), []string{create(t, client), "no-such-job"}, rarely)
+				require.ErrorIs(t, err, imagereplicator.ErrNotFound)
+				require.Equal(t, imagereplicator.StatusReplicated, ended[0].Status)
+			})
+		})
+	}
 }
 
 // A job that is not listed yet is awaited like the others, and an unknown id is

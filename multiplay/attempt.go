@@ -40,20 +40,25 @@ type Attempt struct {
 	RateLimit http.Header
 	// Err is the underlying error of a failure, nil if the status says it all.
 	Err error
-	// Retry reports whether the call is sent again, after RetryIn.
+	// Retry reports whether the call is sent again. RetryIn is the pause before
+	// that.
 	Retry   bool
 	RetryIn time.Duration
 }
 
-// CaptureAttempt returns a context for one call, which stores its last attempt in
-// last: of a call that succeeded the status, request id and rate limits of the
-// response, and the number of attempts; of one that failed what there was.
+// CaptureAttempt returns a context for one call, whose last attempt it stores in
+// last: the status, request id and rate limits of the response, and the number
+// of attempts, whether the call succeeded or not.
 //
-// Of a call that makes several requests, such as
-// [Client.Release] or [ImageUpdatesService.Wait],
-// last is the attempt that ended last, and its Op says which that is. Requests
-// for tokens do not count. last stays as it is if there was no attempt. Read it
-// when the call has returned.
+// If the call makes several requests, as [Client.Release] and
+// [ImageUpdatesService.Wait] do,
+// last is the attempt that ended last, and last.Op names its operation. Requests
+// for tokens do not count. Without any attempt, last is not changed. Read it
+// when the call has returned. A context may capture for several. nil captures
+// nothing.
 func CaptureAttempt(ctx context.Context, last *Attempt) context.Context {
+	if last == nil {
+		return ctx
+	}
 	return transport.Capture(ctx, pkg, func(a transport.Attempt) { *last = Attempt(a) })
 }

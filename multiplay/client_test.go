@@ -20,7 +20,7 @@ func TestNewChecksItsArguments(t *testing.T) {
 			return multiplay.New(multiplay.AccessKey(1, "a:b", secretKey))
 		},
 		"AccessKey: secretKey: must not be empty": func() (*multiplay.Client, error) { return multiplay.New(multiplay.AccessKey(1, "a", "")) },
-		"WithBaseURL: plain http would send the credentials unencrypted": func() (*multiplay.Client, error) {
+		"WithBaseURL: must be https, because plain http would send the credentials unencrypted": func() (*multiplay.Client, error) {
 			return multiplay.New(keys(), multiplay.WithBaseURL("http://api.example"))
 		},
 		"WithRetry: maxAttempts must be at least 1, not 0": func() (*multiplay.Client, error) {

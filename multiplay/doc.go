@@ -29,16 +29,16 @@
 //
 //   - A wrong argument is an [*ArgumentError], found before any request.
 //   - A failed call is an [*Error], even if the service reported the failure with
-//     status 200; an [*ImageLockedError] if a diff locks the image.
+//     status 200; an [*ImageLockedError] if a diff locks the image. Compare it
+//     with sentinels such as [ErrForbidden].
 //   - A release that stopped is a [*ReleaseError] with the ids to resume it.
-//   - No error, log record or printed value holds a credential.
+//   - No error, log record or printed value holds a secret.
 //
 // # Observing
 //
-//   - [CaptureAttempt] has the status, request id, attempts and rate limits of a
-//     call, whether it succeeded or not.
-//   - [WithLogger] logs each attempt. [WithObserver] and [WithAttemptStart] are
-//     for metrics and traces.
+// [WithLogger], [WithObserver] and [WithAttemptStart] show each attempt of a
+// request, for logs, metrics and traces. [CaptureAttempt] stores the last one of
+// a call, with status, request id and rate limits.
 //
 // # Testing
 //

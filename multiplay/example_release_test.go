@@ -16,7 +16,7 @@ import (
 )
 
 // release brings a build to the game servers. It keeps the ids of what it began
-// in a file, so that another call goes on after Ctrl-C or a crash.
+// in a file, so that another call resumes it after Ctrl-C or a crash.
 func release(ctx context.Context, client *multiplay.Client, build, file string) error {
 	request := &multiplay.ReleaseRequest{
 		ImageID:     1249,
@@ -33,7 +33,7 @@ func release(ctx context.Context, client *multiplay.Client, build, file string) 
 	case err == nil:
 		err = json.Unmarshal(data, &request.Resume)
 		if err == nil && request.Resume == (multiplay.ReleaseIDs{}) {
-			err = fmt.Errorf("the update may exist: look at Images.Options, then put its id into %s or delete it", file)
+			err = fmt.Errorf("the update may exist: check Images.Options, then put its id into %s or delete the file", file)
 		}
 	}
 	if err != nil {

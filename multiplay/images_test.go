@@ -75,7 +75,9 @@ func TestImageOptions(t *testing.T) {
 		return respondWith(fixture(t, "image_options.json"))(r)
 	})
 
-	options, err := client.Images.Options(t.Context(), nil)
+	var last multiplay.Attempt
+	options, err := client.Images.Options(multiplay.CaptureAttempt(multiplay.CaptureAttempt(t.Context(), &last), nil), nil)
+	require.Equal(t, http.StatusOK, last.StatusCode, "of any call")
 	require.NoError(t, err)
 	require.Equal(t, url.Values{"accountserviceid": {"1337"}}, query)
 	require.Equal(t, int64(218595), options.DiffID)

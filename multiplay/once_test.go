@@ -121,11 +121,11 @@ func reads() map[string]func(context.Context, *multiplay.Client) error {
 			return err
 		},
 		"Images.WaitRollout": func(ctx context.Context, c *multiplay.Client) error {
-			_, err := c.Images.WaitRollout(ctx, 1, 1)
+			_, err := c.Images.WaitRollout(ctx, 1, 1, fastPolls())
 			return err
 		},
 		"Images.WatchRollout": func(ctx context.Context, c *multiplay.Client) error {
-			for _, err := range c.Images.WatchRollout(ctx, 1, 1) {
+			for _, err := range c.Images.WatchRollout(ctx, 1, 1, fastPolls()) {
 				if err != nil {
 					return err
 				}
@@ -133,6 +133,11 @@ func reads() map[string]func(context.Context, *multiplay.Client) error {
 			return nil
 		},
 	}
+}
+
+// fastPolls is for real time.
+func fastPolls() multiplay.WaitOption {
+	return multiplay.WithPollInterval(time.Millisecond, time.Millisecond)
 }
 
 // The two tables hold every method there is, so that a new one cannot be

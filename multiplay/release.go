@@ -78,11 +78,11 @@ type ReleaseRequest struct {
 	Full bool
 
 	// RejectLocking lets Release reject an outstanding diff that locks the image,
-	// whoever made it: once before the update and once before the diff. Without
-	// it, a lock ends the release with an [*ImageLockedError].
+	// even another client's: once before the update and once before the diff.
+	// Without it, a lock ends the release with an [*ImageLockedError].
 	RejectLocking bool
-	// Retries is how often a failed update and a failed diff are run again,
-	// each. The service cannot run a failed version again.
+	// Retries is how many times a failed update, and how many times a failed diff,
+	// is run again. The service cannot run a failed version again.
 	Retries int
 
 	// OnEvent is called from Release's own goroutine for each new job and each
@@ -123,7 +123,7 @@ type ReleaseResult struct {
 
 // ReleaseError reports a release that stopped. To resume, call Release again
 // with Resume set to its ReleaseIDs. If it matches [ErrAmbiguous], first find
-// out what became of the last call; the text says where to look.
+// out whether the last call took effect; the text says where to look.
 type ReleaseError struct {
 	// Step is where the release stopped.
 	Step ReleaseStep
@@ -206,9 +206,8 @@ func (c *Client) Release(ctx context.Context, req *ReleaseRequest, opts ...WaitO
 	return &r.result, nil
 }
 
-// Validate checks the request as [Client.Release] does before it sends
-// anything, so that a pipeline fails before its hour of building. A wrong field
-// is an [*ArgumentError].
+// Validate returns the [*ArgumentError] that [Client.Release] would, so that a
+// pipeline can fail before it builds the image.
 func (req *ReleaseRequest) Validate() error {
 	const name = "ReleaseRequest"
 	if req == nil {

@@ -106,7 +106,8 @@ func (r *release) lockingDiff(ctx context.Context, before *ImageOptions, locked 
 	switch {
 	case err != nil:
 		return 0, notFound(0, err, lost, "")
-	case diff.Created.IsZero() || r.before.IsZero():
+	case diff.Created.IsZero(), r.before.IsZero(), between(diff.Created, r.before.Add(-outage.Lag), r.before):
+		// Which of the service's clocks are late by how much is not known.
 		return 0, notFound(0, nil, lost, fmt.Sprintf("it may be diff %d, which locks the image", locked.DiffID))
 	case diff.Created.Before(r.before):
 		return 0, locked
@@ -114,6 +115,8 @@ func (r *release) lockingDiff(ctx context.Context, before *ImageOptions, locked 
 		return locked.DiffID, nil
 	}
 }
+
+func between(t, from, to time.Time) bool { return !t.Before(from) && t.Before(to) }
 
 // installed returns the versions that are being installed.
 func (r *release) installed(ctx context.Context) (map[int64]bool, error) {

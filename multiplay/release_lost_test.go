@@ -175,6 +175,26 @@ func TestReleaseAdoptsNoForeignDiff(t *testing.T) {
 	}
 }
 
+// Where the service's clocks disagree, a diff that may be the release's own is
+// neither adopted nor rejected.
+func TestReleaseWhereClocksDisagree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtual(t)
+		v.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffCreate, Drop: multiplaytest.DropAfter})
+		v.Inject(multiplaytest.Fault{
+			Operation: multiplaytest.OpUpdateStatus, Times: -1,
+			Header: http.Header{"Date": {time.Now().Add(85 * time.Second).UTC().Format(http.TimeFormat)}}, // the diff is made about 20 s before
+		})
+		req := v.request()
+		req.RejectLocking = true
+		_, err := v.client.Release(t.Context(), req)
+		require.ErrorIs(t, err, multiplay.ErrAmbiguous)
+		require.ErrorContains(t, err, "it may be diff ")
+		require.Zero(t, v.Count(multiplaytest.OpDiffReject))
+		require.Equal(t, 1, v.Processed(multiplaytest.OpDiffCreate))
+	})
+}
+
 // An update that another client began is not the release's own.
 func TestReleaseAdoptsNoForeignUpdate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -191,17 +191,56 @@ func TestStaleFailureAfterARetry(t *testing.T) {
 	}
 }
 
-// The installs of a version that has just completed may not be listed yet.
+// The installs of a version that has just completed may not be listed yet, nor may
+// those that are due later.
 func TestReleaseAwaitsTheFirstInstalls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		v := newVirtual(t)
-		v.Inject(multiplaytest.Fault{Operation: multiplaytest.OpInstallList, Body: `{"installs":[]}`, Times: 2})
-		v.Inject(multiplaytest.Fault{
-			Operation: multiplaytest.OpRolloutStatus, Body: `{"pending_machines":0,"failed_machines":0,"completed_machines":3}`, Times: 2,
-		})
-		result, err := v.client.Release(t.Context(), v.request())
-		require.NoError(t, err)
-		v.requireOneOfEach(t, result)
-		require.Greater(t, v.Count(multiplaytest.OpInstallList), 5)
-	})
+	for name, test := range map[string]struct{ late, due time.Duration }{
+		"listed late":          {late: 25 * time.Second},
+		"listed when due":      {due: time.Hour},
+		"listed late when due": {late: 25 * time.Second, due: time.Hour},
+	} {
+		for _, resumed := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, resumed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					v, crashed := newVirtual(t), false
+					req := v.request()
+					if test.due > 0 {
+						req.InstallAt = time.Now().Add(test.due)
+					}
+					req.OnEvent = func(e multiplay.ReleaseEvent) {
+						if e.Step != multiplay.StepVersion || e.Job.State != multiplay.JobCompleted || crashed {
+							return
+						}
+						v.Inject(multiplaytest.Fault{Operation: multiplaytest.OpInstallList, Body: `{"installs":[]}`, Times: -1})
+						v.Inject(multiplaytest.Fault{
+							Operation: multiplaytest.OpRolloutStatus, Times: -1,
+							Body: `{"pending_machines":0,"failed_machines":0,"completed_machines":3}`,
+						})
+						time.AfterFunc(max(0, time.Until(req.InstallAt))+test.late, v.ClearFaults)
+						if resumed {
+							crashed = true
+							panic(e.ReleaseIDs)
+						}
+					}
+					release := func() (result *multiplay.ReleaseResult, err error) {
+						defer func() {
+							if ids, ok := recover().(multiplay.ReleaseIDs); ok {
+								req.Resume = ids
+							}
+						}()
+						return v.client.Release(t.Context(), req)
+					}
+					result, err := release()
+					if resumed {
+						result, err = release()
+					}
+					require.NoError(t, err)
+					v.requireOneOfEach(t, result)
+					installs, err := v.client.ImageInstalls.List(t.Context())
+					require.NoError(t, err)
+					require.Empty(t, installs, "all have ended")
+				})
+			})
+		}
+	}
 }

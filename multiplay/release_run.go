@@ -23,6 +23,9 @@ type release struct {
 	// before is a moment before the job of the step was created, by the service's
 	// clock; zero if it is not known.
 	before time.Time
+	// counts are those of the machines before there was a version, nil if they are
+	// not known or may have moved on with another one.
+	counts *MachineCounts
 }
 
 // lastEvent is the state of a job that OnEvent was called with.
@@ -110,6 +113,9 @@ func (r *release) version(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if now, err := r.client.Images.RolloutStatus(ctx, r.req.ImageID, nil); err == nil && now.Pending == 0 {
+			r.counts = &now.MachineCounts
+		}
 		send := func(ctx context.Context) (int64, *Job, error) {
 			version, err := versions.Create(ctx, r.req.version(r.result.DiffID, full))
 			if err != nil {
@@ -162,7 +168,7 @@ const queueLate = 5 * time.Minute
 func (r *release) rollout(ctx context.Context) error {
 	now := &rollout{
 		images: r.client.Images, imageID: r.req.ImageID, versionID: r.result.ImageVersionID,
-		limit: r.options.startLimit, quietPolls: 3,
+		limit: r.options.startLimit, first: r.counts,
 	}
 	switch {
 	case r.req.Install == InstallManual:

@@ -192,7 +192,7 @@ func TestReleaseAgainstAllOdds(t *testing.T) {
 	}
 }
 
-// A release that is cut off in any step goes on from the ids of the last event,
+// A release that is cut off in any step resumes from the ids of the last event,
 // in another process, without making a job twice.
 func TestReleaseIsResumed(t *testing.T) {
 	for _, step := range []multiplay.ReleaseStep{multiplay.StepUpdate, multiplay.StepDiff, multiplay.StepVersion, multiplay.StepRollout} {
@@ -200,6 +200,9 @@ func TestReleaseIsResumed(t *testing.T) {
 			s := newReleasing(t)
 			ctx, kill := context.WithCancel(t.Context())
 			defer kill()
+			s.Inject(multiplaytest.Fault{ // there is something to interrupt
+				Operation: multiplaytest.OpRolloutStatus, Skip: 1, Body: `{"pending_machines":3,"completed_machines":0}`,
+			})
 			var kept []byte
 			req := s.request()
 			req.OnEvent = func(e multiplay.ReleaseEvent) {
@@ -398,7 +401,7 @@ func TestFullRelease(t *testing.T) {
 	require.False(t, result.Full)
 }
 
-// When and how to install goes to the version, of a release that goes on as well;
+// When and how to install goes to the version, of a resumed release as well;
 // one that has its version already has no more use for it.
 func TestReleaseIsScheduled(t *testing.T) {
 	s := newReleasing(t)

@@ -27,14 +27,14 @@ func (e *RolloutError) Error() string {
 // RolloutNotStartedError reports a rollout in which no install started within
 // the start limit; see [WithStartLimit]. Its installs may wait to be queued by
 // hand: do that with [ImageInstallsService.Queue], or release with another
-// [InstallMode].
+// [InstallMode]. Or there are machines that await the version, and no installs.
 type RolloutNotStartedError struct {
 	// ImageID is the image to roll out.
 	ImageID int64
 	// ImageVersionID is the version to install.
 	ImageVersionID int64
 	// Waiting has the installs that wait, as [ImageInstallsService.List] returns
-	// them.
+	// them. It may be empty.
 	Waiting []ImageInstall
 	// Limit is the start limit.
 	Limit time.Duration
@@ -43,17 +43,19 @@ type RolloutNotStartedError struct {
 // Error implements error.
 func (e *RolloutNotStartedError) Error() string {
 	text := fmt.Sprintf("multiplay: rollout of version %d of image %d has not started in %s", e.ImageVersionID, e.ImageID, e.Limit)
-	if len(e.Waiting) > 0 {
-		text += fmt.Sprintf(": %d installs wait, the first is job %d", len(e.Waiting), e.Waiting[0].JobID)
+	if len(e.Waiting) == 0 {
+		return text + ": machines await it, but ImageInstalls.List shows no install"
 	}
+	text += fmt.Sprintf(": %d installs wait, the first is job %d", len(e.Waiting), e.Waiting[0].JobID)
 	return text + ": queue them with ImageInstalls.Queue, or release with InstallManual"
 }
 
 // WaitRollout polls until no machine awaits the image's latest version and no
 // install of that version is under way, and returns the last counts. If
 // machines failed, the error is a [*RolloutError]. The rollout begins when the
-// version's job completes: wait for that first. If it never starts, the error
-// is a [*RolloutNotStartedError].
+// version's job completes: wait for that first. Where there is nothing of it to
+// be seen yet, WaitRollout polls for half a minute, since it may show up late. If
+// it never starts, the error is a [*RolloutNotStartedError].
 //
 // WaitRollout runs until ctx is done. It rides out transient failures for the
 // outage limit, see [WithOutageLimit]. An error names the last counts known,
@@ -91,12 +93,12 @@ type rollout struct {
 	limit              time.Duration // for the first install to start
 	due                time.Time     // of the installs; zero for at once
 	queueAfter         time.Duration // how long installs wait before they are queued from here
-	quietPolls         int           // that end a rollout of which nothing was ever seen
+	quiet              time.Duration // for how long nothing of it may be seen
 
-	first      *MachineCounts // of the first poll
+	first      *MachineCounts // from before it, or of the first poll
 	moved      bool           // something of the rollout was seen
 	started    bool           // an install was
-	began      time.Time      // of waiting for one
+	began      time.Time      // of waiting for one: when the installs are due
 	installing bool
 	waiting    map[int64]*waitingInstall // by job id
 }
@@ -111,6 +113,8 @@ type waitingInstall struct {
 
 func (r *rollout) follow(o waitConfig) *poll.Job[*RolloutStatus] {
 	r.waiting = map[int64]*waitingInstall{}
+	// Who polls far more often, as tests do, knows of a service without lag.
+	r.quiet = min(outage.Lag, 30*cmp.Or(o.Max, poll.DefaultMax))
 	return &poll.Job[*RolloutStatus]{
 		Options: o.Options,
 		Package: pkg,
@@ -129,14 +133,10 @@ func (r *rollout) follow(o waitConfig) *poll.Job[*RolloutStatus] {
 	}
 }
 
-// done is asked once a poll. The installs of a version that has just completed
-// may not be listed yet.
+// done reports whether the rollout has ended. The installs of a version that has
+// just completed may not be listed yet.
 func (r *rollout) done(now *RolloutStatus) bool {
-	if now.Pending != 0 || r.installing {
-		return false
-	}
-	r.quietPolls--
-	return r.moved || r.quietPolls <= 0
+	return now.Pending == 0 && !r.installing && (r.moved || time.Since(r.began) >= r.quiet)
 }
 
 // get polls the installs as well, which is the documented way: the counts alone
@@ -154,20 +154,21 @@ func (r *rollout) get(ctx context.Context) (*RolloutStatus, time.Duration, error
 	if err := r.queue(ctx, waiting); err != nil {
 		return nil, max(after, retryAfter(err)), err
 	}
-	return now, after, r.checkStart(waiting)
+	return now, after, r.checkStart(waiting, now)
 }
 
-// look learns from a poll what is under way, and returns the installs that wait
-// to be queued.
+// look records what a poll shows to be under way, and returns the installs that
+// wait to be queued.
 func (r *rollout) look(installs []ImageInstall, now *RolloutStatus) (waiting []ImageInstall) {
 	r.installing = false
 	for _, i := range installs {
 		switch i.TargetImageVersionID {
 		case r.versionID:
-			r.installing, r.moved = true, true
+			r.moved = true
+			r.installing = r.installing || !i.State.Terminal() // one that has ended may be listed for a while
 			if i.State == JobCreated || i.State == JobPending {
 				waiting = append(waiting, i)
-			} else if i.State != "" {
+			} else if i.State != "" && i.State != JobSquashed {
 				r.started = true
 			}
 		case 0: // it may be one of the version
@@ -176,6 +177,12 @@ func (r *rollout) look(installs []ImageInstall, now *RolloutStatus) (waiting []I
 	}
 	if r.first == nil {
 		r.first = &now.MachineCounts
+	}
+	if r.began.IsZero() {
+		r.began = time.Now()
+		if r.due.After(r.began) {
+			r.began = r.due
+		}
 	}
 	r.moved = r.moved || now.Pending > 0 || now.MachineCounts != *r.first
 	// Installs that have ended are not listed any more.
@@ -214,24 +221,21 @@ func (r *rollout) queue(ctx context.Context, waiting []ImageInstall) error {
 }
 
 // checkStart returns an error if the rollout has not started in time.
-func (r *rollout) checkStart(waiting []ImageInstall) error {
-	if r.started || len(waiting) == 0 {
+func (r *rollout) checkStart(waiting []ImageInstall, now *RolloutStatus) error {
+	switch {
+	case r.started:
 		return nil
-	}
-	now := time.Now()
-	if r.began.IsZero() {
-		r.began = now
+	case len(waiting) > 0:
+	case r.installing, now.Pending == 0, now.Completed > 0, now.Failed > 0:
+		return nil // there is nothing to start, or it started before the first poll
 	}
 	due := r.began
-	if r.due.After(due) {
-		due = r.due
-	}
 	for _, i := range waiting {
 		if i.InstallAt.After(due) {
 			due = i.InstallAt
 		}
 	}
-	if now.Sub(due) < r.limit {
+	if time.Since(due) < r.limit {
 		return nil
 	}
 	return &RolloutNotStartedError{ImageID: r.imageID, ImageVersionID: r.versionID, Waiting: waiting, Limit: r.limit}

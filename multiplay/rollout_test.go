@@ -1,6 +1,7 @@
 package multiplay_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -197,6 +198,46 @@ func TestRolloutThatNeverStarts(t *testing.T) {
 			result, err := v.client.Release(t.Context(), req)
 			require.NoError(t, err)
 			v.requireOneOfEach(t, result)
+		})
+	}
+}
+
+// Where machines await a version that is never installed, nothing waits to be
+// queued. With machines that have it, the rollout has started.
+func TestRolloutWithoutInstalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, mock := mockClient(t)
+		mock.RegisterResponder("GET", base+"/cfp/v1/imageinstall/status", respondWith(`{"installs":[]}`))
+		counts := func(text string) {
+			mock.RegisterResponder("GET", base+"/cfp/v2/project/1337/image/5/status", respondWith(text))
+		}
+		counts(`{"pending_machines":2,"completed_machines":0}`)
+		start := time.Now()
+		_, err := client.Images.WaitRollout(t.Context(), 5, 6)
+		require.Empty(t, requireAs[*multiplay.RolloutNotStartedError](t, err).Waiting)
+		require.EqualError(t, err, `multiplay: waiting for the rollout of image 5, last status "2 machines pending": `+
+			"multiplay: rollout of version 6 of image 5 has not started in 15m0s: machines await it, but ImageInstalls.List shows no install")
+		require.InDelta(t, 15*time.Minute, time.Since(start), float64(time.Minute))
+
+		counts(`{"pending_machines":2,"completed_machines":1}`)
+		time.AfterFunc(time.Hour, func() { counts(`{"pending_machines":0,"completed_machines":3}`) })
+		rollout, err := client.Images.WaitRollout(t.Context(), 5, 6)
+		require.NoError(t, err)
+		require.Equal(t, multiplay.MachineCounts{Completed: 3}, rollout.MachineCounts)
+	})
+}
+
+// Installs that have ended are not awaited, whether they are listed or not.
+func TestEndedInstallsThatAreListed(t *testing.T) {
+	for state, id := range map[string]int{"Completed": 5, "Failed": 6, "Squashed": 7} {
+		synctest.Test(t, func(t *testing.T) {
+			client, mock := mockClient(t)
+			mock.RegisterResponder("GET", base+"/cfp/v1/imageinstall/status", respondWith(fmt.Sprintf(
+				`{"installs":[{"jobid":1,"target_imageversionid":6,"jobstatename":%q,"jobstateid":%d}]}`, state, id)))
+			mock.RegisterResponder("GET", base+"/cfp/v2/project/1337/image/5/status",
+				respondWith(`{"pending_machines":0,"completed_machines":3}`))
+			_, err := client.Images.WaitRollout(t.Context(), 5, 6)
+			require.NoError(t, err, state)
 		})
 	}
 }

@@ -196,8 +196,9 @@ func TestWaitRollout(t *testing.T) {
 			return respondWith(`{"installs":` + installs[poll] + `}`)(r)
 		})
 		mock.RegisterResponder("GET", base+"/cfp/v2/project/1337/image/5/status", func(r *http.Request) (*http.Response, error) {
-			poll++
-			return respondWith(counts[poll-1])(r)
+			now := counts[poll]
+			poll = min(poll+1, len(counts)-1)
+			return respondWith(now)(r)
 		})
 		rollout, err := client.Images.WaitRollout(t.Context(), 5, 6)
 		require.NoError(t, err)

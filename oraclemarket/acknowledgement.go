@@ -71,14 +71,18 @@ func decodeAcknowledgement(r *transport.Response, id int64) (*Acknowledgement, e
 	}
 }
 
-// locationID returns the id at the end of the Location header, 0 if there is
-// none.
+// locationID returns the id of the upload request that the Location header is
+// of, 0 if it is of none: a 202 may have that of a job.
 func locationID(r *transport.Response) int64 {
 	u, err := url.Parse(r.Header.Get("Location"))
 	if err != nil {
 		return 0
 	}
-	id, err := strconv.ParseInt(path.Base(u.Path), 10, 64)
+	resource, last := path.Split(path.Clean(u.Path))
+	if path.Base(resource) != "machineimages" {
+		return 0
+	}
+	id, err := strconv.ParseInt(last, 10, 64)
 	if err != nil {
 		return 0
 	}

@@ -49,6 +49,9 @@ type checkpoint struct {
 	InitiatedAt     time.Time `json:"initiatedAt"`
 	LastInitiateAt  time.Time `json:"lastInitiateAt,omitzero"`
 	UploadRequestID int64     `json:"uploadRequestId,omitempty"`
+	// Abandoned are upload requests that this one replaces, because their chunks
+	// were too large.
+	Abandoned []int64 `json:"abandoned,omitempty"`
 	// First is the hash of the first chunk, if that goes with the initiate call.
 	First string `json:"first,omitempty"`
 	// Acknowledged has ranges of chunk numbers, both ends included: as chunks
@@ -95,7 +98,7 @@ func decodeCheckpoint(data []byte) (*checkpoint, error) {
 	}
 	// encoding/json is lenient about names and what follows; nothing here is.
 	if again, err := json.Marshal(s); err != nil || !bytes.Equal(again, data) {
-		return nil, invalidCheckpoint("it is corrupt: it is not as it was written")
+		return nil, invalidCheckpoint("it is corrupt: it is not in the form that this version writes")
 	}
 	if seal(s.State) != s.SHA256 {
 		return nil, invalidCheckpoint("it is corrupt: its checksum does not match")
@@ -180,7 +183,7 @@ func (s *chunkSet) addRanges(ranges [][2]int, first int) error {
 	next := first
 	for _, r := range ranges {
 		if r[0] < next || r[1] < r[0] || r[1] >= first+len(s.have) {
-			return invalidCheckpoint("its chunks %d to %d cannot be", r[0], r[1])
+			return invalidCheckpoint("its chunks %d to %d are out of range", r[0], r[1])
 		}
 		for n := r[0]; n <= r[1]; n++ {
 			s.add(n - first)

@@ -3,6 +3,7 @@ package oraclemarket
 import (
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +64,7 @@ type MachineImagesService struct {
 	// wantsFirst reports whether the service was found to insist on the first
 	// chunk in the initiate call.
 	wantsFirst *atomic.Bool
+	uploading  *sync.Map // ids of upload requests, to the *upload that sends their chunks
 }
 
 // StorageImagesService lists and copies the image files in the data centers.
@@ -131,6 +133,7 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 			client: t, user: user, firstChunk: config.firstChunk, outageLimit: config.outageLimit, lag: config.lag,
 			gate:       outage.NewGate(config.outageLimit),
 			wantsFirst: new(atomic.Bool),
+			uploading:  new(sync.Map),
 		},
 		StorageImages: &StorageImagesService{client: t},
 	}, nil

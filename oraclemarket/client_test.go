@@ -25,20 +25,20 @@ func (c *Client) config(mock *httpmock.MockTransport) transport.Config {
 
 func TestNewRefuses(t *testing.T) {
 	for want, opts := range map[string][]Option{
-		"WithBaseURL: must be absolute":                     {WithBaseURL("")},
-		"WithBaseURL: must not contain user info":           {WithBaseURL("https://user:pass@host")},
-		"WithBaseURL: must not have a query":                {WithBaseURL("https://host?x=1")},
-		"WithBaseURL: must not have a fragment":             {WithBaseURL("https://host/#x")},
-		"WithBaseURL: plain http would send the credential": {WithBaseURL("http://ocm-apis-cloud.oracle.com")},
-		"WithBaseURL: must have the scheme https":           {WithBaseURL("ftp://host")},
-		"WithRetry: maxAttempts must be at least 1":         {WithRetry(0, 0, 0)},
-		"WithRetry: maxWait must not be below minWait":      {WithRetry(1, time.Second, 0)},
-		"WithRetry: minWait must not be negative":           {WithRetry(1, -1, 0)},
-		"WithAttemptTimeout: must not be negative":          {WithAttemptTimeout(-1)},
-		"WithStallTimeout: must not be negative":            {WithStallTimeout(-1)},
-		"WithOutageLimit: must not be negative":             {WithOutageLimit(-1)},
-		"WithUserAgent: must not contain control":           {WithUserAgent("a\nb")},
-		"WithFirstChunkNumber: must be 0 or 1":              {WithFirstChunkNumber(2)},
+		"WithBaseURL: must be absolute":                                            {WithBaseURL("")},
+		"WithBaseURL: must not contain user info":                                  {WithBaseURL("https://user:pass@host")},
+		"WithBaseURL: must not have a query":                                       {WithBaseURL("https://host?x=1")},
+		"WithBaseURL: must not have a fragment":                                    {WithBaseURL("https://host/#x")},
+		"WithBaseURL: must be https, because plain http would send the credential": {WithBaseURL("http://ocm-apis-cloud.oracle.com")},
+		"WithBaseURL: must have the scheme https":                                  {WithBaseURL("ftp://host")},
+		"WithRetry: maxAttempts must be at least 1":                                {WithRetry(0, 0, 0)},
+		"WithRetry: maxWait must not be below minWait":                             {WithRetry(1, time.Second, 0)},
+		"WithRetry: minWait must not be negative":                                  {WithRetry(1, -1, 0)},
+		"WithAttemptTimeout: must not be negative":                                 {WithAttemptTimeout(-1)},
+		"WithStallTimeout: must not be negative":                                   {WithStallTimeout(-1)},
+		"WithOutageLimit: must not be negative":                                    {WithOutageLimit(-1)},
+		"WithUserAgent: must not contain control":                                  {WithUserAgent("a\nb")},
+		"WithFirstChunkNumber: must be 0 or 1":                                     {WithFirstChunkNumber(2)},
 	} {
 		_, err := New("user@example.com", StaticToken("t"), opts...)
 		require.ErrorContains(t, err, "oraclemarket: "+want)
@@ -110,7 +110,7 @@ func TestFromEnv(t *testing.T) {
 	require.Equal(t, DocumentedBaseURL, client.MachineImages.client.BaseURL())
 	t.Setenv(envEndpoint, "http://gateway.example.com")
 	_, err = FromEnv()
-	require.ErrorContains(t, err, "oraclemarket: FromEnv: ORACLE_MARKETPLACE_ENDPOINT: plain http")
+	require.ErrorContains(t, err, "oraclemarket: FromEnv: ORACLE_MARKETPLACE_ENDPOINT: must be https")
 
 	unset()
 	t.Setenv(envUser, "fname.lname@oracle.com")

@@ -164,7 +164,7 @@ func checkKeyPair(fn, id, secret string) error {
 
 func newTokenClient(config transport.Config, credentials auth.Credentials, call *transport.Call) (TokenSource, error) {
 	config.Credentials = credentials
-	call.Secret = true
+	call.Secret, call.Login = true, true
 	client, err := transport.New(config)
 	if err != nil {
 		return nil, err

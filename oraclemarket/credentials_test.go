@@ -215,7 +215,7 @@ func TestBadCredentials(t *testing.T) {
 		"OAMClientCredentials: identityDomain: must not contain contro":              OAMClientCredentials(oamURL, "d\r\n", "a", "s"),
 		"OAMClientCredentials: tokenURL: must be absolute":                           OAMClientCredentials("/oam", "d", "a", "s"),
 		"OAMClientCredentials: tokenURL: must not contain user info":                 OAMClientCredentials("https://u:pw@h/oam", "d", "a", "s"),
-		"OAMClientCredentials: tokenURL: plain http":                                 OAMClientCredentials("http://login.example.com/oam", "d", "a", "s"),
+		"OAMClientCredentials: tokenURL: must be https":                              OAMClientCredentials("http://login.example.com/oam", "d", "a", "s"),
 		"OAMClientCredentials: tokenURL: each segment of its path must not be empty": OAMClientCredentials("https://h//oam", "d", "a", "s"),
 		"OAMClientCredentials: tokenURL: each segment of its path must not be a dot": OAMClientCredentials("https://h/oam/../tokens", "d", "a", "s"),
 		"OAMClientCredentials: tokenURL: must not have an encoded slash":             OAMClientCredentials("https://h/oam%2Ftokens", "d", "a", "s"),

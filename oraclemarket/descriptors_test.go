@@ -39,7 +39,7 @@ func TestUploadLeavesNothingOpen(t *testing.T) {
 		require.NoError(t, err)
 		server.Close()
 	}
-	require.Eventually(t, func() bool { return descriptors(t) <= before }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return descriptors(t) <= before }, time.Minute, 10*time.Millisecond)
 	left, err := os.ReadDir(checkpoints)
 	require.NoError(t, err)
 	require.Empty(t, left)

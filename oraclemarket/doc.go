@@ -25,19 +25,17 @@
 //     them merged and wait for the result. The image is a file, or a Reader that
 //     is read once.
 //   - With [FileCheckpoints] or another [CheckpointStore], the same call resumes
-//     after a crash.
+//     after a crash. [MachineImagesService.DiscardUpload] deletes what an
+//     unfinished upload left.
 //   - [MachineImagesService.UploadRange] and MergeRanges share one large image
 //     among several machines.
-//   - If the response to Initiate is lost, List is searched for its upload
-//     request before another is made.
-//   - [MachineImagesService.DiscardUpload] deletes what an unfinished upload left.
 //
 // # Waiting
 //
 //   - [MachineImagesService.Wait] and Watch run until the request has ended or
-//     ctx is done, and ride out transient failures for five minutes.
-//   - [MachineImagesService.WaitAll] and WatchAll follow any number of requests
-//     with one list per poll, [MachineImagesService.WaitDeleted] a delete.
+//     ctx is done. [MachineImagesService.WaitAll] and WatchAll follow any number
+//     of requests with one list per poll, WaitDeleted a delete.
+//   - They ride out transient failures for five minutes by default.
 //   - If a request ended badly, the error is a [*StateError].
 //
 // # Errors
@@ -49,10 +47,9 @@
 //
 // # Observing
 //
-//   - [CaptureAttempt] has the status, request id, attempts and rate limits of a
-//     call, whether it succeeded or not.
-//   - [WithLogger] logs each attempt. [WithObserver] and [WithAttemptStart] are
-//     for metrics and traces.
+// [WithLogger], [WithObserver] and [WithAttemptStart] show each attempt of a
+// request, for logs, metrics and traces. [CaptureAttempt] stores the last one of
+// a call, with status, request id and rate limits.
 //
 // # Testing
 //

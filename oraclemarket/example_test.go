@@ -57,7 +57,7 @@ func ExampleMachineImagesService_Upload() {
 
 // Standard input or a pipe is uploaded as it comes, if its size is known.
 func ExampleMachineImagesService_Upload_reader() {
-	server := oraclemarkettest.NewServer()
+	server := oraclemarkettest.NewServer(oraclemarkettest.WithJobTime(time.Hour))
 	defer server.Close()
 	client := server.Client()
 

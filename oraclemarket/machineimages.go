@@ -281,9 +281,9 @@ func (s *MachineImagesService) Delete(ctx context.Context, uploadRequestID int64
 	return s.delete(ctx, "MachineImages.Delete", uploadRequestID, body)
 }
 
-// DeleteEverywhere deletes the image from all data centers, which
-// [MachineImagesService.WaitDeleted] awaits. Whether a newer image of the same
-// path goes with it is not documented.
+// DeleteEverywhere deletes the image from all data centers;
+// [MachineImagesService.WaitDeleted] waits until that is done. Whether that
+// concerns a newer image of the same path is not documented.
 //
 // Source: [Delete Machine Image].
 //

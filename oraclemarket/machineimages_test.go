@@ -241,6 +241,7 @@ func TestCreatedEntity(t *testing.T) {
 		"no id":        {http.Header{}, `{"message":"OK"}`},
 		"null":         {http.Header{}, `null`},
 		"bad location": {http.Header{"Location": {"/machineimages/soon"}}, `{}`},
+		"a job":        {http.Header{"Location": {"/appstore/publisher/v1/jobs/4711"}}, `{"state":"running"}`},
 		"HTML":         {http.Header{"Content-Type": {"text/html"}}, `<html>Welcome</html>`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -46,9 +46,9 @@ func WithUserAgent(application string) Option {
 
 // WithLogger logs each attempt of a request: operation, method, host, path,
 // status, duration, attempt, bytes and request id. The level is debug, or warn
-// for a failure after which the request is repeated; if that is a retry of the
-// call, the record has the pause to come. It never logs a header, a body or a
-// secret.
+// for a failure after which the request is repeated; if the call is retried, the
+// record has the pause before that. It never logs a header, a body or a secret.
+// nil logs nothing.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.Logger = logger }
 }
@@ -67,17 +67,17 @@ func WithObserver(observe func(context.Context, Attempt)) Option {
 }
 
 // WithAttemptStart calls start before each attempt of a request, from the
-// goroutine of the call. start returns the context of the attempt, made from
-// the one it is given: that of its request, of its record in the log, and of
-// observe in [WithObserver], which is called once for each start. The [Attempt]
-// has Op, Method, Scheme, Host, Path, Query and Number so far. start must be
-// safe for concurrent use and return soon. nil is the same as no option.
+// goroutine of the call. start returns the context of the attempt, derived from
+// the one it is given. The request, its log record and the function of
+// [WithObserver], which is called once for each start, get that context. Of the
+// [Attempt] only Op, Method, Scheme, Host, Path, Query and Number are set. start
+// must be safe for concurrent use and return soon. nil is the same as no option.
 //
-// header has what is particular to the operation, such as X-Chunk-Number, and
-// no credentials. What start adds, such as traceparent, is sent to the origin
-// of the base URL and nowhere else. It replaces no header that the request has.
-// No wrapper around the transport of [WithHTTPClient] is needed for that; with
-// one, calls that must not be sent twice are [ErrAmbiguous] more often.
+// header has the headers of the operation itself, such as X-Chunk-Number, and no
+// credentials. Headers that start adds, such as traceparent, are sent to the
+// origin of the base URL only, and replace none that the request has. Prefer
+// this to a wrapper around the transport of [WithHTTPClient]: behind one, calls
+// that must not be sent twice fail with [ErrAmbiguous] more often.
 func WithAttemptStart(start func(ctx context.Context, a Attempt, header http.Header) context.Context) Option {
 	return func(c *config) {
 		c.Start = nil
@@ -90,10 +90,11 @@ func WithAttemptStart(start func(ctx context.Context, a Attempt, header http.Hea
 }
 
 // WithRetry bounds a call to maxAttempts attempts, at least 1. The pauses
-// between them grow from minWait to maxWait, with jitter. The default is 5
+// between them grow from minWait to maxWait, with jitter; a Retry-After takes
+// precedence, and one above two minutes ends the call. The default is 5
 // attempts, 500 ms and 30 s. Retries also draw on a token-bucket budget of the
-// client that successes refill. Polls, and the
-// calls of an upload, are repeated as [WithOutageLimit] has it instead.
+// client that successes refill. Polls and the calls of an upload are repeated
+// within [WithOutageLimit] instead.
 func WithRetry(maxAttempts int, minWait, maxWait time.Duration) Option {
 	return func(c *config) {
 		c.Retry = &transport.Retry{MaxAttempts: maxAttempts, MinWait: minWait, MaxWait: maxWait}
@@ -137,7 +138,7 @@ func WithFirstChunkNumber(n int) Option {
 	return func(c *config) { c.firstChunk = n }
 }
 
-// A WaitOption configures how Wait, Watch and the methods named after them
+// A WaitOption configures how Wait, Watch, WaitAll, WatchAll and WaitDeleted
 // poll.
 type WaitOption func(*waitConfig)
 

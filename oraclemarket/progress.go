@@ -134,7 +134,7 @@ func (u *upload) report() {
 		Chunks:          p.chunks,
 		TotalChunks:     len(u.done.have),
 		SentBytes:       p.sent,
-		AbandonedID:     u.abandoned,
+		AbandonedID:     u.state.abandonedID(),
 		BytesPerSecond:  p.rate.add(time.Now(), p.sent, p.chunks == len(u.done.have)),
 	})
 }

@@ -18,7 +18,7 @@ func sharedLine(rate float64) line { return func(n int) float64 { return rate / 
 func lineOfEach(rate float64) line { return func(int) float64 { return rate } }
 func (l line) total(n int) float64 { return l(n) * float64(n) }
 
-// sent is what came of an upload over a line.
+// sent is the result of an upload over a line.
 type sentOver struct {
 	took   float64 // seconds
 	atOnce int     // the most

@@ -14,8 +14,8 @@ import (
 	"sync"
 )
 
-// DefaultConcurrency is how many chunks an [ImageUpload] has in flight unless it
-// says so, at most.
+// DefaultConcurrency is the largest number of chunks in flight of an
+// [ImageUpload] whose Concurrency is 0.
 const DefaultConcurrency = 4
 
 const (
@@ -161,9 +161,9 @@ func (s *MachineImagesService) UploadFile(ctx context.Context, path string, req 
 // If the response to the first request of an upload is lost, even in a crash,
 // List is searched for its upload request for half a minute before another is
 // made. If several match, the error matches [ErrAmbiguous] and names them.
-// Upload may take over an upload request that another process made for the same
-// image at the same time, if nothing tells the two apart. If that process then
-// sends chunks, the error matches [ErrAmbiguous].
+// Upload may take over an upload request that another [Client] made for the same
+// image at the same time, in this process or another, if nothing tells the two
+// apart. If that one then sends chunks, the error matches [ErrAmbiguous].
 //
 // If File, Reader, Checkpoints, NewMD5 or a callback panics or calls
 // [runtime.Goexit], Upload returns an error. No chunk of File is held in
@@ -185,6 +185,7 @@ func (s *MachineImagesService) Upload(ctx context.Context, req *ImageUpload) (*M
 
 func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, source *source) (*MachineImageUploadRequest, error) {
 	u := s.newUpload(req, source)
+	defer u.release()
 	var last *MachineImageUploadRequest
 	err := u.locked(ctx, func() (err error) {
 		last, err = guard(func() (*MachineImageUploadRequest, error) { return u.run(ctx) })
@@ -196,6 +197,9 @@ func (s *MachineImagesService) upload(ctx context.Context, req *ImageUpload, sou
 func (s *MachineImagesService) newUpload(req *ImageUpload, source *source) *upload {
 	r := *req
 	r.Concurrency = cmp.Or(r.Concurrency, DefaultConcurrency)
+	if source != nil && source.missing != nil {
+		r.Size = 1 // nobody has validated it, and it is not needed
+	}
 	return &upload{
 		saves: newJoinedSaves(), service: s.singly(), req: &r, source: source, key: s.checkpointKey(req),
 		firstChunk: s.firstChunk, chooses: req.Concurrency == 0, limiter: newLimiter(r.BytesPerSecond, r.Concurrency),
@@ -245,9 +249,8 @@ type upload struct {
 	begun          int            // chunks that may have been sent
 	sentBefore     map[int]string // what earlier calls sent, if that is known
 	conflicts      []conflict
-	abandoned      int64 // the upload request before this one, whose chunks were too large
-	mayExist       bool  // an upload request whose id is not known
-	mergeUncertain bool  // an earlier call saw the merge acknowledged, but the service has not merged
+	mayExist       bool // an upload request whose id is not known
+	mergeUncertain bool // an earlier call saw the merge acknowledged, but the service has not merged
 	progress       progress
 }
 
@@ -262,24 +265,19 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 	if u.needsFile() && u.source.missing != nil {
 		return nil, u.source.missing
 	}
-	if u.resumed {
-		err = u.resume(ctx)
-	} else {
-		err = u.initiate(ctx)
+	if !u.claim(u.state.UploadRequestID) {
+		return nil, fmt.Errorf("%s: upload request %d: %w", pkg, u.state.UploadRequestID, ErrCheckpointLocked)
+	}
+	err = u.send(ctx)
+	if isTooLarge(err) && u.canShrink() {
+		u.shrink()
+		err = u.send(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	u.reportAll()
 	repeated := u.state.Phase == phaseMerging // by an earlier call
 	if u.state.Phase == phaseUploading {
-		err := u.sendChunks(ctx)
-		if isTooLarge(err) && u.canShrink() {
-			err = u.shrink(ctx)
-		}
-		if err != nil {
-			return nil, err
-		}
 		if err := u.source.check(ctx, fingerprint); err != nil {
 			return nil, err
 		}
@@ -293,4 +291,22 @@ func (u *upload) run(ctx context.Context) (*MachineImageUploadRequest, error) {
 		}
 	}
 	return u.wait(ctx)
+}
+
+// send finds or makes the upload request, and sends its chunks unless it is
+// past that.
+func (u *upload) send(ctx context.Context) (err error) {
+	if u.resumed {
+		err = u.resume(ctx)
+	} else {
+		err = u.initiate(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	u.reportAll()
+	if u.state.Phase != phaseUploading {
+		return nil
+	}
+	return u.sendChunks(ctx)
 }

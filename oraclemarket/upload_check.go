@@ -23,7 +23,7 @@ func (r *ImageUpload) checkSource() error {
 	case r.Reader == nil:
 		return checkFile("ImageUpload", r.File, r.Size, "")
 	case r.File != nil:
-		return invalid("ImageUpload.Reader", "must be nil where File is set")
+		return invalid("ImageUpload.Reader", "must be nil if File is set")
 	default:
 		return checkSize("ImageUpload", r.Size)
 	}

@@ -158,6 +158,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 	counted := u.counted(i, u.limited(ctx, chunk.File))
 	chunk.File = counted
 	var sends int
+	var unknown time.Time // since when the service does not know the upload request
 	for attempt := 1; ; attempt++ {
 		sum, err := source.checksum(ctx, offset, size)
 		if err != nil {
@@ -183,6 +184,13 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 				return readErr
 			}
 		}
+		if isGone(err) {
+			if err := u.awaitReplica(ctx, &unknown, err); err != nil {
+				return u.chunkError(ctx, source, chunk, err)
+			}
+			attempt-- // that was none
+			continue
+		}
 		switch {
 		case err == nil && (chunk.MD5 == "" || ack.Checksum == "" || strings.EqualFold(chunk.MD5, ack.Checksum)):
 			if err := u.sharedWith(ack); err != nil {
@@ -204,6 +212,26 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			return u.chunkError(ctx, source, chunk, err)
 		}
 	}
+}
+
+// awaitReplica waits after a chunk for an upload request that the service does
+// not know, gone, before it is sent again: its machines may lag behind one
+// another. It returns an error if that has lasted since then for too long.
+func (u *upload) awaitReplica(ctx context.Context, since *time.Time, gone error) error {
+	if since.IsZero() {
+		*since = time.Now()
+	}
+	took := time.Since(*since)
+	if took >= u.service.lag {
+		return gone
+	}
+	if err := transport.Sleep(ctx, max(u.service.lag/30, took/2)); err != nil {
+		return after(err, gone)
+	}
+	if now, err := u.service.Get(ctx, u.state.UploadRequestID); err == nil && now.StatusName.Terminal() {
+		return gone
+	}
+	return nil
 }
 
 // sendPaced sends a chunk until it is acknowledged, refused or given up for an

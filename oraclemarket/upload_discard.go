@@ -10,12 +10,12 @@ import (
 
 // DiscardUpload deletes what an unfinished upload left, so that the next
 // [MachineImagesService.Upload] starts over: its upload request with the chunks
-// and its checkpoint. It takes what Upload did, without File and Size; after
-// UploadFile, FileName is the last part of the path. req.Checkpoints is
+// and its checkpoint. It takes the same request as Upload, without File and Size;
+// after UploadFile, FileName is the last element of the path. req.Checkpoints is
 // required. Without a checkpoint there is nothing to discard, which is not an
 // error.
 //
-// An upload whose merge came through is not discarded: the error matches
+// An upload that was merged is not discarded: the error matches
 // [ErrAlreadyMerged], and the same Upload follows it to its end. If the
 // response to the first request was lost, its upload request is searched for as
 // by Upload. Whether the service deletes an earlier image of the same path with
@@ -41,7 +41,7 @@ func (u *upload) discard(ctx context.Context) error {
 	}
 	u.state, u.resumed = found, true
 	if found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks {
-		return u.checkpointError("load", invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize))
+		return u.checkpointError("load", invalidCheckpoint("its chunk size %d is not possible", found.ChunkSize))
 	}
 	u.done = newChunkSet(u.chunks())
 	if found.Phase == phaseInitiating {

@@ -194,6 +194,12 @@ func TestUploadNeedsFile(t *testing.T) {
 		require.ErrorContains(t, err, "interrupted after 4 of 9 chunks: oraclemarket: ImageUpload.File: must not be nil")
 		_, err = r.images.UploadFile(t.Context(), "/none/wordpress.tar.gz", discardOf(store))
 		require.ErrorIs(t, err, os.ErrNotExist)
+		for _, size := range []int64{-1 << 40, 1 << 62} { // nothing is made for as many chunks
+			req := discardOf(store)
+			req.Size, req.ChunkSize = size, 1
+			_, err = r.images.Upload(t.Context(), req)
+			require.ErrorIs(t, err, oraclemarket.ErrInvalidArgument)
+		}
 		require.Len(t, r.Requests(), before)
 		require.Len(t, store.only(t).numbers(), 4)
 	})

@@ -27,6 +27,9 @@ type UploadError struct {
 	// the response that names it was lost: then one may exist; see
 	// [MachineImagesService.List].
 	UploadRequestID int64
+	// AbandonedID is an upload request that this one replaces, because its chunks
+	// were too large for a proxy. It has no chunks and can be deleted. 0 means none.
+	AbandonedID int64
 	// CheckpointKey is the key of the checkpoint with which the same call
 	// resumes, empty without Checkpoints.
 	CheckpointKey string
@@ -39,11 +42,14 @@ type UploadError struct {
 
 // Error implements error.
 func (e *UploadError) Error() string {
-	if e.UploadRequestID == 0 {
-		return fmt.Sprintf("%s: upload interrupted, its upload request may exist: %v", pkg, e.Err)
+	what := "upload interrupted, its upload request may exist"
+	if e.UploadRequestID != 0 {
+		what = fmt.Sprintf("upload request %d interrupted after %d of %d chunks", e.UploadRequestID, e.Chunks, e.TotalChunks)
 	}
-	return fmt.Sprintf("%s: upload request %d interrupted after %d of %d chunks: %v",
-		pkg, e.UploadRequestID, e.Chunks, e.TotalChunks, e.Err)
+	if e.AbandonedID != 0 {
+		what += fmt.Sprintf(", in place of upload request %d, which is left", e.AbandonedID)
+	}
+	return fmt.Sprintf("%s: %s: %v", pkg, what, e.Err)
 }
 
 // Unwrap returns e.Err.
@@ -99,11 +105,15 @@ func (u *upload) explain(err error) error {
 		return err
 	}
 	_, ended := errors.AsType[*StateError](err)
-	if ended || u.state.UploadRequestID == 0 && !u.mayExist {
+	id, abandoned := u.state.UploadRequestID, u.state.abandonedID()
+	if id == 0 && !u.mayExist {
+		id, abandoned = abandoned, 0
+	}
+	if ended || id == 0 && !u.mayExist {
 		return err
 	}
 	return &UploadError{
-		UploadRequestID: u.state.UploadRequestID, CheckpointKey: key,
+		UploadRequestID: id, AbandonedID: abandoned, CheckpointKey: key,
 		Chunks: u.done.count, TotalChunks: len(u.done.have), Err: err,
 	}
 }

@@ -3,6 +3,7 @@ package oraclemarket_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -237,5 +238,72 @@ func TestUploadShrinksChunks(t *testing.T) {
 		u, _ := r.Upload(done.UploadRequestID)
 		requireImage(t, u, data)
 		store.empty(t)
+	}
+}
+
+// So it does where the first chunk goes with the initiate call: that leaves
+// nothing behind.
+func TestUploadShrinksTheFirstChunk(t *testing.T) {
+	t.Parallel()
+	data := randomBytes(9 * mib)
+	r := overTCP(t, serverOptions{insists(), oraclemarkettest.WithBodyLimit(5 * mib)}, nil)
+	req := imageOf(data, &memStore{})
+	req.ChunkSize = 0
+	_, err := r.images.Upload(t.Context(), req)
+	require.NoError(t, err)
+	requireImage(t, r.only(t), data)
+}
+
+// The upload request whose chunks were too large is not taken for that of the
+// smaller ones if the response to their initiate call is lost, and errors name
+// it.
+func TestUploadShrinksAndLosesInitiate(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		second oraclemarkettest.Fault // of the initiate call
+		ends   bool
+	}{
+		"lost":        {oraclemarkettest.Fault{Drop: oraclemarkettest.DropBefore}, false},
+		"interrupted": {oraclemarkettest.Fault{Stall: oraclemarkettest.StallResponse}, true},
+		"refused":     {oraclemarkettest.Fault{Status: http.StatusForbidden}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				uncounted := oraclemarkettest.WithDialect(oraclemarkettest.Dialect{NoChunkCounts: true})
+				r := inMemory(t, serverOptions{uncounted, oraclemarkettest.WithBodyLimit(5 * mib)}, nil)
+				test.second.Operation, test.second.Skip = oraclemarkettest.OpInitiate, 1
+				r.Inject(test.second)
+				data, store := randomBytes(9*mib), &memStore{}
+				upload := func(ctx context.Context) error {
+					req := imageOf(data, store)
+					req.ChunkSize = 0
+					_, err := r.images.Upload(ctx, req)
+					return err
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if test.ends {
+					time.AfterFunc(time.Second, cancel)
+				}
+				err := upload(ctx)
+				if test.ends {
+					abandoned := r.only(t).ID
+					var left *oraclemarket.UploadError
+					require.ErrorAs(t, err, &left)
+					require.Contains(t, []int64{left.UploadRequestID, left.AbandonedID}, abandoned)
+					require.ErrorContains(t, err, fmt.Sprintf("upload request %d", abandoned))
+				}
+				if name == "interrupted" {
+					err = upload(t.Context())
+				}
+				if name != "refused" {
+					require.NoError(t, err)
+					require.Len(t, r.Uploads(), 2)
+					requireImage(t, r.Uploads()[1], data)
+					store.empty(t)
+				}
+			})
+		})
 	}
 }

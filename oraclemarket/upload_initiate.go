@@ -135,7 +135,10 @@ func (u *upload) hashFirst(ctx context.Context) error {
 // with the call is acknowledged if the service counts it, and sent again
 // otherwise.
 func (u *upload) take(ctx context.Context, id int64) error {
-	u.state.UploadRequestID = id
+	u.state.UploadRequestID, u.mayExist = id, false
+	if !u.claim(id) {
+		return fmt.Errorf("%s: upload request %d: %w: another upload of this client has taken it over", pkg, id, ErrAmbiguous)
+	}
 	if u.state.First == "" {
 		return u.save(ctx, phaseUploading)
 	}
@@ -154,6 +157,26 @@ func (u *upload) take(ctx context.Context, id int64) error {
 	u.done.add(0)
 	u.state.Digest.add(u.state.FirstChunk, u.state.First)
 	return u.save(ctx, phaseUploading)
+}
+
+// claim reports whether no other upload of the client uses the upload request,
+// and keeps them from it. Two of one image cannot be told apart in a list.
+func (u *upload) claim(id int64) bool {
+	if id == 0 {
+		return true
+	}
+	by, _ := u.service.uploading.LoadOrStore(id, u)
+	return by == u
+}
+
+// release ends what claim began.
+func (u *upload) release() {
+	u.service.uploading.Range(func(id, by any) bool {
+		if by == u {
+			u.service.uploading.Delete(id)
+		}
+		return true
+	})
 }
 
 // attempts returns how many requests were sent.

@@ -82,10 +82,11 @@ func (p *process) chunks(t *testing.T, line string) int {
 	return n
 }
 
-// requireWithin waits for something that another process brings about.
+// requireWithin waits for something that another process brings about, for a
+// little less than the faults keep it there.
 func requireWithin(t *testing.T, what func() bool, msg string) {
 	t.Helper()
-	require.Eventually(t, what, 20*time.Second, time.Millisecond, msg)
+	require.Eventually(t, what, 50*time.Second, time.Millisecond, msg)
 }
 
 // killAt is where the process is stopped short: fault keeps it there.

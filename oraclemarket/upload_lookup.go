@@ -69,31 +69,20 @@ const (
 	// clockTolerance is how far the clocks of one service's machines may be
 	// apart.
 	clockTolerance = 2 * time.Minute
-	// foreignTolerance is the same for the machines that run one upload, one
-	// after the other.
+	// foreignTolerance is the same for machines that nothing compares: those that
+	// run one upload, one after the other, and a service that sends no Date.
 	foreignTolerance = 15 * time.Minute
 )
 
 // candidates returns the upload requests that may be the one of an initiate.
 func (u *upload) candidates(ctx context.Context) ([]int64, error) {
-	tolerance := clockTolerance
-	if u.resumed {
-		tolerance = foreignTolerance
-	}
-	since, until := u.state.InitiatedAt.Add(-tolerance), u.state.LastInitiateAt.Add(maxInitiate+tolerance)
+	var since, until time.Time
 	opts := ListMachineImagesOptions{OrderBy: OrderByLastUpdateDate, SortOrder: SortDescending}
 	all := allPages(0, 0, func(limit, offset int) (*MachineImagePage, error) {
 		opts.Limit, opts.Offset = limit, offset
 		page, resp, err := u.list(ctx, &opts)
 		if err == nil && offset == 0 {
-			// The service's clock made the dates that are compared here.
-			if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-				skew := time.Until(date)
-				since, until = since.Add(skew), until.Add(skew)
-				if since.After(date) { // the clock was ahead then, nobody knows how far
-					since = time.Time{}
-				}
-			}
+			since, until = u.initiateTimes(resp)
 		}
 		return page, err
 	})
@@ -104,11 +93,33 @@ func (u *upload) candidates(ctx context.Context) ([]int64, error) {
 		}
 		inTime := r.CreatedDate.IsZero() || !r.CreatedDate.Before(since) && !r.CreatedDate.After(until)
 		// A request comes twice when others pass it while the pages are read.
-		if inTime && u.matches(r) && !slices.Contains(ids, r.UploadRequestID) {
+		seen := slices.Contains(ids, r.UploadRequestID) || slices.Contains(u.state.Abandoned, r.UploadRequestID)
+		_, taken := u.service.uploading.Load(r.UploadRequestID)
+		if inTime && u.matches(r) && !seen && !taken {
 			ids = append(ids, r.UploadRequestID)
 		}
 	}
 	return ids, nil
+}
+
+// initiateTimes returns between which dates the service may have created the
+// upload request, by its clock: that made the dates in the list.
+func (u *upload) initiateTimes(list *transport.Response) (since, until time.Time) {
+	date, err := http.ParseTime(list.Header.Get("Date"))
+	tolerance := clockTolerance
+	if u.resumed || err != nil {
+		tolerance = foreignTolerance
+	}
+	since, until = u.state.InitiatedAt.Add(-tolerance), u.state.LastInitiateAt.Add(maxInitiate+tolerance)
+	if err != nil {
+		return since, until
+	}
+	skew := time.Until(date)
+	since, until = since.Add(skew), until.Add(skew)
+	if since.After(date) { // our clock was ahead then, nobody knows how far
+		since = time.Time{}
+	}
+	return since, until
 }
 
 // matches reports whether r is the same image, in as many chunks, with nothing

@@ -1,10 +1,12 @@
 package oraclemarket_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -353,6 +355,24 @@ func TestUploadLostInitiateBlanks(t *testing.T) {
 	})
 }
 
+// A gateway that strips Date leaves nothing to compare the clocks by: the
+// service's may still be ten minutes off.
+func TestUploadLostInitiateWithoutDate(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-10 * time.Minute, 0, 10 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			clock := oraclemarkettest.WithClock(func() time.Time { return time.Now().Add(off) })
+			r := inMemory(t, serverOptions{clock}, nil)
+			r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Drop: oraclemarkettest.DropAfter})
+			r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpList, Times: -1, Header: http.Header{"Date": nil}})
+			data := randomBytes(3 * testChunk)
+			_, err := r.images.Upload(t.Context(), imageOf(data, nil))
+			require.NoError(t, err)
+			requireImage(t, r.only(t), data)
+		})
+	}
+}
+
 // Ctrl-C in the first call: the next one finds the request, on a machine whose
 // clock is ten minutes off.
 func TestUploadInterruptedInitiateOtherClock(t *testing.T) {
@@ -449,6 +469,51 @@ func TestUploadLostInitiateOfTwo(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Two uploads of one image in one process, of different builds: that one's
+// initiate call did not arrive does not have it take the other's upload request.
+func TestUploadLostInitiateBesideAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Skip: 1, Drop: oraclemarkettest.DropDuring})
+		one, other := randomBytes(9*testChunk), bytes.Repeat([]byte("b"), 9*testChunk)
+		var wg sync.WaitGroup
+		for i, data := range [][]byte{one, other} {
+			wg.Go(func() {
+				<-time.After(time.Duration(i) * time.Second)
+				req := imageOf(data, nil)
+				if i == 0 { // its first chunk is still on its way when the other looks
+					req.Concurrency, req.BytesPerSecond = 1, testChunk/50
+				}
+				_, err := r.images.Upload(t.Context(), req)
+				require.NoError(t, err)
+			})
+		}
+		wg.Wait()
+		require.Len(t, r.Uploads(), 2)
+		requireImage(t, r.Uploads()[0], one)
+		requireImage(t, r.Uploads()[1], other)
+	})
+}
+
+// Nor do they share one through a store that has no locks.
+func TestUploadTwiceFromOneCheckpoint(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := inMemory(t, nil, nil)
+		store := &memStore{}
+		data := r.interrupted(t, store, 4)
+		req := imageOf(data, store)
+		req.Progress = func(oraclemarket.UploadProgress) {
+			_, err := r.images.Upload(t.Context(), imageOf(data, store))
+			require.ErrorIs(t, err, oraclemarket.ErrCheckpointLocked)
+		}
+		_, err := r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		requireImage(t, r.only(t), data)
+	})
 }
 
 // Ours never arrived, and the one that was taken for it is somebody else's: that

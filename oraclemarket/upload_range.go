@@ -21,7 +21,7 @@ type ChunkRange struct {
 
 // UploadedRange describes chunks that the service has, for
 // [MachineImagesService.MergeRanges]. It is plain data without a secret, which
-// JSON keeps whole.
+// survives JSON unchanged.
 type UploadedRange struct {
 	ChunkRange
 
@@ -30,12 +30,11 @@ type UploadedRange struct {
 	ChunkSize int64 `json:"chunkSize"`
 	// Fingerprint is a hash of the file's first and last MiB.
 	Fingerprint string `json:"fingerprint"`
-	// Digest is a digest over the chunks, in no order: those of several ranges add
-	// up to that of the file.
+	// Digest is a digest over the chunks that does not depend on their order: those
+	// of all ranges add up to that of the file.
 	Digest string `json:"digest"`
-	// Conflicts is how many of the chunks were sent again and refused with 409 then.
-	// MergeRanges takes the service to have them if it counts all chunks of the
-	// file.
+	// Conflicts is how many of the chunks were sent again and then refused with 409.
+	// MergeRanges accepts them if the service counts all chunks of the file.
 	Conflicts int `json:"conflicts,omitempty"`
 }
 
@@ -45,8 +44,8 @@ type UploadedRange struct {
 // read the file, and [MachineImagesService.MergeRanges] is called once with all
 // results.
 //
-// It takes what Upload does, with the File and Size of the whole file, and the
-// ChunkSize of all ranges, which must not be 0. Reader must be nil.
+// It takes the request of an Upload, with the File and Size of the whole file
+// and the ChunkSize of all ranges, which must not be 0. Reader must be nil.
 // OverwriteStorageFile, NoWait, StatusChanged and WaitOptions are not used.
 // Concurrency and BytesPerSecond are those of this call. Progress, and an
 // [*UploadError], count the bytes and chunks of the range alone.
@@ -54,13 +53,14 @@ type UploadedRange struct {
 // With req.Checkpoints, the same call resumes a range that was interrupted, also
 // on another machine, as Upload does. The checkpoint stays when the range is
 // complete, so that a repeated call sends nothing; MergeRanges deletes it.
-// Without, all chunks of the range are sent again, and a 409 for one that an
-// earlier call has sent is an error.
+// Without Checkpoints, all chunks of the range are sent again, and a 409 for one
+// that an earlier call has sent is an error.
 //
-// An upload request that is unknown for half a minute is an error that matches
-// [ErrNotFound]; one that was merged, [ErrAlreadyMerged]; one that ended badly, a
-// [*StateError]. One for another image, or for another number of chunks if the
-// service shows that, is refused before anything is sent.
+// If the service has not known the upload request for half a minute, the error
+// matches [ErrNotFound]; if it was merged, [ErrAlreadyMerged]; if it ended badly,
+// the error is a [*StateError]. An upload request for another image, or for
+// another number of chunks if the service shows that, is refused before anything
+// is sent.
 func (s *MachineImagesService) UploadRange(ctx context.Context, req *ImageUpload, chunks ChunkRange) (*UploadedRange, error) {
 	return guard(func() (*UploadedRange, error) {
 		if err := req.checkRange(chunks); err != nil {

@@ -8,20 +8,20 @@ import (
 	"strconv"
 )
 
-// MergeRanges has the chunks merged that [MachineImagesService.UploadRange] has
-// sent, and follows the upload request as Upload does. ranges has each chunk of
-// the file once, in any order. It may be called again after any failure: a merge
-// whose response is lost is looked for before it is requested again, also with
-// req.Checkpoints if the process ends in the middle.
+// MergeRanges merges the chunks that [MachineImagesService.UploadRange] has sent,
+// and follows the upload request as Upload does. ranges must have each chunk of
+// the file exactly once, in any order. MergeRanges may be called again after any
+// failure: before it requests the merge again, it finds out whether the service
+// merged the first time, even after a crash if req.Checkpoints is set.
 //
-// All ranges have to be of files of the same size whose first and last MiB are
-// the same, and the service has to count all chunks, if it shows a count. If
-// req.File or req.Reader is set, it is read and has to be what the ranges have
-// sent; nothing is merged before. Without, a file that changed in between is not
-// noticed: then have every machine read the same immutable version of it. If
+// All ranges must be of files of the same size with the same first and last MiB,
+// and the service must have all chunks, if it shows how many it has. If req.File
+// or req.Reader is set, it is read and compared with what the ranges sent before
+// anything is merged. Otherwise a file that changed between two ranges goes
+// unnoticed: have all machines read the same immutable version of it. If
 // something differs, the error is a [*SourceChangedError].
 //
-// req.Size may be 0 for that of the ranges. ChunkSize, Concurrency,
+// If req.Size is 0, it is that of the ranges. ChunkSize, Concurrency,
 // BytesPerSecond, DisableChecksum and Progress are not used.
 func (s *MachineImagesService) MergeRanges(ctx context.Context, req *ImageUpload, ranges []UploadedRange) (*MachineImageUploadRequest, error) {
 	return guard(func() (*MachineImageUploadRequest, error) {
@@ -34,7 +34,9 @@ func (s *MachineImagesService) MergeRanges(ctx context.Context, req *ImageUpload
 		}
 		r := *req
 		r.ChunkSize, r.DisableChecksum, r.Progress = all.ChunkSize, all.sha256, nil
-		r.Size = cmp.Or(r.Size, all.Size)
+		if r.Size = cmp.Or(r.Size, all.Size); r.Size != all.Size {
+			return nil, all.changed("its size was %d and is %d", all.Size, r.Size)
+		}
 		if r.File != nil || r.Reader != nil {
 			if err := r.Validate(); err != nil {
 				return nil, err
@@ -89,7 +91,7 @@ func (j *joinedRanges) add(r UploadedRange, first bool, total int) error {
 	digest, sha, err := parseDigest(r.Digest)
 	switch {
 	case err != nil:
-		return invalid("ranges", "have a digest that is none: %v", err)
+		return invalid("ranges", "have an invalid digest: %v", err)
 	case r.UploadRequestID != j.UploadRequestID:
 		return invalid("ranges", "are of upload requests %d and %d", j.UploadRequestID, r.UploadRequestID)
 	case r.Size != j.Size:
@@ -127,9 +129,6 @@ func (u *upload) mergeRanges(ctx context.Context, all *joinedRanges) (*MachineIm
 	}
 	u.begin(all.Fingerprint, all.ChunkSize)
 	u.state.UploadRequestID, u.state.Phase, u.state.Digest = all.UploadRequestID, phaseUploading, all.digest
-	if u.req.Size != all.Size {
-		return nil, sourceChanged("its size was %d and is %d", all.Size, u.req.Size)
-	}
 	if fingerprint != "" && fingerprint != all.Fingerprint {
 		return nil, sourceChanged("the fingerprint of its content was %s and is %s", all.Fingerprint, fingerprint)
 	}

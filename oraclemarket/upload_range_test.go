@@ -231,7 +231,7 @@ func TestMergeRangesBadInput(t *testing.T) {
 		"have chunk sizes 1000 and 1001":   func(l ranges) ranges { l[2].ChunkSize++; return l },
 		"have a chunk size of 0":           func(l ranges) ranges { l[0].ChunkSize = 0; return l },
 		"were sent with DisableChecksum":   func(l ranges) ranges { l[2].Digest = "sha256" + l[2].Digest[3:]; return l },
-		"have a digest that is none":       func(l ranges) ranges { l[2].Digest = l[2].Digest[:20]; return l },
+		"have an invalid digest":           func(l ranges) ranges { l[2].Digest = l[2].Digest[:20]; return l },
 		`"" is not the name of its hash`:   func(l ranges) ranges { l[2].Digest = ""; return l },
 	} {
 		_, err := r.images.MergeRanges(t.Context(), imageOf(data, nil), change(slices.Clone(all)))
@@ -304,6 +304,12 @@ func TestMergeRangesOfAnotherSource(t *testing.T) {
 	all := r.uploaded(t, data, nil, 9)
 	for _, other := range [][]byte{append(bytes.Clone(data), 1), data[1:], append(bytes.Clone(data[1:]), 1)} {
 		_, err := r.images.MergeRanges(t.Context(), imageOf(other, nil), all)
+		require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
+	}
+	for _, size := range []int64{-1 << 40, 1 << 62} { // nothing is made for as many chunks
+		req := imageOf(data, nil)
+		req.File, req.Size = nil, size
+		_, err := r.images.MergeRanges(t.Context(), req, all)
 		require.ErrorIs(t, err, oraclemarket.ErrSourceChanged)
 	}
 	require.Zero(t, r.Count(oraclemarkettest.OpMerge))

@@ -28,7 +28,7 @@ func (u *upload) load(ctx context.Context, fingerprint string) error {
 		return u.checkpointError("load", err)
 	}
 	if found.Phase == phaseUploading && len(found.Acknowledged) == 0 && u.req.ChunkSize > 0 && u.req.ChunkSize < found.ChunkSize {
-		u.abandoned = found.UploadRequestID
+		u.state.Abandoned = found.abandon()
 		return nil
 	}
 	u.state, u.resumed, u.tainted = found, true, found.Unproven
@@ -102,7 +102,7 @@ func (u *upload) begin(fingerprint string, chunkSize int64) {
 func (u *upload) usable(found *checkpoint) error {
 	switch {
 	case found.Size < 1 || found.ChunkSize < 1 || (found.Size-1)/found.ChunkSize >= maxChunks:
-		return invalidCheckpoint("its chunk size %d cannot be", found.ChunkSize)
+		return invalidCheckpoint("its chunk size %d is not possible", found.ChunkSize)
 	case found.FirstChunk != u.firstChunk:
 		return invalidCheckpoint("its first chunk number is %d, not %d; resume with the value that it began with", found.FirstChunk, u.firstChunk)
 	case found.NoChecksum != u.req.DisableChecksum:
@@ -141,7 +141,9 @@ func (u *upload) resume(ctx context.Context) error {
 	case now == nil: // forgotten
 		u.begin(u.state.Fingerprint, u.state.ChunkSize)
 		return u.initiate(ctx)
-	case now.StatusName.Terminal(), now.StatusName.pastMerge():
+	case now.StatusName.Terminal(), now.StatusName.pastMerge() && u.state.Phase != phaseUploading:
+		// When a service shows which state is not documented: nobody has requested a
+		// merge yet, and if somebody has, the merge is refused.
 		return u.save(ctx, phaseMerged)
 	case u.state.Phase == phaseMerged:
 		u.mergeUncertain = now.StatusName == StatusInitiated

@@ -183,6 +183,43 @@ func TestUploadResumeUnknownToService(t *testing.T) {
 	}
 }
 
+// The order of the states is not documented: what nobody has merged is to be
+// merged, whatever its state.
+func TestUploadResumeInProgress(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"In Progress", "Pending", "Uploading"} {
+		for _, chunks := range []int{4, 9} {
+			t.Run(fmt.Sprintf("%s, %d of 9 chunks", status, chunks), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					r := inMemory(t, nil, nil)
+					data, store := randomBytes(9*testChunk), &memStore{}
+					if chunks < 9 {
+						r.interrupted(t, store, chunks)
+					} else {
+						store.onSave = func(n int) error {
+							if decodeState(t, store.saved[n-1]).Phase == "merging" {
+								return io.ErrShortWrite
+							}
+							return nil
+						}
+						_, err := r.images.Upload(t.Context(), imageOf(data, store))
+						require.ErrorIs(t, err, io.ErrShortWrite)
+						store.onSave = nil
+					}
+					r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpGet, Body: fmt.Sprintf(
+						`{"uploadRequestId":%d,"statusName":%q,"uploadedChunks":%d,"pendingChunks":%d}`, r.only(t).ID, status, chunks, 9-chunks)})
+					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+					defer cancel()
+					_, err := r.images.Upload(ctx, imageOf(data, store))
+					require.NoError(t, err)
+					requireImage(t, r.only(t), data)
+				})
+			})
+		}
+	}
+}
+
 // A failed first Get must not start over.
 func TestUploadResumeGetFails(t *testing.T) {
 	t.Parallel()

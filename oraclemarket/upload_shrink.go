@@ -1,7 +1,5 @@
 package oraclemarket
 
-import "context"
-
 // smallChunkSize is what passes most proxies that limit the size of requests.
 const smallChunkSize = 4 << 20
 
@@ -9,20 +7,32 @@ const smallChunkSize = 4 << 20
 // there is nothing to lose, nobody chose a size, and the file can be read
 // again.
 func (u *upload) canShrink() bool {
-	return u.done.count == 0 && u.req.ChunkSize == 0 && u.state.ChunkSize > smallChunkSize && u.abandoned == 0 &&
-		u.source.sequential == nil
+	return u.done.count == 0 && !u.mayExist && u.req.ChunkSize == 0 && u.state.ChunkSize > smallChunkSize &&
+		len(u.state.Abandoned) == 0 && u.source.sequential == nil
 }
 
-// shrink begins anew with smaller chunks. The number of chunks is part of an
-// upload request, so it takes another one; the one before is not deleted, which
-// might concern the image of that path that is there.
-func (u *upload) shrink(ctx context.Context) error {
-	abandoned := u.state.UploadRequestID
+// shrink begins anew with smaller chunks.
+func (u *upload) shrink() {
+	abandoned := u.state.abandon()
 	u.begin(u.state.Fingerprint, smallChunkSize)
-	u.abandoned = abandoned
-	if err := u.initiate(ctx); err != nil {
-		return err
+	u.state.Abandoned = abandoned
+}
+
+// abandon returns the upload requests that another one replaces. The number of
+// chunks is part of an upload request. It is not deleted, which might concern
+// the image of that path that is there.
+func (c *checkpoint) abandon() []int64 {
+	if c.UploadRequestID == 0 { // the first chunk, with the initiate call, was too large
+		return c.Abandoned
 	}
-	u.reportAll()
-	return u.sendChunks(ctx)
+	return append(c.Abandoned, c.UploadRequestID)
+}
+
+// abandonedID returns the newest of the upload requests that this one replaces,
+// 0 for none.
+func (c *checkpoint) abandonedID() int64 {
+	if len(c.Abandoned) == 0 {
+		return 0
+	}
+	return c.Abandoned[len(c.Abandoned)-1]
 }

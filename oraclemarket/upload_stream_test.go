@@ -196,7 +196,7 @@ func TestUploadReaderFails(t *testing.T) {
 	req.Size = 0
 	require.EqualError(t, req.Validate(), "oraclemarket: ImageUpload.Size: must be positive, not 0")
 	req.File = bytes.NewReader(nil)
-	require.EqualError(t, req.Validate(), "oraclemarket: ImageUpload.Reader: must be nil where File is set")
+	require.EqualError(t, req.Validate(), "oraclemarket: ImageUpload.Reader: must be nil if File is set")
 }
 
 type readFunc func([]byte) (int, error)

@@ -137,7 +137,7 @@ func TestUploadCheckpointNumbers(t *testing.T) {
 			}
 			_, err := r.images.Upload(t.Context(), imageOf(data, changed))
 			require.ErrorIs(t, err, oraclemarket.ErrCheckpointInvalid, "%s %d", name, value)
-			require.ErrorContains(t, err, "cannot be")
+			require.ErrorContains(t, err, "is not possible")
 		}
 	}
 	require.Len(t, r.Requests(), before)

@@ -44,10 +44,10 @@ func (s *MachineImagesService) Watch(ctx context.Context, uploadRequestID int64,
 
 // WaitDeleted polls the upload request until its image is deleted from all data
 // centers, as [MachineImagesService.DeleteEverywhere] requests, and returns its
-// last state. Any other state is awaited, but for Deletion Failed, which is a
-// [*StateError]. A request that the service does not know for half a minute is
-// deleted; its last state is nil if none was seen. Other failures are ridden
-// out as by [MachineImagesService.Wait].
+// last state. If that is Deletion Failed, the error is a [*StateError]; any other
+// state is polled again. A request that the service has not known for half a
+// minute counts as deleted; its last state is nil if none was seen. Other
+// failures are ridden out as by [MachineImagesService.Wait].
 func (s *MachineImagesService) WaitDeleted(ctx context.Context, uploadRequestID int64, opts ...WaitOption) (*MachineImageUploadRequest, error) {
 	job, err := s.job(uploadRequestID, opts)
 	if err != nil {

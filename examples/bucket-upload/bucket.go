@@ -24,7 +24,7 @@ type bucketObject struct {
 	key     string
 	secrets *redact.Set
 
-	// What the object's version is known by.
+	// What identifies the object's version.
 	size     int64
 	etag     string
 	modified time.Time
@@ -69,9 +69,9 @@ func openBucketObject(ctx context.Context, bucket *blob.Bucket, key string, secr
 	return b, nil
 }
 
-// Open implements ranges.Object. What version a stream is of cannot be asked in
-// a way that all drivers have. But if the object still has the first one after
-// the stream began, the stream is of no other.
+// Open implements ranges.Object. There is no way to ask all drivers for the
+// version of a stream. But if the object still has the first version after the
+// stream began, the stream has it, too.
 func (b *bucketObject) Open(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
 	r, err := b.bucket.NewRangeReader(ctx, b.key, offset, length, nil)
 	if err != nil {

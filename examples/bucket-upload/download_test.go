@@ -18,7 +18,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-// A weak ETag, or Last-Modified alone, tells of a change as well.
+// A weak ETag, or Last-Modified alone, shows a change as well.
 func TestVersions(t *testing.T) {
 	data := content(9, 3*mib)
 	for _, header := range []string{"ETag", "Last-Modified"} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/examples/internal/ranges"
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
 // image is what is uploaded.
@@ -25,7 +26,7 @@ type image struct {
 func (p *program) openImage(ctx context.Context, demo bool) (*image, error) {
 	switch {
 	case p.url != "" && (p.bucket != "" || p.key != ""):
-		return nil, cli.UsageError("-url goes without -bucket and -key")
+		return nil, cli.UsageError("-url must not be set together with -bucket or -key")
 	case p.url != "":
 		return p.openURL(ctx)
 	case p.bucket != "" && p.key != "":
@@ -84,8 +85,8 @@ func (p *program) openSample(ctx context.Context) (*image, error) {
 func (p *program) newImage(ctx context.Context, o ranges.Object, where string, size int64, closeObject func()) *image {
 	// All chunks in flight, and those that a resumed upload compares meanwhile,
 	// have a stream.
-	limit := p.concurrency + runtime.GOMAXPROCS(0)
-	s := ranges.NewSource(ctx, o, size, cmp.Or(int64(p.chunkSize), chunkSize(size)), limit, p.minPause)
+	limit := cmp.Or(p.upload.Concurrency, oraclemarket.DefaultConcurrency) + runtime.GOMAXPROCS(0)
+	s := ranges.NewSource(ctx, o, size, cmp.Or(int64(p.upload.ChunkSize), chunkSize(size)), limit, p.minPause)
 	return &image{cmp.Or(p.name, path.Base(where)), s, func() { s.Close(); closeObject() }}
 }
 

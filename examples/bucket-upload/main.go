@@ -25,14 +25,10 @@ func main() { cli.Main(run) }
 const urlVariable = "BUCKET_UPLOAD_URL"
 
 type program struct {
-	bucket, key, url, name   string
-	application, version, os string
-	chunkSize                cli.Size
-	concurrency              int
-	once, restart, noWait    bool
-	overwrite                *bool
-	checkpointDir            string
-	minPause                 time.Duration // between requests that fail; 0 is the default
+	bucket, key, url, name string
+	once                   bool
+	upload                 oracle.Flags
+	minPause               time.Duration // between requests that fail; 0 is the default
 
 	image *image
 	shown *oracle.Upload
@@ -44,7 +40,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func (p *program) run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	command := &cli.Command{
-		Name: "bucket-upload",
+		Name:  "bucket-upload",
+		About: "Uploads a machine image from a bucket or URL to the Oracle Cloud Marketplace, and resumes an interrupted upload.",
 		Synopsis: "-bucket URL -key KEY -application NAME -image-version VERSION -os SYSTEM\n" +
 			"-url URL -application NAME -image-version VERSION -os SYSTEM",
 		Help: oracle.Help + `  BUCKET_UPLOAD_URL                 the value of -url, if nobody is to see it in
@@ -56,17 +53,9 @@ func (p *program) run(ctx context.Context, args []string, stdout, stderr io.Writ
 		Flags:     []string{"bucket", "key", "url", "application", "image-version", "os"},
 		Pipeline:  true,
 		Define:    p.define,
-		Fields: map[string]string{
-			"ImageUpload.Application":     "-application",
-			"ImageUpload.Version":         "-image-version",
-			"ImageUpload.OperatingSystem": "-os",
-			"ImageUpload.FileName":        "-name",
-			"ImageUpload.ChunkSize":       "-chunk-size",
-			"ImageUpload.Concurrency":     "-concurrency",
-			"FileCheckpoints: dir":        "-checkpoint-dir",
-		},
-		Classify: oracle.Classify,
-		Do:       p.do,
+		Fields:    oracle.Fields("-name"),
+		Classify:  oracle.Classify,
+		Do:        p.do,
 	}
 	return command.Run(ctx, args, stdout, stderr)
 }
@@ -76,27 +65,14 @@ func (p *program) define(flags *flag.FlagSet) {
 	flags.StringVar(&p.key, "key", "", "object in the bucket")
 	flags.StringVar(&p.url, "url", "", "http(s) `URL` of the image, in place of -bucket and -key")
 	flags.StringVar(&p.name, "name", "", "file name of the image; without it, the last part of the key or URL")
-	flags.StringVar(&p.application, "application", "", "name of the image")
-	flags.StringVar(&p.version, "image-version", "", "version of the image")
-	flags.StringVar(&p.os, "os", "", "operating system of the image")
-	oracle.OverwriteFlag(flags, &p.overwrite)
-	flags.Var(&p.chunkSize, "chunk-size", "`size` of a chunk; without it, 16 to 64 MiB as fits the image")
-	flags.IntVar(&p.concurrency, "concurrency", oraclemarket.DefaultConcurrency, "chunks in flight")
 	flags.BoolVar(&p.once, "once", false, "fetch each byte once, not twice, and hold the chunks in flight in memory")
-	flags.StringVar(&p.checkpointDir, "checkpoint-dir", ".imagejobs", "folder for the state of interrupted uploads")
-	flags.BoolVar(&p.restart, "restart", false, "discard what an interrupted upload left, and start over")
-	flags.BoolVar(&p.noWait, "no-wait", false, "end when the image is received, not when it is Completed")
+	p.upload.Define(flags)
 }
 
 func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 	p.shown = &oracle.Upload{Out: out}
-	if out.Demo {
-		p.application = cmp.Or(p.application, "sample-image")
-		p.version = cmp.Or(p.version, "1.0")
-		p.os = cmp.Or(p.os, "Linux")
-	}
-	if p.checkpointDir == "" {
-		return cli.UsageError("-checkpoint-dir must not be empty")
+	if err := p.upload.Check(out.Demo); err != nil {
+		return err
 	}
 	p.url = cmp.Or(p.url, os.Getenv(urlVariable))
 	if p.image, err = p.openImage(ctx, out.Demo); err != nil {
@@ -113,25 +89,18 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 	}
 	defer stop()
 	if out.Check {
-		if _, err := client.MachineImages.List(ctx, &oraclemarket.ListMachineImagesOptions{Limit: 1}); err != nil {
-			return err
-		}
-		out.Emit(cli.Event{Event: cli.Result}, "checked: arguments, %s of %s, and credentials; nothing was uploaded",
-			req.FileName, cli.FormatSize(req.Size))
-		return nil
+		return oracle.CheckAccount(ctx, out, client, req)
 	}
 
 	began := time.Now()
-	if p.restart && req.Checkpoints != nil {
-		if err := client.MachineImages.DiscardUpload(ctx, req); err != nil {
-			return p.shown.Explain(ctx, err, p.checkpointDir)
-		}
+	if err := p.upload.Discard(ctx, client, req); err != nil {
+		return p.shown.Explain(ctx, err, p.upload.CheckpointDir)
 	}
 	done, err := client.MachineImages.Upload(ctx, req)
 	out.Finish()
 	requests, received := p.image.source.Cost()
 	if err != nil {
-		return p.shown.Explain(ctx, err, p.checkpointDir)
+		return p.shown.Explain(ctx, err, p.upload.CheckpointDir)
 	}
 	took := time.Since(began)
 	out.Emit(cli.Event{
@@ -143,17 +112,10 @@ func (p *program) do(ctx context.Context, out *cli.Output) (err error) {
 }
 
 func (p *program) request() *oraclemarket.ImageUpload {
-	req := &oraclemarket.ImageUpload{
-		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
-		FileName: p.image.name, File: p.image.source, Size: p.image.source.Size(),
-		ChunkSize: int64(p.chunkSize), Concurrency: p.concurrency, NoWait: p.noWait,
-		Progress: p.shown.Progress, StatusChanged: p.shown.Status,
-	}
+	req := p.upload.Request(p.shown)
+	req.FileName, req.File, req.Size = p.image.name, p.image.source, p.image.source.Size()
 	if p.once {
 		req.File, req.Reader = nil, io.NewSectionReader(p.image.source, 0, req.Size)
-	}
-	if !p.shown.Out.Demo { // the built-in service forgets all uploads at its end
-		req.Checkpoints = oraclemarket.FileCheckpoints(p.checkpointDir)
 	}
 	return req
 }

@@ -164,7 +164,7 @@ func TestRequests(t *testing.T) {
 }
 
 // An object that is replaced during an upload does not become an image, in
-// whatever way its store tells of it.
+// however its store shows that.
 func TestObjectChanges(t *testing.T) {
 	data, other := content(3, 8*mib), content(4, 8*mib)
 	copy(other[:2*mib], data) // what a fingerprint could find out
@@ -197,7 +197,7 @@ func TestObjectChanges(t *testing.T) {
 			require.Contains(t, errs, "or start over with -restart")
 			require.NotZero(t, server.Processed(oraclemarkettest.OpUploadChunk))
 			require.Zero(t, server.Count(oraclemarkettest.OpMerge))
-			require.Less(t, images.count(), 15, "it went on after the change")
+			require.Less(t, images.count(), 15, "it continued after the change")
 		})
 	}
 	t.Run("bucket", func(t *testing.T) {
@@ -335,7 +335,7 @@ func TestArguments(t *testing.T) {
 	}
 	usage("-url, or -bucket and -key, must be set")
 	usage("-bucket and -key must be set together", "-key", "image")
-	usage("-url goes without -bucket and -key", "-url", "https://example.com/image", "-key", "image")
+	usage("-url must not be set together with -bucket or -key", "-url", "https://example.com/image", "-key", "image")
 	usage("-bucket must be a URL of the schemes [file mem]: build with -tags s3, gs or azblob for others", "-bucket", "s3://images", "-key", "image")
 	usage("-bucket must be a URL", "-bucket", "images", "-key", "image")
 	usage("-bucket is not a URL", "-bucket", "file://%zz", "-key", "image")

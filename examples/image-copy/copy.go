@@ -21,7 +21,7 @@ type transfer struct {
 	bar    *cli.Bar
 }
 
-// copyAll copies to all tenants at once and prints what became of it.
+// copyAll copies to all tenants at once and prints the results.
 func (p *program) copyAll(ctx context.Context) error {
 	transfers := make([]*transfer, len(p.tenants))
 	for i, tenant := range p.tenants {

@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p := &program{}
 	command := &cli.Command{
 		Name:      "image-copy",
+		About:     "Copies a machine image to tenants in other regions of NTT's SDPF / Enterprise Cloud, or shows a copy.",
 		Synopsis:  "-image ID -to TENANT[,TENANT…]\n-job ID [-watch]",
 		Help:      help,
 		Service:   "imagereplicator",
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func (p *program) define(flags *flag.FlagSet) {
 	flags.StringVar(&p.image, "image", "", "image to copy")
 	flags.StringVar(&p.to, "to", "", "tenants to copy to, separated by commas; each belongs to one region")
-	flags.BoolVar(&p.cancel, "cancel-on-interrupt", false, "cancel the copies on Ctrl-C, after which they continue otherwise")
+	flags.BoolVar(&p.cancel, "cancel-on-interrupt", false, "cancel the copies on Ctrl-C; without it they continue")
 	flags.StringVar(&p.job, "job", "", "show this job and copy nothing")
 	flags.BoolVar(&p.watch, "watch", false, "with -job: follow it until it has ended")
 }
@@ -99,9 +100,9 @@ func (p *program) complete() error {
 	}
 	switch {
 	case p.job != "" && (p.image != "" || len(p.tenants) > 0):
-		return cli.UsageError("-job goes without -image and -to")
+		return cli.UsageError("-job must not be set together with -image or -to")
 	case p.watch && p.job == "":
-		return cli.UsageError("-watch goes with -job")
+		return cli.UsageError("-watch requires -job")
 	case p.job == "" && p.image == "":
 		return cli.UsageError("-image must not be empty")
 	case p.job == "" && len(p.tenants) == 0:

@@ -243,9 +243,9 @@ func TestArguments(t *testing.T) {
 		require.Contains(t, errs, want)
 		require.Empty(t, out)
 	}
-	usage("-job goes without -image and -to", "-job", "j", "-to", first)
-	usage("-watch goes with -job", "-watch", "-image", image, "-to", first)
-	usage("-watch goes with -job", "-demo", "-watch")
+	usage("-job must not be set together with -image or -to", "-job", "j", "-to", first)
+	usage("-watch requires -job", "-watch", "-image", image, "-to", first)
+	usage("-watch requires -job", "-demo", "-watch")
 	usage("-to must not be empty", "-image", image)
 	usage("-image must not be empty")
 	usage(`unexpected argument "more"`, "-job", "j", "more")

@@ -20,10 +20,10 @@ func (p *program) check(ctx context.Context) error {
 		return err
 	}
 	if !slices.ContainsFunc(options.Images, func(i multiplay.ImageOption) bool { return i.ImageID == p.req.ImageID }) {
-		return cli.UsageError("-image %d is no image of the account service", p.req.ImageID)
+		return cli.UsageError("-image %d is not an image of the account service", p.req.ImageID)
 	}
 	if p.req.MachineID != 0 && !slices.ContainsFunc(options.Machines, func(m multiplay.MachineOption) bool { return m.MachineID == p.req.MachineID }) {
-		return cli.UsageError("-machine %d is no build machine of the account service", p.req.MachineID)
+		return cli.UsageError("-machine %d is not a build machine of the account service", p.req.MachineID)
 	}
 	p.out.Emit(cli.Event{Event: cli.Result}, "checked: arguments, image %d, machine %d, and credentials; nothing was released",
 		p.req.ImageID, p.req.MachineID)

@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p := &program{bars: map[multiplay.ReleaseStep]*cli.Bar{}}
 	command := &cli.Command{
 		Name:     "multiplay-release",
+		About:    "Releases a game server image on Multiplay Clanforge, and resumes an interrupted release.",
 		Synopsis: "-image ID -machine ID -description TEXT\n-image ID -machine ID -update ID [-diff ID [-version ID]]",
 		Help: clanforge.Help + `  MULTIPLAY_SOURCE_URL          where the files are, as in
                                 s3://key:secret@bucket/folder/, its credentials
@@ -67,7 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func (p *program) define(flags *flag.FlagSet) {
 	p.flags = flags
 	flags.Int64Var(&p.req.ImageID, "image", 0, "game image")
-	flags.Int64Var(&p.req.GameID, "game", 0, "game of the image, with which jobs are found whose creation got no response")
+	flags.Int64Var(&p.req.GameID, "game", 0, "game of the image; with it, jobs are found even if the response to their creation was lost")
 	flags.Int64Var(&p.req.MachineID, "machine", 0, "build machine that fetches the files")
 	flags.StringVar(&p.sourceURL, "source-url", "", "where the files are; better in "+sourceVariable+",\nbecause others can see the arguments")
 	flags.StringVar(&p.req.Description, "description", "", "what this update is, for people")
@@ -75,7 +76,7 @@ func (p *program) define(flags *flag.FlagSet) {
 	flags.BoolVar(&p.req.Full, "full", false, "make a full version, which an empty diff gets in any case")
 	flags.BoolVar(&p.req.Force, "force", false, "release even if servers are allocated")
 	flags.BoolVar(&p.req.RejectLocking, "reject-locking", false, "reject an outstanding diff that locks the image")
-	flags.IntVar(&p.req.Retries, "retries", 0, "how often a failed update and a failed diff are run again")
+	flags.IntVar(&p.req.Retries, "retries", 0, "how many times a failed update, and a failed diff, is run again")
 	flags.Int64Var(&p.req.Resume.UpdateID, "update", 0, "resume at this image update")
 	flags.Int64Var(&p.req.Resume.DiffID, "diff", 0, "resume at this image diff")
 	flags.Int64Var(&p.req.Resume.ImageVersionID, "version", 0, "resume at this image version")

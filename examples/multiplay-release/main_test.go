@@ -121,8 +121,8 @@ func TestCheck(t *testing.T) {
 	require.Equal(t, cli.Done, code, errs)
 	require.Equal(t, "checked: arguments, image 1249, machine 95394, and credentials; nothing was released\n", out)
 	for want, more := range map[string][]string{
-		"-image 5 is no image":           {"-image", "5"},
-		"-machine 5 is no build machine": {"-machine", "5"},
+		"-image 5 is not an image":          {"-image", "5"},
+		"-machine 5 is not a build machine": {"-machine", "5"},
 	} {
 		code, _, errs = runProgram(t.Context(), arguments(append(more, "-check")...)...)
 		require.Equal(t, cli.Usage, code)

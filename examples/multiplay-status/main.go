@@ -24,6 +24,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var watch bool
 	command := &cli.Command{
 		Name:      "multiplay-status",
+		About:     "Shows an image update of Multiplay Clanforge.",
 		Synopsis:  "-update ID [-watch]",
 		Help:      clanforge.Help,
 		Service:   clanforge.Name,

@@ -32,7 +32,12 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "", "serve metrics at this `address`, such as 127.0.0.1:9464")
+	listen := flag.String("listen", "", "then serve metrics at this `address`, such as 127.0.0.1:9464, until Ctrl-C")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "usage: observability [-listen ADDRESS]\n\n"+
+			"Uploads an image to a built-in service that refuses two chunks, and prints the trace.\n\n")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *listen, os.Stdout)

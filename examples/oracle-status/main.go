@@ -25,6 +25,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var watch bool
 	command := &cli.Command{
 		Name:      "oracle-status",
+		About:     "Shows an upload request of the Oracle Cloud Marketplace.",
 		Synopsis:  "-id ID [-watch]",
 		Help:      oracle.Help,
 		Service:   oracle.Name,

@@ -9,28 +9,19 @@ import (
 )
 
 func (p *program) request() *oraclemarket.ImageUpload {
-	req := &oraclemarket.ImageUpload{
-		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
-		FileName: filepath.Base(p.image.name), File: p.image, Size: p.image.size,
-		ChunkSize: int64(p.chunkSize), Concurrency: p.concurrency,
-		Progress: p.shown.Progress, StatusChanged: p.shown.Status, NoWait: p.noWait,
-	}
-	if !p.out.Demo { // the built-in service forgets all uploads at its end
-		req.Checkpoints = oraclemarket.FileCheckpoints(p.checkpointDir)
-	}
+	req := p.upload.Request(p.shown)
+	req.FileName, req.File, req.Size = filepath.Base(p.image.name), p.image, p.image.size
 	return req
 }
 
-func (p *program) upload(ctx context.Context) (*oraclemarket.MachineImageUploadRequest, error) {
+func (p *program) send(ctx context.Context) (*oraclemarket.MachineImageUploadRequest, error) {
 	req := p.request()
-	if p.restart && req.Checkpoints != nil {
-		if err := p.client.MachineImages.DiscardUpload(ctx, req); err != nil {
-			return nil, err
-		}
+	if err := p.upload.Discard(ctx, p.client, req); err != nil {
+		return nil, err
 	}
 	switch {
 	case p.whole:
-		return p.uploadWhole(ctx)
+		return p.sendWhole(ctx, req)
 	case p.file == "":
 		return p.client.MachineImages.Upload(ctx, req)
 	default:
@@ -38,15 +29,16 @@ func (p *program) upload(ctx context.Context) (*oraclemarket.MachineImageUploadR
 	}
 }
 
-func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUploadRequest, error) {
+func (p *program) sendWhole(ctx context.Context, req *oraclemarket.ImageUpload) (*oraclemarket.MachineImageUploadRequest, error) {
 	sum, err := p.image.md5(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p.out.Line("uploading %s, %s, in one request", filepath.Base(p.image.name), cli.FormatSize(p.image.size))
+	p.out.Line("uploading %s, %s, in one request", req.FileName, cli.FormatSize(req.Size))
 	ack, err := p.client.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
-		Application: p.application, Version: p.version, OperatingSystem: p.os, OverwriteStorageFile: p.overwrite,
-		FileName: filepath.Base(p.image.name), File: p.image, Size: p.image.size, MD5: sum,
+		Application: req.Application, Version: req.Version, OperatingSystem: req.OperatingSystem,
+		OverwriteStorageFile: req.OverwriteStorageFile,
+		FileName:             req.FileName, File: req.File, Size: req.Size, MD5: sum,
 	})
 	if err != nil {
 		return nil, err
@@ -59,7 +51,7 @@ func (p *program) uploadWhole(ctx context.Context) (*oraclemarket.MachineImageUp
 		}
 		last = now
 		p.shown.Status(now)
-		if p.noWait && !now.StatusName.Terminal() {
+		if p.upload.NoWait && !now.StatusName.Terminal() {
 			break
 		}
 	}
@@ -71,5 +63,5 @@ func (p *program) explain(ctx context.Context, err error) error {
 	if p.whole {
 		return err
 	}
-	return p.shown.Explain(ctx, err, p.checkpointDir)
+	return p.shown.Explain(ctx, err, p.upload.CheckpointDir)
 }

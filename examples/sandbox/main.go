@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p := &program{stdout: stdout}
 	command := &cli.Command{
 		Name:     "sandbox",
+		About:    "Runs the three services as local servers until Ctrl-C, and prints their addresses and curl commands.",
 		Synopsis: "[-env | -json]",
 		Help: `
 In a shell, with a binary of it (go run would keep the output open):
@@ -80,7 +81,7 @@ func (p *program) do(ctx context.Context, out *cli.Output) error {
 	case p.speed <= 0:
 		return cli.UsageError("-speed must be positive")
 	case p.env && out.JSON:
-		return cli.UsageError("-env goes without -json")
+		return cli.UsageError("-env must not be set together with -json")
 	}
 	opts := []oraclemarkettest.Option{oraclemarkettest.WithSpeed(p.speed)}
 	if p.discard {

@@ -138,11 +138,11 @@ func TestQuote(t *testing.T) {
 
 func TestBadFlags(t *testing.T) {
 	for want, args := range map[string][]string{
-		"-speed must be positive":         {"-speed", "0"},
-		"-oracle-addr: ":                  {"-oracle-addr", "127.0.0.1:99999"},
-		"-env goes without -json":         {"-env", "-json"},
-		"unexpected argument":             {"x"},
-		"flag provided but not defined: ": {"-demo"},
+		"-speed must be positive":                  {"-speed", "0"},
+		"-oracle-addr: ":                           {"-oracle-addr", "127.0.0.1:99999"},
+		"-env must not be set together with -json": {"-env", "-json"},
+		"unexpected argument":                      {"x"},
+		"flag provided but not defined: ":          {"-demo"},
 	} {
 		var out, errs bytes.Buffer
 		require.NotEqual(t, cli.Done, run(t.Context(), args, &out, &errs))

@@ -31,13 +31,12 @@
 // Progress is in percent. An unknown image or tenant is a 404, as are other
 // tenants' jobs, and another content type a 415.
 //
-// # Ours
+// # Our choices
 //
 // Jobs go from replicate_requested through replicating to replicated or error.
 // After a cancellation they go through cancel_requested and canceling to
-// canceled, or with [WithLostCancel] to replicated all the same. The
-// destination image has an id from replicating on. Lists are in the order of
-// creation.
+// canceled, or with [WithLostCancel] to replicated nevertheless. The destination
+// image has an id from replicating on. Lists are in the order of creation.
 //
 // [image replicator]: https://sdpf.ntt.com/services/docs/image-storage/api-references/rsts/APIList/Image_Data_Storage/Copy_image.html
 package imagereplicatortest

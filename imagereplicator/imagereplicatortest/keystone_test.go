@@ -87,3 +87,24 @@ func TestKeystoneRefusals(t *testing.T) {
 	}
 	require.Zero(t, server.TokensIssued())
 }
+
+func TestCredentialsOfOptions(t *testing.T) {
+	server := start(t, imagereplicatortest.WithAPIKey("k1", "s1"), imagereplicatortest.WithApplicationCredential("a1", "s2"),
+		imagereplicatortest.WithStaticTokens("t1", "t2"))
+	require.Equal(t, []string{"k1", "s1", "a1", "s2"},
+		[]string{server.APIKey, server.APISecret, server.ApplicationCredentialID, server.ApplicationCredentialSecret})
+	other := start(t)
+	for body, want := range map[string]int{
+		login(server, imagereplicatortest.TenantID):                                   http.StatusCreated,
+		application("a1", "s2"):                                                       http.StatusCreated,
+		login(other, imagereplicatortest.TenantID):                                    http.StatusUnauthorized,
+		application(other.ApplicationCredentialID, other.ApplicationCredentialSecret): http.StatusNotFound,
+	} {
+		require.Equal(t, want, call(t, server, http.MethodPost, "/v3/auth/tokens", body).status, body)
+	}
+	for token, want := range map[string]int{
+		"t1": http.StatusOK, "t2": http.StatusOK, imagereplicatortest.Token: http.StatusUnauthorized,
+	} {
+		require.Equal(t, want, call(t, server, http.MethodGet, jobs, "", "X-Auth-Token: "+token).status, token)
+	}
+}

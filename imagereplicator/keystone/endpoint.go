@@ -1,11 +1,13 @@
 package keystone
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/imagejobs/imagejobs-go/internal/redact"
 	"github.com/imagejobs/imagejobs-go/internal/transport"
 )
 
@@ -14,10 +16,15 @@ const imageType = "image"
 
 var version = regexp.MustCompile(`/v\d+(\.\d+)?$`)
 
+// userInfo is what no error may show of an address.
+var userInfo = regexp.MustCompile(`//[^/]*@`)
+
+func withoutUser(url string) string { return userInfo.ReplaceAllString(url, "//"+redact.Redacted+"@") }
+
 // unversioned returns an endpoint as the replicator's paths need it: catalogs
 // have /v1, /v2, /v2.0 or nothing at its end.
 func unversioned(url string) string {
-	return version.ReplaceAllString(strings.TrimRight(url, "/"), "")
+	return version.ReplaceAllString(strings.TrimRight(strings.TrimSpace(url), "/"), "")
 }
 
 // interfaceOf returns what a catalog calls the kind of endpoint, by that name
@@ -47,7 +54,7 @@ func checkEndpoint(o *Options) error {
 // first of several.
 func imageEndpoint(o *Options, catalog []service) (string, error) {
 	if o.Endpoint != "" {
-		return checked(o, unversioned(strings.TrimSpace(o.Endpoint)), "")
+		return checked(o, unversioned(o.Endpoint), "")
 	}
 	kind, err := interfaceOf(o.Interface)
 	if err != nil {
@@ -60,11 +67,12 @@ func imageEndpoint(o *Options, catalog []service) (string, error) {
 			continue
 		}
 		for _, e := range s.Endpoints {
-			all = append(all, fmt.Sprintf("%s %s %s", e.Region, e.Interface, e.URL))
+			name := cmp.Or(e.Region, e.RegionID)
+			all = append(all, fmt.Sprintf("%s %s %s", name, e.Interface, withoutUser(e.URL)))
 			if e.Interface != kind {
 				continue
 			}
-			regions = append(regions, e.Region)
+			regions = append(regions, name)
 			if region == "" || region == e.Region || region == e.RegionID {
 				found = append(found, unversioned(e.URL))
 			}
@@ -80,7 +88,7 @@ func imageEndpoint(o *Options, catalog []service) (string, error) {
 	}
 	switch {
 	case len(found) == 1:
-		return checked(o, found[0], fmt.Sprintf("must be set, since that of the service catalog, %s, cannot be used: ", found[0]))
+		return checked(o, found[0], fmt.Sprintf("must be set, since that of the service catalog, %s, cannot be used: ", withoutUser(found[0])))
 	case len(all) == 0:
 		return "", invalid("Options.Endpoint", "must not be empty: %s for this tenant", has)
 	case len(regions) == 0:
@@ -90,7 +98,7 @@ func imageEndpoint(o *Options, catalog []service) (string, error) {
 	case region == "" && len(regions) > 1:
 		return "", invalid("Options.Region", "must not be empty; %s; choose one of these regions, %s", has, instead)
 	default:
-		return "", invalid("Options.Endpoint", "must not be empty; %s; more than one of them is meant", has)
+		return "", invalid("Options.Endpoint", "must not be empty; %s; more than one of them matches", has)
 	}
 }
 
@@ -102,5 +110,8 @@ func checked(o *Options, endpoint, prefix string) (string, error) {
 		InsecureHTTP: o.InsecureHTTP,
 		Invalid:      func(_, problem string) error { return invalid("Options.Endpoint", "%s%s", prefix, problem) },
 	})
-	return endpoint, err
+	if err != nil {
+		return "", err
+	}
+	return endpoint, nil
 }

@@ -33,11 +33,17 @@ func TestRegions(t *testing.T) {
 		"no region":      {"", "", "", "Options.Region: must not be empty; " + has + "; choose one of these regions, " + instead},
 		"no such kind":   {"jp1", "admin", "", "Options.Interface: there is no admin endpoint; " + has + "; choose one of these interfaces, " + instead},
 		"plain http": {"jp1", "internal", "", "Options.Endpoint: must be set, since that of the service catalog, http://10.0.0.1:9292, cannot be used: " +
-			"plain http would send the credentials unencrypted: use https, or Options.InsecureHTTP in a trusted network"},
+			"must be https, because plain http would send the credentials unencrypted; Options.InsecureHTTP permits that in a trusted network"},
 		"no catalog":     {"jp1", "", `[]`, "Options.Endpoint: must not be empty: the service catalog has no image endpoints for this tenant"},
 		"no image there": {"jp1", "", none, "Options.Endpoint: must not be empty: the service catalog has no image endpoints for this tenant"},
 		"several": {"jp1", "", one + `{"interface": "public", "region": "jp1", "url": "https://a.example.com"}, {"interface": "public", "region": "jp1", "url": "https://b.example.com"}]}]`,
-			"Options.Endpoint: must not be empty; the service catalog has the image endpoints jp1 public https://a.example.com, jp1 public https://b.example.com; more than one of them is meant"},
+			"Options.Endpoint: must not be empty; the service catalog has the image endpoints jp1 public https://a.example.com, jp1 public https://b.example.com; more than one of them matches"},
+		"regions by id": {"", "", one + `{"interface": "public", "region_id": "jp1", "url": "https://a.example.com"}, {"interface": "public", "region": null, "region_id": "jp2", "url": "https://b.example.com"}]}]`,
+			"Options.Region: must not be empty; the service catalog has the image endpoints jp1 public https://a.example.com, jp2 public https://b.example.com; choose one of these regions, " + instead},
+		"a password": {"", "", one + `{"interface": "public", "region": "jp1", "url": "https://user:pass@w@a.example.com"}]}]`,
+			"Options.Endpoint: must be set, since that of the service catalog, https://REDACTED@a.example.com, cannot be used: must not contain user info"},
+		"a password among several": {"jp2", "", one + `{"interface": "public", "region": "jp1", "url": "https://user:pass@a.example.com"}]}]`,
+			`Options.Region: there is no public endpoint in region "jp2"; the service catalog has the image endpoints jp1 public https://REDACTED@a.example.com; choose one of these regions, ` + instead},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mock := httpmock.NewMockTransport()
@@ -50,7 +56,8 @@ func TestRegions(t *testing.T) {
 			session, err := keystone.New(t.Context(), o)
 			require.NoError(t, err, "the tokens can be used")
 			require.Equal(t, token, sentToken(t, session.TokenSource()))
-			_, err = session.Endpoint()
+			endpoint, err := session.Endpoint()
+			require.Empty(t, endpoint)
 			require.EqualError(t, err, "imagereplicator: keystone."+test.want)
 			require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
 			_, again := session.Client()
@@ -59,7 +66,7 @@ func TestRegions(t *testing.T) {
 			require.Equal(t, err, again)
 
 			o.Endpoint = "https://other.example.com/v2/"
-			_, endpoint, err := logIn(t.Context(), o)
+			_, endpoint, err = logIn(t.Context(), o)
 			require.NoError(t, err)
 			require.Equal(t, "https://other.example.com", endpoint)
 		})
@@ -83,6 +90,7 @@ func TestEndpointVersions(t *testing.T) {
 		"https://glance.example.com/v2.0":           "https://glance.example.com",
 		"https://cloud.example.com/dev1/image/v2.0": "https://cloud.example.com/dev1/image",
 		"https://cloud.example.com/dev1":            "https://cloud.example.com/dev1",
+		" https://glance.example.com/v2/ ":          "https://glance.example.com", //nolint:gocritic // as a catalog has it
 	} {
 		mock := httpmock.NewMockTransport()
 		mock.RegisterResponder(http.MethodPost, tokensURL, catalog(`[{"type": "image", "endpoints": [{"interface": "public", "url": "`+url+`"}]}]`))

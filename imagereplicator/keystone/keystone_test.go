@@ -195,7 +195,7 @@ func authOptions(auth gophercloud.AuthOptions) func(*keystone.Options) {
 func TestNewRefuses(t *testing.T) {
 	for want, change := range map[string]func(*keystone.Options){
 		"imagereplicator: keystone.Options.AuthURL: must not be empty":                                       func(o *keystone.Options) { o.AuthURL = "" },
-		"imagereplicator: keystone.Options.AuthURL: plain http would send":                                   func(o *keystone.Options) { o.AuthURL = "http://keystone.example.com/v3" },
+		"imagereplicator: keystone.Options.AuthURL: must be https, because plain http would send":            func(o *keystone.Options) { o.AuthURL = "http://keystone.example.com/v3" },
 		"imagereplicator: keystone.Options.AuthURL: must not contain user info":                              func(o *keystone.Options) { o.AuthURL = "https://key:" + secret + "@keystone.example.com" },
 		"imagereplicator: keystone.Options.AuthURL: must not have a query":                                   func(o *keystone.Options) { o.AuthURL += "?a=b" },
 		"imagereplicator: keystone.Options.AuthURL: must be the address of Keystone or of its API version 3": func(o *keystone.Options) { o.AuthURL = "https://keystone.example.com/v2.0" },
@@ -223,7 +223,7 @@ func TestNewRefuses(t *testing.T) {
 		"imagereplicator: keystone.Options.TenantID: must not be empty":                                              func(o *keystone.Options) { o.TenantID = "" },
 		"imagereplicator: keystone.Options.Interface: must be \"public\", \"internal\" or \"admin\", not \"intern\"": func(o *keystone.Options) { o.Interface = "intern" },
 		"imagereplicator: keystone.Options.Endpoint: must be absolute":                                               func(o *keystone.Options) { o.Endpoint = "glance.example.com" },
-		"imagereplicator: keystone.Options.Endpoint: plain http would send":                                          func(o *keystone.Options) { o.Endpoint = "http://glance.example.com" },
+		"imagereplicator: keystone.Options.Endpoint: must be https, because plain http would send":                   func(o *keystone.Options) { o.Endpoint = "http://glance.example.com" },
 		"imagereplicator: keystone.Options.Endpoint: must not contain user info":                                     func(o *keystone.Options) { o.Endpoint = "https://u:" + secret + "@glance.example.com" },
 		"imagereplicator: keystone.Tokens.Get: header X-": func(o *keystone.Options) {
 			*o = keystone.Options{AuthURL: authURL, Credentials: keystone.Token("a\nb")}
@@ -250,7 +250,7 @@ func TestPlainHTTPNamesTheField(t *testing.T) {
 	o.AuthURL = "http://keystone.example.com/v3"
 	_, _, err := logIn(t.Context(), o)
 	require.ErrorIs(t, err, imagereplicator.ErrInvalidArgument)
-	require.ErrorContains(t, err, "keystone.Options.AuthURL: plain http would send")
+	require.ErrorContains(t, err, "keystone.Options.AuthURL: must be https, because plain http would send")
 	require.ErrorContains(t, err, "Options.InsecureHTTP")
 	require.NotContains(t, err.Error(), "WithInsecureHTTP")
 	require.Zero(t, mock.GetTotalCallCount())

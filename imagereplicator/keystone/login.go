@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
@@ -74,13 +75,32 @@ func newIdentity(options *Options) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	call := transport.Call{
+	call, err := tokenCall(&auth)
+	if err != nil {
+		return nil, err
+	}
+	once := client.SingleAttempts()
+	return &identity{root: client.BaseURL(), logIn: func(ctx context.Context) (*issued, error) {
+		client := client
+		if ctx.Value(onceKey{}) != nil {
+			client = once
+		}
+		token, _, err := transport.Do(ctx, client, call, readToken)
+		return token, err
+	}}, nil
+}
+
+// tokenCall returns the request for a token. If auth is a token to use as it is,
+// that asks Keystone about it.
+func tokenCall(auth *gophercloud.AuthOptions) (*transport.Call, error) {
+	call := &transport.Call{
 		Operation: "Tokens.Create",
 		Method:    http.MethodPost,
 		Path:      []string{"auth", "tokens"},
 		Repeat:    transport.Repeatable, // one token too many does no harm
 		Secrets:   []string{auth.Password, auth.Passcode, auth.ApplicationCredentialSecret, auth.TokenID},
 		Secret:    true,
+		Login:     true,
 	}
 	scope, err := auth.ToTokenV3ScopeMap()
 	if err != nil {
@@ -101,15 +121,7 @@ func newIdentity(options *Options) (*identity, error) {
 			return nil, err
 		}
 	}
-	once := client.SingleAttempts()
-	return &identity{root: client.BaseURL(), logIn: func(ctx context.Context) (*issued, error) {
-		client := client
-		if ctx.Value(onceKey{}) != nil {
-			client = once
-		}
-		token, _, err := transport.Do(ctx, client, &call, readToken)
-		return token, err
-	}}, nil
+	return call, nil
 }
 
 // wrapError adds what a 404 means: it is also how Keystone refuses an

@@ -13,12 +13,12 @@ const (
 	// A token is replaced when less than a tenth of its life is left, at most
 	// this much before its end.
 	maxEarly = 5 * time.Minute
-	// The pause after an early refresh failed, while the old token still lives.
+	// The pause after an early refresh failed, while the old token is still valid.
 	earlyRetry = 30 * time.Second
 	// The pause after any other that failed: the source is asked once for all who
 	// ask meanwhile.
 	retryPause = 500 * time.Millisecond
-	// How long a refusal stands for all who ask: a password that is tried again
+	// How long a refusal applies to all calls: a wrong password that is sent again
 	// and again locks its account.
 	refusalStands = 30 * time.Second
 	// A refresh continues for other calls when the one that started it ends, but
@@ -101,7 +101,7 @@ func (t *tokens) Renew(ctx context.Context, used Grant) (bool, error) {
 
 // ask waits for the refresh under way or for a new one. Soon after one that
 // failed, it waits until it is time for another first, or returns the refusal
-// that still stands. t.mu is held, but not while it waits.
+// that still applies. t.mu is held, but not while it waits.
 func (t *tokens) ask(ctx context.Context) (fresh bool, err error) {
 	ended, since := t.ended, time.Since(t.since)
 	switch {

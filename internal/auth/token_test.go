@@ -314,7 +314,7 @@ func TestWaitersLeaveAtOnce(t *testing.T) {
 
 		token, grant := apply(t, c)
 		require.Equal(t, "token-1", token)
-		require.Equal(t, time.Minute, time.Since(start), "the refresh went on")
+		require.Equal(t, time.Minute, time.Since(start), "the refresh continued")
 		require.EqualValues(t, 1, s.asked.Load())
 
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)

@@ -150,13 +150,13 @@ func (l *lab) profileAllocations(r *report) error {
 		found := make([]map[string]float64, 2)
 		for i, call := range []func(context.Context) error{s.sdk, s.floor(timeLimit)} {
 			if found[i], err = l.allocations(call, calls); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+				return fmt.Errorf("%s: %w", s.Name, err)
 			}
 		}
 		names := slices.SortedFunc(maps.Keys(merged(found...)), func(a, b string) int {
 			return cmp.Or(cmp.Compare(found[0][b], found[0][a]), cmp.Compare(found[1][b], found[1][a]), cmp.Compare(a, b))
 		})
-		rows := [][]string{{s.name, "this SDK", "by hand"}}
+		rows := [][]string{{s.Name, "this SDK", "by hand"}}
 		for _, name := range names {
 			rows = append(rows, []string{name, fmt.Sprintf("%.1f", found[0][name]), fmt.Sprintf("%.1f", found[1][name])})
 		}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"syscall"
 	"testing"
@@ -16,75 +14,16 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 	"resty.dev/v3"
 
-	"github.com/imagejobs/imagejobs-go/imagereplicator"
-	"github.com/imagejobs/imagejobs-go/multiplay"
-	"github.com/imagejobs/imagejobs-go/oraclemarket"
-)
-
-// The types that the peers decode into, each with the fields of the service's
-// sample.
-type (
-	plainUpload struct {
-		UploadRequestID      int64     `json:"uploadRequestId"`
-		Application          string    `json:"application"`
-		Version              string    `json:"version"`
-		OperatingSystem      string    `json:"operatingSystem"`
-		FileName             string    `json:"fileName"`
-		ImageFilePath        string    `json:"imageFilePath"`
-		StatusName           string    `json:"statusName"`
-		UploadedChunks       int       `json:"uploadedChunks"`
-		PendingChunks        int       `json:"pendingChunks"`
-		CreatedBy            string    `json:"createdBy"`
-		CreatedDate          time.Time `json:"createdDate"`
-		LastModifiedBy       string    `json:"lastModifiedBy"`
-		LastModifiedDate     time.Time `json:"lastModifiedDate"`
-		OverwriteStorageFile bool      `json:"overwriteStorageFile"`
-		DataCenters          []struct {
-			DataCenterName    string    `json:"dataCenterName"`
-			StatusName        string    `json:"statusName"`
-			UploadProgress    string    `json:"uploadProgress"`
-			Region            string    `json:"region"`
-			LastUpdatedDate   time.Time `json:"lastUpdatedDate"`
-			CopyUpload        bool      `json:"copyUpload"`
-			OverwriteUpload   bool      `json:"overwriteUpload"`
-			ReplicaDataCenter bool      `json:"replicaDataCenter"`
-		} `json:"dataCenterImageUploadRequests"`
-	}
-	plainJob struct {
-		CopyProgress        int    `json:"copy_progress"`
-		DestinationImageID  string `json:"destination_image_id"`
-		DestinationRegionID string `json:"destination_region_id"`
-		DestinationTenantID string `json:"destination_tenant_id"`
-		JobID               string `json:"job_id"`
-		SourceImageID       string `json:"source_image_id"`
-		SourceImageName     string `json:"source_image_name"`
-		SourceRegionID      string `json:"source_region_id"`
-		SourceTenantID      string `json:"source_tenant_id"`
-		Status              string `json:"status"`
-	}
-	plainUpdate struct {
-		Success      bool    `json:"success"`
-		UpdateID     int64   `json:"updateid"`
-		JobStateName string  `json:"jobstatename"`
-		JobStateID   int     `json:"jobstateid"`
-		JobProgress  int     `json:"jobprogress"`
-		JobError     *string `json:"joberror"`
-		JobFailed    int     `json:"jobfailed"`
-		JobCreated   int64   `json:"jobcreated"`
-		JobStart     string  `json:"jobstart"`
-		JobUpdated   int64   `json:"jobupdated"`
-		JobETA       int64   `json:"jobeta"`
-	}
+	"github.com/imagejobs/imagejobs-go/internal/conformance/statuscalls"
 )
 
 // statusCall is one of the three calls: the SDK's method, and what its peers
 // send and decode to do the same.
 type statusCall struct {
-	name   string
-	sdk    func(context.Context) error
-	url    string
-	header map[string]string
-	into   func() any
+	*statuscalls.Call
+
+	base string
+	sdk  func(context.Context) error
 }
 
 type contender struct {
@@ -92,44 +31,16 @@ type contender struct {
 	call func(context.Context) error
 }
 
-const jobID = "33911588-c299-4369-a240-7e5b741cdb6a"
-
 func (l *lab) statusCalls() ([]statusCall, error) {
-	oc, err := oraclemarket.New("partner@example.com", oraclemarket.StaticToken("token"), oraclemarket.WithBaseURL(l.plain))
-	if err != nil {
-		return nil, err
+	var calls []statusCall
+	for _, c := range statuscalls.All() {
+		sdk, err := c.SDK(l.plain, nil)
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, statusCall{c, l.plain, sdk})
 	}
-	rc, err := imagereplicator.New(l.plain, imagereplicator.StaticToken("token"))
-	if err != nil {
-		return nil, err
-	}
-	mc, err := multiplay.New(multiplay.AccessKey(1, "access", "secret"), multiplay.WithBaseURL(l.plain))
-	if err != nil {
-		return nil, err
-	}
-	return []statusCall{
-		{
-			name:   "MachineImages.Get",
-			sdk:    func(ctx context.Context) error { _, err := oc.MachineImages.Get(ctx, 2797087); return err },
-			url:    l.plain + "/appstore/publisher/v1/machineimages/2797087",
-			header: map[string]string{"Authorization": "Bearer token", "X-Oracle-UserId": "partner@example.com"},
-			into:   func() any { return new(plainUpload) },
-		},
-		{
-			name:   "Jobs.Get",
-			sdk:    func(ctx context.Context) error { _, err := rc.Jobs.Get(ctx, jobID); return err },
-			url:    l.plain + "/v2/extension/image_replicator/jobs/" + jobID,
-			header: map[string]string{"X-Auth-Token": "token"},
-			into:   func() any { return new(plainJob) },
-		},
-		{
-			name:   "ImageUpdates.Status",
-			sdk:    func(ctx context.Context) error { _, err := mc.ImageUpdates.Status(ctx, 4711); return err },
-			url:    l.plain + "/cfp/v1/imageupdate/4711/status?accountserviceid=1",
-			header: map[string]string{"Authorization": "Basic YWNjZXNzOnNlY3JldA==", "Content-Type": "application/x-www-form-urlencoded"},
-			into:   func() any { return new(plainUpdate) },
-		},
-	}, nil
+	return calls, nil
 }
 
 func (c *statusCall) contenders() []contender {
@@ -156,19 +67,7 @@ func transport() *http.Transport {
 }
 
 func (c *statusCall) floor(limit time.Duration) func(context.Context) error {
-	client := &http.Client{Transport: transport(), Timeout: limit}
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		for name, value := range c.header {
-			req.Header.Set(name, value)
-		}
-		req.Header.Set("Accept", "application/json")
-		resp, err := client.Do(req)
-		return decode(resp, err, c.into())
-	}
+	return c.ByHand(c.base, &http.Client{Transport: transport(), Timeout: limit})
 }
 
 func (c *statusCall) retryable() func(context.Context) error {
@@ -176,38 +75,23 @@ func (c *statusCall) retryable() func(context.Context) error {
 	client.Logger = nil
 	client.HTTPClient = &http.Client{Transport: transport(), Timeout: timeLimit}
 	return func(ctx context.Context) error {
-		req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
+		req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, c.base+c.Path, nil)
 		if err != nil {
 			return err
 		}
-		for name, value := range c.header {
+		for name, value := range c.Header {
 			req.Header.Set(name, value)
 		}
 		req.Header.Set("Accept", "application/json")
 		resp, err := client.Do(req)
-		return decode(resp, err, c.into())
+		return statuscalls.Decode(resp, err, c.Into())
 	}
-}
-
-func decode(resp *http.Response, err error, into any) error {
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %s", resp.Status)
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(body, into)
 }
 
 func (c *statusCall) resty() func(context.Context) error {
 	client := resty.NewWithClient(&http.Client{Transport: transport(), Timeout: timeLimit})
 	return func(ctx context.Context) error {
-		resp, err := client.R().SetContext(ctx).SetHeaders(c.header).SetHeader("Accept", "application/json").SetResult(c.into()).Get(c.url)
+		resp, err := client.R().SetContext(ctx).SetHeaders(c.Header).SetHeader("Accept", "application/json").SetResult(c.Into()).Get(c.base + c.Path)
 		if err == nil && resp.IsStatusFailure() {
 			err = fmt.Errorf("status %s", resp.Status())
 		}
@@ -218,8 +102,8 @@ func (c *statusCall) resty() func(context.Context) error {
 func (c *statusCall) gophercloud() func(context.Context) error {
 	client := &gophercloud.ProviderClient{HTTPClient: http.Client{Transport: transport(), Timeout: timeLimit}}
 	return func(ctx context.Context) error {
-		resp, err := client.Request(ctx, http.MethodGet, c.url, &gophercloud.RequestOpts{
-			MoreHeaders: c.header, JSONResponse: c.into(), OkCodes: []int{http.StatusOK},
+		resp, err := client.Request(ctx, http.MethodGet, c.base+c.Path, &gophercloud.RequestOpts{
+			MoreHeaders: c.Header, JSONResponse: c.Into(), OkCodes: []int{http.StatusOK},
 		})
 		if err == nil {
 			err = resp.Body.Close()
@@ -260,7 +144,7 @@ func (l *lab) status() (*report, error) {
 		all := s.contenders()
 		for _, c := range all { // open the connections
 			if err := c.call(l.ctx); err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", s.name, c.name, err)
+				return nil, fmt.Errorf("%s: %s: %w", s.Name, c.name, err)
 			}
 		}
 		nanos, ratios := make([][]float64, len(all)), make([][]float64, len(all))
@@ -280,7 +164,7 @@ func (l *lab) status() (*report, error) {
 					}
 				})
 				if failed != nil {
-					return nil, fmt.Errorf("%s: %s: %w", s.name, c.name, failed)
+					return nil, fmt.Errorf("%s: %s: %w", s.Name, c.name, failed)
 				}
 				cpu[i] = append(cpu[i], float64((cpuTime()-before).Nanoseconds())/float64(found.N))
 				nanos[i] = append(nanos[i], float64(found.T.Nanoseconds())/float64(found.N))
@@ -296,13 +180,13 @@ func (l *lab) status() (*report, error) {
 		var plot []bar
 		for i, c := range all {
 			rows = append(rows, []string{
-				s.name, c.name, fmt.Sprintf("%.2f", median(cpuRatios[i])), fmt.Sprintf("%.2f", median(ratios[i])),
+				s.Name, c.name, fmt.Sprintf("%.2f", median(cpuRatios[i])), fmt.Sprintf("%.2f", median(ratios[i])),
 				fmt.Sprintf("%.1f", median(cpu[i])/1e3), fmt.Sprintf("%.1f", median(nanos[i])/1e3),
 				fmt.Sprint(median(bytes[i])), fmt.Sprint(median(allocs[i])),
 			})
 			plot = append(plot, bar{c.name, float64(median(allocs[i])), i == 0})
 		}
-		r.plots["status-"+s.name] = bars(s.name+": allocations per call", "", plot)
+		r.plots["status-"+s.Name] = bars(s.Name+": allocations per call", "", plot)
 	}
 	r.table(rows)
 	return r, nil

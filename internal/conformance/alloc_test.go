@@ -10,15 +10,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/internal/conformance/statuscalls"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
 // A status call allocates less than the same call by hand with a time limit,
 // over one kind of connection.
 func TestStatusCallsBeatCallsByHand(t *testing.T) {
-	for _, s := range statusCalls() {
-		t.Run(s.name, func(t *testing.T) {
-			body, err := os.ReadFile(s.file)
+	for _, s := range statuscalls.All() {
+		t.Run(s.Name, func(t *testing.T) {
+			body, err := os.ReadFile(statusFiles[s.Name])
 			require.NoError(t, err)
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
@@ -27,10 +28,10 @@ func TestStatusCallsBeatCallsByHand(t *testing.T) {
 			defer server.Close()
 			tr := &http.Transport{MaxIdleConnsPerHost: 64}
 			defer tr.CloseIdleConnections()
-			call, err := s.call(server.URL, &http.Client{Transport: tr})
+			call, err := s.SDK(server.URL, &http.Client{Transport: tr})
 			require.NoError(t, err)
 			ours := allocations(t, call)
-			byHand := allocations(t, s.byHand(server.URL, tr))
+			byHand := allocations(t, s.ByHand(server.URL, &http.Client{Transport: tr, Timeout: attemptTimeout}))
 			t.Logf("%.0f allocations, %.0f by hand, those of the server included", ours, byHand)
 			require.Less(t, ours, byHand+allocSlack-1)
 		})
@@ -41,11 +42,11 @@ func TestStatusCallsBeatCallsByHand(t *testing.T) {
 // are what was counted, and one more; what grows past that needs a reason.
 func TestAllocations(t *testing.T) {
 	counted := map[string]float64{"MachineImages.Get": 28, "Jobs.Get": 25, "ImageUpdates.Status": 27}
-	for _, s := range statusCalls() {
-		t.Run(s.name, func(t *testing.T) {
-			call, err := s.call(pipeBase, &http.Client{Transport: newTaker(t, s.file)})
+	for _, s := range statuscalls.All() {
+		t.Run(s.Name, func(t *testing.T) {
+			call, err := s.SDK(pipeBase, &http.Client{Transport: newTaker(t, statusFiles[s.Name])})
 			require.NoError(t, err)
-			most, ok := counted[s.name]
+			most, ok := counted[s.Name]
 			require.True(t, ok)
 			count := allocations(t, call)
 			t.Logf("%.0f allocations", count)

@@ -165,7 +165,7 @@ func TestManyGoroutinesShareAClient(t *testing.T) {
 // sequence is something to iterate over.
 type sequence struct {
 	name, target string
-	body         string // of a response after which it goes on
+	body         string // of a response after which it continues
 	client       func(e *env) (iter.Seq[error], error)
 }
 

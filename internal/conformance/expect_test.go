@@ -47,15 +47,7 @@ func expect(o *operation, f *fault, always bool) outcome {
 	if always && (f.dial != nil || f.connect != 0) {
 		o = o.begins()
 	}
-	w := o.expect(f, o.meaning(f), always)
-	if w.ok { // and goes on
-		more := o.polls - 1
-		w.requests += more
-		w.atLeast += more
-		w.least += repeated(more, minWait)
-		w.most += repeated(more, longestPoll) + o.takes
-	}
-	return w
+	return o.expect(f, o.meaning(f), always)
 }
 
 func (o *operation) expect(f *fault, k kind, always bool) outcome {
@@ -69,6 +61,9 @@ func (o *operation) expect(f *fault, k kind, always bool) outcome {
 	}
 	if o.class == adopted {
 		return o.adopts(f, k, always)
+	}
+	if o.gets && (k == tooLarge || f.status == http.StatusForbidden && k == status) {
+		return success()
 	}
 	w := expectCall(o, f, k, always)
 	if o.gated {
@@ -191,7 +186,7 @@ func expectCall(o *operation, f *fault, k kind, always bool) outcome {
 	}
 	if o.reuses && f.cut {
 		// net/http sends a GET again by itself when a connection that it used
-		// before dies. It may: the call is safe.
+		// before broke. It may: the call is safe.
 		if always {
 			w.requests++
 		} else {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/conformance/statuscalls"
 )
 
 // mostFrames is how deep a status call may be nested, from the method to the
@@ -15,17 +17,17 @@ const mostFrames = 8
 
 // A reader who follows a call meets each function of it in one short stack.
 func TestFrames(t *testing.T) {
-	for _, s := range statusCalls() {
-		t.Run(s.name, func(t *testing.T) {
+	for _, s := range statuscalls.All() {
+		t.Run(s.Name, func(t *testing.T) {
 			var stack []string
-			rt := newTaker(t, s.file)
+			rt := newTaker(t, statusFiles[s.Name])
 			rt.taken = func() { stack = callers() }
-			call, err := s.call(pipeBase, &http.Client{Transport: rt})
+			call, err := s.SDK(pipeBase, &http.Client{Transport: rt})
 			require.NoError(t, err)
 			require.NoError(t, call(t.Context()))
 			last := -1
 			for i, frame := range stack {
-				if strings.HasSuffix(frame, s.method) {
+				if strings.HasSuffix(frame, s.Method) {
 					last = i
 				}
 			}

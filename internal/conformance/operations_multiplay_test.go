@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"time"
 
 	"github.com/imagejobs/imagejobs-go/multiplay"
 )
@@ -11,12 +10,12 @@ func source() multiplay.Source {
 	return multiplay.S3Source{AccessKey: multiplay.NewSecret(s3Key), SecretKey: multiplay.NewSecret(s3Key), Bucket: "bucket"}
 }
 
-// quietRollout is how long a rollout of which nothing shows is waited for.
-const quietRollout = 10 * time.Second
-
 func multiplayOperations() []*operation {
 	release := game(func(ctx context.Context, c mc) (*multiplay.ReleaseResult, error) {
 		return c.Release(ctx, &multiplay.ReleaseRequest{ImageID: 1, MachineID: 2, Description: "x", Source: source()})
+	})
+	resumed := game(func(ctx context.Context, c mc) (*multiplay.ReleaseResult, error) {
+		return c.Release(ctx, &multiplay.ReleaseRequest{ImageID: 1, Resume: multiplay.ReleaseIDs{ImageVersionID: 7}})
 	})
 	list := []*operation{
 		{name: "ImageUpdates.Create", class: once, run: game(func(ctx context.Context, c mc) (*multiplay.ImageUpdateStatus, error) {
@@ -86,25 +85,22 @@ func multiplayOperations() []*operation {
 			return c.Images.RolloutStatus(ctx, 1, nil)
 		})},
 		{name: "Images.WaitRollout", of: "counts", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, run: game(func(ctx context.Context, c mc) (*multiplay.RolloutStatus, error) {
-			return c.Images.WaitRollout(ctx, 1, 9)
+			return c.Images.WaitRollout(ctx, 1, 7)
 		})},
 		{name: "Images.WaitRollout", of: "installs", target: "ImageInstalls.List", class: safe, patient: true, run: game(func(ctx context.Context, c mc) (*multiplay.RolloutStatus, error) {
-			return c.Images.WaitRollout(ctx, 1, 9)
+			return c.Images.WaitRollout(ctx, 1, 7)
 		})},
 		{name: "Images.WatchRollout", of: "counts", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, run: game(func(ctx context.Context, c mc) ([]*multiplay.RolloutStatus, error) {
-			return collect(c.Images.WatchRollout(ctx, 1, 9))
+			return collect(c.Images.WatchRollout(ctx, 1, 7))
 		})},
 		{name: "Release", of: "update", target: "ImageUpdates.Create", class: once, patient: true, run: release},
 		{name: "Release", of: "diff", target: "ImageDiffs.Create", class: once, patient: true, asks: 3, run: release},
 		{name: "Release", of: "version", target: "ImageVersions.Create", class: once, patient: true, run: release},
 		{name: "Release", of: "wait", target: "ImageUpdates.Status", reuses: true, class: safe, patient: true, seen: true, run: release},
-		{name: "Release", of: "rollout", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, polls: 3, run: release},
+		{name: "Release", of: "rollout", target: "Images.RolloutStatus", reuses: true, class: safe, patient: true, run: resumed},
 	}
 	for _, o := range list {
 		o.pkg, o.refuses = "multiplay", true
-		if o.name == "Release" {
-			o.takes = quietRollout
-		}
 	}
 	return list
 }

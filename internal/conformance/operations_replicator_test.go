@@ -26,10 +26,10 @@ func replicatorOperations() []*operation {
 		{name: "Jobs.Watch", target: "Jobs.Get", class: safe, patient: true, run: jobs(func(ctx context.Context, s js) ([]*imagereplicator.Job, error) {
 			return collect(s.Watch(ctx, "job"))
 		})},
-		{name: "Jobs.WaitAll", target: "Jobs.List", class: safe, patient: true, accepts: []string{"[]"}, run: jobs(func(ctx context.Context, s js) ([]*imagereplicator.Job, error) {
+		{name: "Jobs.WaitAll", target: "Jobs.List", class: safe, patient: true, gets: true, accepts: []string{"[]"}, run: jobs(func(ctx context.Context, s js) ([]*imagereplicator.Job, error) {
 			return s.WaitAll(ctx, []string{"job"})
 		})},
-		{name: "Jobs.WatchAll", target: "Jobs.List", class: safe, patient: true, accepts: []string{"[]"}, run: jobs(func(ctx context.Context, s js) ([]*imagereplicator.Job, error) {
+		{name: "Jobs.WatchAll", target: "Jobs.List", class: safe, patient: true, gets: true, accepts: []string{"[]"}, run: jobs(func(ctx context.Context, s js) ([]*imagereplicator.Job, error) {
 			return collect(s.WatchAll(ctx, []string{"job"}))
 		})},
 		{name: "Jobs.CopyToTenants", target: "Jobs.Create", class: once, asks: 2, looks: true, run: jobs(func(ctx context.Context, s js) ([]imagereplicator.CopyResult, error) {

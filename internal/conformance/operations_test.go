@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/multiplay"
@@ -39,20 +38,19 @@ type operation struct {
 	target    string // the name of that request at the server
 	class     class
 	content   content
-	upload    bool          // an attempt has no limit but that bytes move
-	patient   bool          // transient failures are ridden out, and lag
-	looks     bool          // for what came of it after a failure
-	gated     bool          // a loop of its own sends it again, and sooner
-	seen      bool          // that what is polled exists is known before the first poll
-	asks      int           // again after a lost response, if it may
-	polls     int           // requests that are made if all goes well, where not one
-	takes     time.Duration // what else there is to do
-	login     bool          // the request is for a token that another call needs
-	reuses    bool          // a GET over a connection that was used before
-	refuses   bool          // the service puts refusals into a 2xx
-	named     bool          // a header of the response identifies it
-	accepts   []string      // faults whose response is one of this operation
-	apart     []string      // faults that it has tests of its own for
+	upload    bool     // an attempt has no limit but that bytes move
+	patient   bool     // transient failures are ridden out, and lag
+	looks     bool     // up the result after a failure
+	gated     bool     // a loop of its own sends it again, and sooner
+	gets      bool     // does without, where it can never have it
+	seen      bool     // that what is polled exists is known before the first poll
+	asks      int      // again after a lost response, if it may
+	login     bool     // the request is for a token that another call needs
+	reuses    bool     // a GET over a connection that was used before
+	refuses   bool     // the service puts refusals into a 2xx
+	named     bool     // a header of the response identifies it
+	accepts   []string // faults whose response is one of this operation
+	apart     []string // faults that it has tests of its own for
 	run       func(context.Context, *env) (any, error)
 }
 
@@ -70,7 +68,6 @@ func operations() []*operation {
 		if o.target == "" {
 			o.target = o.name
 		}
-		o.polls = max(o.polls, 1)
 	}
 	return list
 }

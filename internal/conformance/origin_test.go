@@ -209,7 +209,7 @@ func TestCredentialsAndPlainHTTP(t *testing.T) {
 			d := &dialer{}
 			err := c.call(t.Context(), "http://host.example", d.httpClient(t), false)
 			require.ErrorIs(t, err, transport.ErrInvalidArgument)
-			require.ErrorContains(t, err, "use https")
+			require.ErrorContains(t, err, "must be https")
 			require.Zero(t, d.n.Load())
 			sentTo(t, c, "http://host.example", "host.example:80", true)
 		})

@@ -43,6 +43,7 @@ func waysAway() []away {
 		{name: "DNS", reason: "server misbehaving", dial: &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
 			Err: "server misbehaving", Name: "localhost", IsTemporary: true,
 		}}},
+		{name: "dial timeout", reason: "i/o timeout", dial: dialTimeout()},
 		{name: "502", status: http.StatusBadGateway, reason: "502 Bad Gateway"},
 		{name: "522", status: 522, reason: ": 522"},
 		{name: "429", status: http.StatusTooManyRequests, reason: "429 Too Many Requests"},
@@ -50,6 +51,13 @@ func waysAway() []away {
 		{name: "429, Retry-After 100", status: http.StatusTooManyRequests, retryAfter: "100", reason: "429 Too Many Requests"},
 		{name: "429, Retry-After 150", status: http.StatusTooManyRequests, retryAfter: "150", reason: "429 Too Many Requests"},
 	}
+}
+
+// dialTimeout returns the error of a dial that took too long. It matches
+// context.DeadlineExceeded, like that of a context.
+func dialTimeout() error {
+	_, err := (&net.Dialer{Deadline: time.Unix(1, 0)}).Dial("tcp", closedPort)
+	return err
 }
 
 // The hosts of the tests, which are all the same server.

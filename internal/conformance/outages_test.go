@@ -62,7 +62,7 @@ func TestOutages(t *testing.T) {
 	}
 }
 
-// measured is what came of an outage.
+// measured is the result of an outage.
 type measured struct {
 	during, after int           // requests
 	ended         time.Duration // after so long, 0 for not

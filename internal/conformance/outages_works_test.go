@@ -17,7 +17,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// work is something that an outage meets. run does it, and has the rig begin the
+// work is what an outage interrupts. run does it, and has the rig begin the
 // outage in the middle.
 type work struct {
 	name  string

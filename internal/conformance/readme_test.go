@@ -25,9 +25,9 @@ import (
 // readmeGiven declares what the README's snippets leave to their reader.
 const readmeGiven = `
 var (
-	ctx                 context.Context
-	imageID, tenantID   string
-	s3Key, s3Secret     multiplay.Secret
+	ctx               context.Context
+	imageID, tenantID string
+	key, secret       string
 )
 
 func publish(context.Context, *oraclemarket.Client) error { return nil }
@@ -37,7 +37,7 @@ const modulePath = "github.com/imagejobs/imagejobs-go"
 
 // readmeImports are the packages that snippets may use, by name.
 var readmeImports = map[string]string{
-	"context": "context", "errors": "errors", "fmt": "fmt", "testing": "testing",
+	"context": "context", "errors": "errors", "fmt": "fmt",
 	"imagereplicator":  modulePath + "/imagereplicator",
 	"keystone":         modulePath + "/imagereplicator/keystone",
 	"multiplay":        modulePath + "/multiplay",
@@ -159,8 +159,8 @@ func fencedBlocks(markdown, language string) []block {
 	return blocks
 }
 
-// snippetChecker returns a function that type-checks a snippet: declarations if
-// it begins with a func, the statements of a function otherwise.
+// snippetChecker returns a function that type-checks a snippet: the statements
+// of a function.
 func snippetChecker(t *testing.T) func(block) error {
 	t.Helper()
 	args := []string{"list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}"}
@@ -196,10 +196,7 @@ func snippetChecker(t *testing.T) func(block) error {
 }
 
 func snippetSource(snippet block) string {
-	body := fmt.Sprintf("//line README.md:%d\n%s", snippet.line, snippet.text)
-	if !strings.HasPrefix(snippet.text, "func ") {
-		body = "func snippet() error {\n" + body + "\n//line snippet.go:1\nreturn nil\n}\n"
-	}
+	body := fmt.Sprintf("func snippet() error {\n//line README.md:%d\n%s\n//line snippet.go:1\nreturn nil\n}\n", snippet.line, snippet.text)
 	var source strings.Builder
 	source.WriteString("package snippet\n")
 	for name, path := range readmeImports {

@@ -101,7 +101,7 @@ func replicatorResponses() []canned {
 
 func multiplayResponses() []canned {
 	list := []canned{
-		{operation: "ImageInstalls.List", pattern: "GET /cfp/v1/imageinstall/status", body: `{"success":true,"installs":[{"jobid":3,"target_imageversionid":3,` + job + `}]}`},
+		{operation: "ImageInstalls.List", pattern: "GET /cfp/v1/imageinstall/status", body: `{"success":true,"installs":[{"jobid":3,"target_imageversionid":7,` + job + `}]}`},
 		{operation: "ImageInstalls.Queue", pattern: "GET /cfp/v1/imageinstall/{id}/queue", body: `{"machinejobid":"8",` + job + `}`},
 		{operation: "Images.Options", pattern: "GET /cfp/v1/image/options", body: `{"success":true,"diffid":1,"update_url":"s3://` + mark + `:` + mark + `@bucket/folder/","games":[{"gameid":1,"name":"game"}],"images":[],"machines":[]}`},
 		{

@@ -30,6 +30,13 @@ func uploadFaults() []uploadFault {
 			responseFault(operation, "{}", oraclemarkettest.Fault{Body: "{}"}, false),
 			responseFault(operation, "{}", oraclemarkettest.Fault{Body: "{}"}, true),
 		)
+		if operation != oraclemarkettest.OpGet && operation != oraclemarkettest.OpList {
+			job := oraclemarkettest.Fault{
+				Status: http.StatusAccepted, Process: true, Body: `{"state":"running"}`,
+				Header: http.Header{"Location": {"/appstore/publisher/v1/jobs/4711"}},
+			}
+			list = append(list, responseFault(operation, "202 of a job", job, false), responseFault(operation, "202 of a job", job, true))
+		}
 		if operation != oraclemarkettest.OpCreate && operation != oraclemarkettest.OpInitiate && operation != oraclemarkettest.OpList {
 			other := oraclemarkettest.Fault{Body: `{"uploadRequestId":4711,"entityId":"4711","statusName":"Completed","uploadedChunks":20,"pendingChunks":0}`}
 			list = append(list, responseFault(operation, "another id", other, false), responseFault(operation, "another id", other, true))
@@ -103,6 +110,7 @@ func statusFault(operation string, status int, always bool) uploadFault {
 			// After a failed merge the record is read first, and what is not there may lag.
 			gone := status == http.StatusGone && w.before != nil && w.begins() != oraclemarkettest.OpInitiate
 			passes := operation == oraclemarkettest.OpMerge ||
+				operation == oraclemarkettest.OpUploadChunk && status != http.StatusConflict ||
 				operation == oraclemarkettest.OpGet && (status == http.StatusNotFound || gone)
 			if passes && !always {
 				return nil
@@ -113,18 +121,19 @@ func statusFault(operation string, status int, always bool) uploadFault {
 }
 
 func responseFault(operation, what string, fault oraclemarkettest.Fault, always bool) uploadFault {
+	status := max(fault.Status, http.StatusOK)
 	return uploadFault{
 		name: named(operation, what, always), meets: meets(operation), inject: injects(operation, fault, always),
 		want: func(*uploadWay) *uploadEnd {
 			switch {
 			case operation == oraclemarkettest.OpCreate:
-				return &uploadEnd{status: 200, is: transport.ErrAmbiguous}
+				return &uploadEnd{status: status, is: transport.ErrAmbiguous}
 			case !always, fault.Body != "" && (operation == oraclemarkettest.OpInitiate || operation == oraclemarkettest.OpMerge):
 				return nil // for always: it was carried out, as List or Get shows
 			case operation == oraclemarkettest.OpInitiate, operation == oraclemarkettest.OpMerge:
-				return &uploadEnd{status: 200, is: transport.ErrAmbiguous}
+				return &uploadEnd{status: status, is: transport.ErrAmbiguous}
 			default:
-				return &uploadEnd{status: 200, is: transport.ErrTransient}
+				return &uploadEnd{status: status, is: transport.ErrTransient}
 			}
 		},
 	}

@@ -43,9 +43,9 @@ type settings struct {
 // underscore: "source image_id" is "source_image_id".
 func SpacesInNames() Option { return func(s *settings) { s.spaces = true } }
 
-// TextOfAnything keeps, in a string field, what stands in its place as [Text]
-// does: the JSON of an object, the elements of a list. Without it both leave
-// the field empty, so that no id is made of them.
+// TextOfAnything keeps other JSON values in a string field as [Text] does: the
+// JSON of an object, the elements of a list. Without it both leave the field
+// empty, so that no id is made of them.
 func TextOfAnything() Option { return func(s *settings) { s.texts = true } }
 
 // Enum decodes T, a string type whose values the service spells freely.

@@ -72,8 +72,8 @@ func parseInt(text []byte) int64 {
 	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil {
 		return n
 	}
-	// 1.7e9 and 12.0 are integers too. ParseFloat takes more, Go's own spellings
-	// and "inf", that nobody means.
+	// 1.7e9 and 12.0 are integers too. ParseFloat accepts more, such as Go's own
+	// spellings and "inf", which no service means.
 	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil || len(bytes.Trim(text, "0123456789+-.eE")) > 0 || f < -1<<63 || f >= 1<<63 {
 		return 0

@@ -73,11 +73,14 @@ func (s *Server) reconnect() {
 		// Only a port that nobody listens on refuses connections.
 		if refuse {
 			_ = l.Close()
+			if addr, ok := l.Addr().(*net.TCPAddr); ok {
+				s.held = holdPort(addr)
+			}
 			break
 		}
-		again, err := listen(l.Addr().String())
+		again, err := s.listenAgain(l.Addr().String())
 		if err != nil {
-			panic(fmt.Sprintf("emulator: the port was taken during the outage: %v", err))
+			panic(fmt.Sprintf("the test server's port was taken during the outage: %v", err))
 		}
 		s.serveOn(again)
 	}
@@ -86,4 +89,14 @@ func (s *Server) reconnect() {
 			_ = conn.Close()
 		}
 	}
+}
+
+// listenAgain listens on the port that an outage has held. The caller holds s.mu.
+func (s *Server) listenAgain(addr string) (net.Listener, error) {
+	if s.held == nil {
+		return listen(addr)
+	}
+	held := s.held
+	s.held = nil
+	return listenOn(held)
 }

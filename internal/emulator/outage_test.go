@@ -3,6 +3,8 @@ package emulator_test
 import (
 	"net"
 	"net/http"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -69,6 +71,36 @@ func TestOutageInABubble(t *testing.T) {
 		end()
 		require.NoError(t, get())
 	})
+}
+
+// The port of a service that is away stays its own, however many ports others
+// ask the system for.
+func TestOutageKeepsThePort(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		t.Skip("not on " + runtime.GOOS)
+	}
+	s, other := start(t, emulator.Config{}), start(t, emulator.Config{})
+	address, err := net.ResolveTCPAddr("tcp", strings.TrimPrefix(s.URL(), "http://"))
+	require.NoError(t, err)
+	taking := &net.Dialer{LocalAddr: address}
+	take := func() error {
+		c, err := taking.DialContext(t.Context(), "tcp", strings.TrimPrefix(other.URL(), "http://"))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	}
+	for range 3 {
+		end := s.StartOutage(emulator.Outage{})
+		require.ErrorContains(t, take(), "in use")
+		end()
+		require.NoError(t, call(t, http.MethodGet, s.URL()+"/echo/7", "").err)
+	}
+	s.StartOutage(emulator.Outage{})
+	s.Close()
+	again, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address.String())
+	require.NoError(t, err, "it holds no longer than it lives")
+	require.NoError(t, again.Close())
 }
 
 // closing is a listener that the server cannot make refuse connections.

@@ -32,7 +32,7 @@ func (a *response) Write(p []byte) (int, error) {
 	return a.body.Write(p)
 }
 
-// change puts what the fault sets in place of what the handler wrote.
+// change replaces what the handler wrote by what the fault sets.
 func (a *response) change(f *Fault) {
 	if f.Body != "" {
 		a.body.Reset()

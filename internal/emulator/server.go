@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -55,7 +56,8 @@ type Server struct {
 	listener  net.Listener
 	conns     map[net.Conn]bool
 	outages   []*Outage
-	refusing  bool // connections
+	refusing  bool     // connections
+	held      *os.File // keeps the port while they are refused, nil if nothing does
 }
 
 // New returns a server that is not listening yet.
@@ -93,7 +95,7 @@ func (s *Server) Start() error {
 		}
 		var err error
 		if listener, err = listen(addr); err != nil {
-			return fmt.Errorf("emulator: %w", err)
+			return err
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -152,6 +154,9 @@ func (s *Server) Close() {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()
 		s.closed = true
+		if s.held != nil {
+			_ = s.held.Close()
+		}
 		s.mu.Unlock()
 		s.cancel()
 		_ = s.http.Close()

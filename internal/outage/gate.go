@@ -16,6 +16,9 @@ const (
 	closedAfter = 2
 	// The pause before the first probe, and the longest between two.
 	minProbe, maxProbe = 500 * time.Millisecond, 30 * time.Second
+	// minAlone is how often a request fails while others get through before it is
+	// given up: an outage may have been in between.
+	minAlone = 5
 	// fullSpeed is how many requests in flight end the ramp after an outage.
 	fullSpeed = 64
 )
@@ -25,8 +28,9 @@ const (
 // In an outage one request probes for all, while the others wait. When it gets
 // through, the number in flight doubles with each success. A service that
 // limits requests, with 429 or with Retry-After, is sent about as many as get
-// through from then on, and none for as long as it asks to wait. Before the
-// first failure a Gate costs nothing.
+// through from then on, and none for as long as it asks to wait. A request that
+// fails while others get through pauses by itself, longer and longer, and has
+// the limit for itself. Before the first failure a Gate costs nothing.
 type Gate struct {
 	limit time.Duration
 
@@ -42,7 +46,20 @@ type Gate struct {
 	until    time.Time // nothing is sent before
 	outages  int       // that ended by the limit
 	last     error     // of the newest of them
+	passed   int       // requests that got through
 	pace     pace
+}
+
+// request is one that is repeated until it gets through.
+type request struct {
+	outages int // that had ended when it began
+	sent    time.Time
+	probe   bool
+
+	failures int
+	alone    int       // failures between which others got through
+	since    time.Time // the first of these
+	passed   int       // others, by the newest failure
 }
 
 // NewGate returns a gate that rides out an outage for limit, 0 for DefaultLimit.
@@ -53,18 +70,17 @@ func NewGate(limit time.Duration) *Gate {
 // Do calls send, one attempt of a request, until it succeeds, fails for good, or
 // the outage limit is reached. send returns how long the service asks to wait.
 func (g *Gate) Do(ctx context.Context, send func(context.Context) (retryAfter time.Duration, err error)) error {
-	outages := g.ended()
+	r := &request{outages: g.ended()}
 	var last error
 	for {
-		sent, probe, err := g.enter(ctx, outages)
-		if err != nil {
+		if err := g.enter(ctx, r); err != nil {
 			return after(err, last)
 		}
-		final, pause, err := g.attempt(ctx, sent, probe, send)
+		final, pause, err := g.attempt(ctx, r, send)
 		switch {
 		case final:
 			return err
-		case g.ended() != outages:
+		case g.ended() != r.outages, r.alone >= minAlone && time.Since(r.since) >= g.limit:
 			return g.givenUp(err)
 		}
 		last = err
@@ -86,9 +102,9 @@ func after(err, last error) error {
 	return fmt.Errorf("%w, after: %w", err, last)
 }
 
-func (g *Gate) attempt(ctx context.Context, sent time.Time, probe bool, send func(context.Context) (time.Duration, error)) (final bool, pause time.Duration, err error) {
+func (g *Gate) attempt(ctx context.Context, r *request, send func(context.Context) (time.Duration, error)) (final bool, pause time.Duration, err error) {
 	after, err := time.Duration(0), errUnwound
-	defer func() { final, pause = g.leave(ctx, sent, probe, after, err) }()
+	defer func() { final, pause = g.leave(ctx, r, after, err) }()
 	after, err = send(ctx)
 	return final, pause, err
 }
@@ -99,12 +115,12 @@ var errUnwound = errors.New("the attempt did not return")
 
 // enter waits until a request may be sent. It returns the failure of an outage
 // that ended by the limit while it waited.
-func (g *Gate) enter(ctx context.Context, outages int) (sent time.Time, probe bool, err error) {
+func (g *Gate) enter(ctx context.Context, r *request) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
-		if g.outages != outages {
-			return sent, false, g.givenUp(g.last)
+		if g.outages != r.outages {
+			return g.givenUp(g.last)
 		}
 		now := time.Now()
 		wait, closed := g.until.Sub(now), g.failures >= closedAfter
@@ -119,10 +135,11 @@ func (g *Gate) enter(ctx context.Context, outages int) (sent time.Time, probe bo
 		if wait == 0 {
 			g.inFlight++
 			g.probing = closed
-			return now, closed, nil
+			r.sent, r.probe = now, closed
+			return nil
 		}
 		if err := g.wait(ctx, wait); err != nil {
-			return now, false, err
+			return err
 		}
 	}
 }
@@ -147,13 +164,13 @@ func (g *Gate) wait(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// leave learns how an attempt ended. It reports whether that was the last one,
+// leave records how an attempt ended. It reports whether that was the last one,
 // and returns how long this request alone is to pause.
-func (g *Gate) leave(ctx context.Context, sent time.Time, probe bool, after time.Duration, err error) (final bool, pause time.Duration) {
+func (g *Gate) leave(ctx context.Context, r *request, after time.Duration, err error) (final bool, pause time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inFlight--
-	if probe {
+	if r.probe {
 		g.probing = false
 	}
 	close(g.changed)
@@ -162,15 +179,16 @@ func (g *Gate) leave(ctx context.Context, sent time.Time, probe bool, after time
 	case ctx.Err() != nil:
 		return true, 0 // that says nothing about the service
 	case !transport.IsTransient(err):
-		g.success(sent, err == nil)
+		g.success(r.sent, err == nil)
 		return true, 0
 	}
 	g.last = err
-	return false, g.failure(sent, probe, after, errors.Is(err, transport.ErrTooManyRequests) || after > 0)
+	return false, g.failure(r, after, errors.Is(err, transport.ErrTooManyRequests) || after > 0)
 }
 
 func (g *Gate) success(sent time.Time, paced bool) {
 	now := time.Now()
+	g.passed++
 	if paced {
 		g.pace.success(sent, now)
 	}
@@ -187,43 +205,61 @@ func (g *Gate) success(sent time.Time, paced bool) {
 	}
 }
 
-func (g *Gate) failure(sent time.Time, probe bool, after time.Duration, refused bool) (pause time.Duration) {
+func (g *Gate) failure(r *request, after time.Duration, refused bool) (pause time.Duration) {
 	now := time.Now()
 	if g.began.IsZero() {
 		g.began, g.since = now, now
 	}
+	own := g.alone(r, now, refused)
 	if now.Sub(g.since) >= g.limit {
 		g.outages++
 		g.failures, g.probes, g.began = 0, 0, time.Time{}
-		g.hold(now, time.Time{})
+		g.until = time.Time{}
 		return 0
 	}
+	if r.alone > 0 && g.inFlight > 0 && !refused && !r.probe {
+		return own // what is in flight shows more
+	}
 	g.failures++
-	if probe {
+	if r.probe {
 		g.probes++
 	}
 	pause = probePause(g.probes)
 	if refused {
-		g.pace.refusal(sent, now, after, g.inFlight)
-		if g.probes == 0 { // it is there, and only wants fewer
+		after = g.pace.refusal(r.sent, now, after)
+		if g.probes == 0 { // the service is up, and limits requests
 			pause = min(pause, g.pace.interval(2))
 		}
 	}
 	// The last probe comes at the limit.
 	pause = min(max(after, pause), g.since.Add(g.limit).Sub(now))
 	if !refused && g.failures < closedAfter {
-		return pause // one broken connection is none of the others' concern
+		return max(pause, own) // one broken connection says nothing about the others
 	}
 	if until := now.Add(pause); until.After(g.until) {
-		g.hold(now, until)
+		g.until = until
 	}
-	return 0
+	return own
 }
 
-// hold keeps all from sending until then, or lets them if that is over.
-func (g *Gate) hold(now, until time.Time) {
-	g.until = until
-	g.pace.hold(now, until)
+// alone notes a failure of r and returns how long r is to pause by itself, 0 as
+// long as no others got through between two of its failures.
+func (g *Gate) alone(r *request, now time.Time, refused bool) (pause time.Duration) {
+	if refused {
+		return 0
+	}
+	r.failures++
+	if r.failures > 1 && g.passed > r.passed {
+		if r.alone == 0 {
+			r.since = now
+		}
+		r.alone++
+	}
+	r.passed = g.passed
+	if r.alone == 0 {
+		return 0
+	}
+	return probePause(r.failures)
 }
 
 // ended returns how many outages ended by the limit.

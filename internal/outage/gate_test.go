@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -187,6 +186,41 @@ func TestLoneFailure(t *testing.T) {
 	})
 }
 
+// A request that fails among others that get through has the limit for itself:
+// it is sent seldom, holds nobody up, and ends.
+func TestFailsAlone(t *testing.T) {
+	for _, takes := range []time.Duration{100 * time.Millisecond, 3 * time.Second, 30 * time.Second} {
+		t.Run(takes.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const others, lasts = 15, 10 * time.Minute
+				g := NewGate(0)
+				through := &service{takes: takes, fails: func(time.Time) error { return nil }}
+				ctx, cancel := context.WithTimeout(t.Context(), lasts)
+				defer cancel()
+				var wg sync.WaitGroup
+				for range others {
+					wg.Go(func() {
+						for ctx.Err() == nil {
+							if err := g.Do(ctx, through.send); err != nil {
+								require.ErrorIs(t, err, context.DeadlineExceeded)
+							}
+						}
+					})
+				}
+				alone, start := &service{fails: func(time.Time) error { return errDown }}, time.Now()
+				err := g.Do(ctx, alone.send)
+				t.Logf("sent %d times in %s", alone.requests.Load(), time.Since(start))
+				require.ErrorIs(t, err, transport.ErrServer)
+				require.GreaterOrEqual(t, time.Since(start), DefaultLimit)
+				require.Less(t, time.Since(start), DefaultLimit+2*time.Minute)
+				require.Less(t, alone.requests.Load(), int64(30))
+				wg.Wait()
+				require.Greater(t, float64(through.requests.Load()), 0.95*others*lasts.Seconds()/takes.Seconds())
+			})
+		})
+	}
+}
+
 // A final failure is returned at once, and an ended context ends the wait.
 func TestGateEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -208,7 +242,7 @@ func TestSendPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(0)
 		for range closedAfter {
-			g.failure(time.Now(), false, 0, false)
+			g.failure(&request{}, 0, false)
 		}
 		require.Panics(t, func() {
 			_ = g.Do(t.Context(), func(context.Context) (time.Duration, error) { panic("odd") })
@@ -220,9 +254,9 @@ func TestSendPanics(t *testing.T) {
 // After an outage the first to get through lets two follow, and those let more.
 func TestRamp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, start := NewGate(0), time.Now()
+		g := NewGate(0)
 		for range closedAfter {
-			g.failure(start, false, 0, false)
+			g.failure(&request{}, 0, false)
 		}
 		s := &service{takes: time.Second, fails: func(time.Time) error { return nil }}
 		require.NoError(t, upload(t.Context(), g, s, 20, 20))
@@ -232,119 +266,4 @@ func TestRamp(t *testing.T) {
 		}
 		require.Equal(t, map[int]int{0: 1, 1: 2, 2: 8, 3: 9}, began)
 	})
-}
-
-// bucket is the limit of nginx: so many a second, and a burst on top.
-func bucket(perSecond float64, burst float64, retryAfter time.Duration) func(time.Time) error {
-	var excess float64
-	var last time.Time
-	return func(now time.Time) error {
-		left := max(excess-perSecond*now.Sub(last).Seconds(), 0)
-		if left+1 > burst+1 {
-			return &transport.Error{StatusCode: http.StatusTooManyRequests, RetryAfter: retryAfter}
-		}
-		excess, last = left+1, now
-		return nil
-	}
-}
-
-// window is the limit of haproxy: so many in a period that slides. Those that
-// are refused count as well.
-func window(limit int, period, retryAfter time.Duration) func(time.Time) error {
-	var began time.Time
-	var before, now int
-	return func(at time.Time) error {
-		switch n := at.Sub(began) / period; {
-		case began.IsZero() || n > 1:
-			before, now, began = 0, 0, at
-		case n == 1:
-			before, now, began = now, 0, began.Add(period)
-		}
-		now++
-		left := 1 - float64(at.Sub(began))/float64(period)
-		if float64(now)+left*float64(before) > float64(limit) {
-			return &transport.Error{StatusCode: http.StatusTooManyRequests, RetryAfter: retryAfter}
-		}
-		return nil
-	}
-}
-
-// Behind a limit an upload completes at about the limit, with few refusals.
-func TestPace(t *testing.T) {
-	nginx := func(perSecond, burst float64, retryAfter time.Duration) func() func(time.Time) error {
-		return func() func(time.Time) error { return bucket(perSecond, burst, retryAfter) }
-	}
-	haproxy := func(limit int, period time.Duration) func() func(time.Time) error {
-		return func() func(time.Time) error { return window(limit, period, period) }
-	}
-	for name, tt := range map[string]struct {
-		limit   func() func(time.Time) error
-		rate    float64 // of the limit, a second
-		burst   float64 // what it lets through at once
-		chunks  int
-		atOnce  int
-		share   float64
-		refused float64
-	}{
-		"5 a second":                    {nginx(5, 2, 0), 5, 3, 1000, 16, 0.95, 0.05},
-		"5 a second, Retry-After":       {nginx(5, 2, 2*time.Second), 5, 3, 1000, 16, 0.9, 0.05},
-		"5 a second, burst 5":           {nginx(5, 5, 0), 5, 6, 1000, 16, 0.95, 0.05},
-		"5 a second, no burst":          {nginx(5, 0, 0), 5, 1, 1000, 16, 0.85, 0.05},
-		"50 a second":                   {nginx(50, 10, 0), 50, 11, 1000, 16, 0.95, 0.05},
-		"1 a second, Retry-After":       {nginx(1, 2, 2*time.Second), 1, 3, 1000, 16, 0.95, 0.05},
-		"5 a second, one at a time":     {nginx(5, 2, 0), 5, 3, 300, 1, 0.9, 0.05},
-		"the same, Retry-After":         {nginx(5, 2, 2*time.Second), 5, 3, 300, 1, 0.8, 0.05},
-		"5 a second, small upload":      {nginx(5, 2, 0), 5, 3, 60, 4, 0.9, 0.15},
-		"the same, one at a time":       {nginx(5, 2, 0), 5, 3, 60, 1, 0.85, 0.1},
-		"50 a second, small upload":     {nginx(50, 10, 0), 50, 11, 60, 4, 0.8, 0.15},
-		"10 in 2 s, Retry-After":        {haproxy(10, 2*time.Second), 5, 10, 1000, 16, 0.77, 0.03},
-		"10 in 2 s, Retry-After, small": {haproxy(10, 2*time.Second), 5, 10, 60, 4, 0.63, 0.1},
-		"the same, one after another":   {haproxy(10, 2*time.Second), 5, 10, 60, 1, 0.63, 0.05},
-		"100 in a minute, Retry-After":  {haproxy(100, time.Minute), 100.0 / 60, 100, 1000, 16, 0.5, 0.05},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := &service{takes: 10 * time.Millisecond, refuses: 3 * time.Millisecond, fails: tt.limit()}
-				for range min(2, int(tt.burst)) { // what an upload sends before its chunks
-					require.NoError(t, s.fails(time.Now()))
-				}
-				start := time.Now()
-				require.NoError(t, upload(t.Context(), NewGate(0), s, tt.chunks, tt.atOnce))
-				share := float64(tt.chunks) / (time.Since(start).Seconds()*tt.rate + tt.burst - min(2, tt.burst))
-				refused := float64(s.refused.Load()) / float64(s.requests.Load())
-				t.Logf("%.0f %% of the limit, %.1f %% refused", share*100, refused*100)
-				require.GreaterOrEqual(t, share, tt.share)
-				require.LessOrEqual(t, refused, tt.refused)
-			})
-		})
-	}
-}
-
-// Refusals before there was much to measure do not keep an upload slow.
-func TestEarlyRefusals(t *testing.T) {
-	for name, tt := range map[string]struct {
-		refused []int64 // of the requests, by number
-		most    time.Duration
-	}{
-		"the first":      {[]int64{1}, 11 * time.Second},
-		"two":            {[]int64{2, 4}, 13 * time.Second},
-		"three in a row": {[]int64{1, 2, 3}, 13 * time.Second},
-		"three":          {[]int64{2, 5, 9}, 20 * time.Second},
-		"late":           {[]int64{30, 60}, 8 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var n atomic.Int64
-				s := &service{takes: 100 * time.Millisecond, fails: func(time.Time) error {
-					if slices.Contains(tt.refused, n.Add(1)) {
-						return &transport.Error{StatusCode: http.StatusTooManyRequests}
-					}
-					return nil
-				}}
-				start := time.Now()
-				require.NoError(t, upload(t.Context(), NewGate(0), s, 60, 1))
-				require.Less(t, time.Since(start), tt.most) // 6 s without
-			})
-		})
-	}
 }

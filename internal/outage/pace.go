@@ -8,42 +8,47 @@ import (
 )
 
 const (
-	// After a refusal the rate falls to this share of what was getting through.
-	fall = 0.9
-	// A limit by a window that was used up early lowers it to this share at most.
-	fallWindow = 0.7
-	// With each success it grows by shares between these: fast where it was
-	// measured with few requests, slowly where it is known well.
-	growFast, growSlow = 0.5, 0.0002
-	// And at most by this where a refusal costs as long as the service asks to
-	// wait.
-	growWaiting = 0.3
-	// Requests under way are too many together to grow by more than this: they
-	// were sent at the rate before.
-	growFlight = 0.8
-	// recent is how many successes measure well what was getting through.
-	recent = 16
+	// uncounted is how many requests an upload sends before its chunks, for a
+	// token and to initiate it: a limit may count them, too.
+	uncounted = 2
+	// The rate falls below the one that it approaches by a share between these,
+	// by more the fewer requests that was measured with.
+	fallLeast, fallMost = 0.05, 0.2
+	// It is approached with at least so many successes, and with so many for each
+	// request that a refusal costs while the service asks to wait.
+	stepsLeast, stepsWaiting = 40, 10
+	// Each success has it grow by no more than this share, and requests under way
+	// by no more than the other together: they were sent at the rate before.
+	growMost, growFlight = 0.25, 0.8
+	// burst is the time that a service without Retry-After may have taken to let
+	// through what it did before the first refusal.
+	burst = 500 * time.Millisecond
 	// idle is a pause after which what got through before is of no interest.
 	idle = time.Minute
 )
 
 // pace is the rate of requests to a service that limits them. Before the first
-// refusal there is none. Its clock stands still while nothing may be sent.
+// refusal there is none.
+//
+// A refusal shows which rate is too high. The rate falls a little below, grows
+// back ever more slowly, stays near it for long, and then grows ever faster: the
+// limit may have been lifted. That takes few requests at first, when that rate
+// is hardly known, and later the more, the more requests a refusal costs.
 type pace struct {
 	limiter *rate.Limiter // nil before the first refusal
-	grow    float64       // by this share with each success
-	known   float64       // requests that the rate was measured with, older ones counted less
-	window  time.Duration // that the service asked to wait, until the first success after it
+	top     float64       // the rate that it approaches, a second
+	fall    float64       // by this share it fell below
+	steps   float64       // successes until it is there
+	known   float64       // requests that top was measured with, older ones counted less
 	fell    time.Time     // when the rate last fell
-	fellAt  time.Time     // the same by the clock
 	since   int           // successes of requests sent since then
-	refused int           // of them, before the first success
-	passed  []time.Time   // the latest successes, by the clock
-	began   time.Time     // the first of all without a long pause, by the clock
-	all     int           // since then
+	refused int           // requests, since then
 
-	held             time.Duration // the clock is late by this and the newest hold
-	holdFrom, holdTo time.Time     // the newest hold
+	guessed bool          // the rate by what got through before the first refusal
+	after   time.Duration // that this asked to wait
+	began   time.Time     // the first to get through without a long pause
+	newest  time.Time
+	all     int // since began
 }
 
 // wait returns how long the next request has to wait, 0 if it is sent now.
@@ -66,118 +71,81 @@ func (p *pace) interval(requests float64) time.Duration {
 
 // success notes a request that got through.
 func (p *pace) success(sent, now time.Time) {
-	if len(p.passed) == recent {
-		p.passed = append(p.passed[:0], p.passed[1:]...)
-	}
-	clock := p.clock(now)
-	if n := len(p.passed); n == 0 || clock.Sub(p.passed[n-1]) > idle {
-		p.began, p.all = clock, 0
-	}
-	p.passed = append(p.passed, clock)
-	p.all++
 	switch {
 	case p.limiter == nil:
-		return
-	case !sent.After(p.fell): // it says nothing about the rate since
-		if p.window > 0 {
-			p.guess(now)
+		p.count(now)
+	case sent.After(p.fell):
+		p.guessed = false
+		if p.limiter.TokensAt(now) < 1 { // else it is not the pace that holds requests up
+			p.grow(now, now.Sub(sent))
 		}
-		return
+	case p.guessed:
+		p.count(now)
+		p.guess(now)
 	}
-	p.window = 0
-	p.since++
-	limit, steps := p.limiter.Limit(), float64(p.since)/100
-	underWay := float64(limit) * now.Sub(sent).Seconds()
-	grow := p.grow * (1 + steps*steps) // it may be long ago that the limit was as low
-	p.limiter.SetLimit(limit * rate.Limit(1+min(grow, growFast, growFlight/max(underWay, 1))))
 }
 
-// refusal lowers the rate, once for requests that were under way together.
-// after is how long the service asks to wait.
-func (p *pace) refusal(sent, now time.Time, after time.Duration, inFlight int) {
+func (p *pace) count(now time.Time) {
+	if now.Sub(p.newest) > idle {
+		p.began, p.all = now, 0
+	}
+	p.newest = now
+	p.all++
+}
+
+// refusal lowers the rate, once for requests that were under way together. It
+// returns how long to wait, given how long the service asks to.
+func (p *pace) refusal(sent, now time.Time, after time.Duration) time.Duration {
 	switch {
 	case p.limiter == nil:
-		// What got through, and may still, in what may have been a second.
-		p.limiter = rate.NewLimiter(rate.Limit(max(len(p.passed)+inFlight, 1)), 1)
+		p.limiter = rate.NewLimiter(1, 1)
 		p.limiter.AllowN(now, 1) // the next one waits
-		p.grow = growFast
-		if p.window = after; after > 0 {
-			p.guess(now)
-		}
+		p.guessed, p.after, p.fell = true, after, now
+		p.guess(now)
 	case sent.After(p.fell) && p.since > 0:
-		p.limiter.SetLimitAt(now, rate.Limit(fall*min(p.through(now, after), float64(p.limiter.Limit()))))
-		p.measured(p.since, after)
-	default: // the rate is not the reason
-		if sent.After(p.fell) {
-			p.refused++
-		}
-		if p.refused > 1 { // one may still come of what the rate fell for
-			p.known /= 2
-			p.slowDown(after)
-		}
-		return
+		// What gets through between two refusals is what a bucket was filled with
+		// meanwhile, also while nothing was sent; or more, where it was full. So it
+		// is between this and the rate that it did not bear.
+		refused := float64(p.limiter.Limit())
+		low := (float64(p.since) + 0.5) / max(now.Sub(p.fell), time.Millisecond).Seconds()
+		known := p.known/2 + float64(p.since)
+		p.fell, p.since, p.refused = now, 0, 0
+		p.approach(now, math.Sqrt(min(low, refused)*refused), after, known)
 	}
-	p.fell, p.fellAt, p.since, p.refused = now, p.clock(now), 0, 0
+	// Otherwise the rate is not the reason. But a window that counts refused
+	// requests as well bears the next one only when that many have left it.
+	p.refused++
+	n := float64(p.refused)
+	return after + time.Duration(float64(after)*min(n/(n+p.top*after.Seconds()), 0.5))
 }
 
 // guess takes the limit for one by a window as long as the service asks to
 // wait, which what got through in that time has used up.
 func (p *pace) guess(now time.Time) {
-	took := max(p.clock(now).Sub(p.began), p.window)
-	p.limiter.SetLimitAt(now, rate.Limit(max(float64(p.all)/took.Seconds(), 1)))
-	p.known = 0
-	p.measured(p.all, p.window)
-}
-
-// measured has the rate grow the more slowly, the better it is known: that of
-// few requests may be far from the limit.
-func (p *pace) measured(requests int, after time.Duration) {
-	p.known = p.known/2 + float64(requests)
-	p.slowDown(after)
-}
-
-func (p *pace) slowDown(after time.Duration) {
-	n := max(p.known, 1)
-	p.grow = 1 / (n * n)
-	if after > 0 {
-		p.grow = min(p.grow/n, growWaiting)
+	took, known := max(p.newest.Sub(p.began), burst), 0.0
+	if p.after > 0 {
+		took, known = max(took, p.after), float64(p.all)
 	}
-	p.grow = min(max(p.grow, growSlow), growFast)
+	p.approach(now, max(float64(p.all+uncounted)/took.Seconds(), 1), p.after, known)
 }
 
-// through returns how many requests a second were getting through.
-func (p *pace) through(now time.Time, after time.Duration) float64 {
-	clock, n, limit := p.clock(now), float64(p.since), float64(p.limiter.Limit())
-	switch {
-	case clock.Sub(p.fellAt) < after:
-		// The limit may be one by a window of that length, used up early.
-		return max(n/after.Seconds(), limit*fallWindow/fall)
-	case p.since >= recent:
-		return recent / max(clock.Sub(p.passed[0]), time.Millisecond).Seconds()
-	default:
-		// What gets through between two refusals is what a bucket was filled with
-		// meanwhile, also while nothing was sent; or more, where it was full. So it
-		// is between this and the rate that it did not bear.
-		low := (n + 0.5) / max(now.Sub(p.fell), time.Millisecond).Seconds()
-		return math.Sqrt(low * limit)
+// approach has the rate fall below top, which so many requests were measured
+// with, and grow from there.
+func (p *pace) approach(now time.Time, top float64, after time.Duration, known float64) {
+	p.top, p.known = top, known
+	p.fall = min(max(uncounted/(known+uncounted), fallLeast), fallMost)
+	p.steps = max(min(known*known, stepsLeast+stepsWaiting*top*after.Seconds()), 1)
+	p.limiter.SetLimitAt(now, rate.Limit(top*(1-p.fall)))
+}
+
+// grow has the rate grow after a request that took so long.
+func (p *pace) grow(now time.Time, took time.Duration) {
+	p.since++
+	from, limit := float64(p.since)/p.steps-1, float64(p.limiter.Limit())
+	share := p.fall
+	if from > 0 {
+		share = 1
 	}
+	underWay := max(limit*took.Seconds(), 1)
+	p.limiter.SetLimitAt(now, rate.Limit(min(p.top*(1+share*from*from*from), limit*(1+min(growMost, growFlight/underWay)))))
 }
-
-// hold stops the clock until then, or lets it run if that is over.
-func (p *pace) hold(now, until time.Time) {
-	if !now.Before(p.holdTo) || !until.After(now) { // the hold before is over
-		p.held += p.heldBy(now)
-		p.holdFrom = now
-	}
-	p.holdTo = until
-}
-
-// heldBy returns for how long the newest hold lasted.
-func (p *pace) heldBy(now time.Time) time.Duration {
-	if p.holdTo.Before(now) {
-		now = p.holdTo
-	}
-	return max(now.Sub(p.holdFrom), 0)
-}
-
-func (p *pace) clock(now time.Time) time.Time { return now.Add(-p.held - p.heldBy(now)) }

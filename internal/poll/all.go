@@ -24,7 +24,7 @@ type Jobs[K comparable, T any] struct {
 	Package, Noun string
 	// Outage is how long transient failures are ridden out, 0 for the default.
 	Outage time.Duration
-	// IDs are the jobs to follow. One that stands there twice is one job.
+	// IDs are the jobs to follow. A repeated id is one job.
 	IDs []K
 	// List returns the newest states, and how long the service asks to wait
 	// before the next poll, or zero. complete reports whether a job that is not

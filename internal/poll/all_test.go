@@ -95,7 +95,7 @@ func TestUnlistedJobs(t *testing.T) {
 		took := time.Since(start)
 		require.Less(t, took, 12*time.Minute)
 		require.LessOrEqual(t, s.gets, int(took/getPause)+s.lists)
-		require.Less(t, s.lists, 100, "the lists go on at their pace")
+		require.Less(t, s.lists, 100, "lists keep their pace")
 		firstRound := s.got[:unlisted]
 		slices.Sort(firstRound)
 		require.Equal(t, numbers(0, unlisted), firstRound, "each before any a second time")

@@ -22,13 +22,19 @@ var seed = maphash.MakeSeed()
 // is, which stays linear because the number of orders is bounded.
 type search struct {
 	*matcher
-	end  int            // where the end that could be the beginning of a secret starts
-	seen map[uint64]int // the depth to which a text was searched, by its hash
+	end  int              // where the end that could be the beginning of a secret starts
+	seen map[seenText]int // the depth to which a text was searched
+}
+
+// seenText is a text by its hash, and whether it is known where it comes from.
+type seenText struct {
+	hash uint64
+	from bool
 }
 
 // finds reports whether l, or anything that it encodes, contains a secret.
 func (s *search) finds(l layer, depth int) bool {
-	hash := maphash.String(seed, l.text)
+	hash := seenText{maphash.String(seed, l.text), l.from != nil}
 	if searched, ok := s.seen[hash]; ok && searched >= depth {
 		return false
 	}
@@ -42,6 +48,11 @@ func (s *search) finds(l layer, depth int) bool {
 	}
 	if depth == 0 {
 		return false
+	}
+	if s.spaces { // a text that is made readable has new ones
+		if readable := singleSpaced(PageText(l.text)); s.finds(layer{text: readable}, depth-1) {
+			return true
+		}
 	}
 	for _, e := range escapes {
 		if decoded, ok := e.decode(l); ok && s.finds(decoded, depth-1) {

@@ -25,6 +25,7 @@ type matcher struct {
 	filter   [1 << 10]uint64     // a bit for each hash of a key of starts: most bytes need no lookup
 	begins   map[string]bool     // the first one to three bytes of patterns
 	shortest int                 // bytes of the shortest pattern
+	spaces   bool                // there are patterns with a space
 }
 
 func newMatcher(secrets []string) *matcher {
@@ -45,6 +46,7 @@ func (m *matcher) add(pattern string) {
 	m.starts[start] = append(m.starts[start], pattern)
 	word, bit := filterBit(start)
 	m.filter[word] |= bit
+	m.spaces = m.spaces || strings.Contains(pattern, " ")
 	for n := 1; n < shortest; n++ {
 		m.begins[pattern[:n]] = true
 	}

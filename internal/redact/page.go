@@ -12,17 +12,21 @@ import (
 // with "…".
 func Line(text string) string {
 	const limit = 500
+	text = singleSpaced(text)
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "…"
+}
+
+func singleSpaced(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r
 	}, text)
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + "…"
+	return strings.Join(strings.Fields(text), " ")
 }
 
 // PageText returns the visible words of an HTML or XML page, or its title if

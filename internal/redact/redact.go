@@ -13,20 +13,21 @@ import (
 	"sync"
 )
 
-// Redacted stands where a secret would.
+// Redacted replaces a secret.
 const Redacted = "REDACTED"
 
-// Hidden stands in place of a text that repeats a secret.
+// Hidden replaces a text that repeats a secret.
 const Hidden = "(not shown: it repeats a secret)"
 
 // Set knows the secrets of one call. A nil Set knows none. A Set is safe for
 // concurrent use, and prints without its secrets.
 //
-// A text repeats a secret if the secret stands in it as it is or encoded:
+// A text repeats a secret if it contains the secret, as it is or encoded:
 // percent-encoded, with the backslash escapes of JSON and Go, with HTML
 // entities, or in base64. Up to four encodings may be nested, in any order;
-// base64 counts as two. Letter case matters, but not in hex digits, and a plus
-// sign, a tab and a line break are the same as a space.
+// base64 counts as two. So does the text that [Line] and [PageText] make of
+// another. Letter case matters, but not in hex digits, and a plus sign, a tab and
+// a line break are the same as a space.
 //
 // Not every secret can be searched for, or messages would vanish at random:
 //
@@ -87,6 +88,6 @@ func (s *Set) search(text string, cut bool) (found bool, end int) {
 	if len(m.starts) == 0 {
 		return false, len(text)
 	}
-	search := search{matcher: m, end: len(text), seen: map[uint64]int{}}
+	search := search{matcher: m, end: len(text), seen: map[seenText]int{}}
 	return search.finds(newLayer(text, cut), deepest), search.end
 }

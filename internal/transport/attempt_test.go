@@ -23,6 +23,7 @@ import (
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
@@ -33,9 +34,9 @@ func TestEmptyBodyHasALength(t *testing.T) {
 		var got http.Request
 		s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 			got = *r
-			return respond(okJSON(`{}`))(c, r)
+			return rawhttp.Respond(okJSON(`{}`))(c, r)
 		})
-		c := newClient(t, Config{BaseURL: s.url()})
+		c := newClient(t, Config{BaseURL: s.URL()})
 		call := post(Once, BytesBody("text/plain", nil))
 		call.Upload = upload
 		_, _, err := do(t.Context(), c, call)
@@ -55,17 +56,17 @@ func TestCookieJar(t *testing.T) {
 		if len(cookies) == 2 || len(cookies) == 3 {
 			status = "503 Service Unavailable"
 		}
-		return respond(reply(status, "Set-Cookie: node=n"+string(rune('0'+len(cookies)))+"\r\n", `{}`))(c, r)
+		return rawhttp.Respond(rawhttp.Response(status, "Set-Cookie: node=n"+string(rune('0'+len(cookies)))+"\r\n", `{}`))(c, r)
 	})
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	c := newClient(t, Config{BaseURL: s.url(), HTTPClient: &http.Client{Transport: tr, Jar: jar}, Retry: noWait(3)})
+	c := newClient(t, Config{BaseURL: s.URL(), HTTPClient: &http.Client{Transport: tr, Jar: jar}, Retry: noWait(3)})
 	for range 2 {
 		_, _, err = do(t.Context(), c, get(Safe))
 		require.NoError(t, err)
 	}
 	require.Equal(t, [][]string{nil, {"node=n1"}, {"node=n2"}, {"node=n3"}}, cookies, "the newest cookie, once")
-	u, err := url.Parse(s.url() + "/jobs/7")
+	u, err := url.Parse(s.URL() + "/jobs/7")
 	require.NoError(t, err)
 	require.Equal(t, "n4", jar.Cookies(u)[0].Value)
 }
@@ -92,7 +93,7 @@ type noted struct {
 	requests []http.Header
 }
 
-func (n *noted) by(h handler) handler {
+func (n *noted) by(h rawhttp.Handler) rawhttp.Handler {
 	return func(c net.Conn, r *http.Request) bool {
 		n.mu.Lock()
 		n.requests = append(n.requests, r.Header.Clone())
@@ -116,17 +117,17 @@ func (n *noted) get(name string) []string {
 // another host, port, scheme or path, whatever the caller's client says.
 func TestRedirects(t *testing.T) {
 	var elsewhere noted
-	other := serveTCP(t, elsewhere.by(respond(okJSON("{}"))))
-	otherPort := strings.TrimPrefix(other.url(), "http://127.0.0.1")
+	other := serveTCP(t, elsewhere.by(rawhttp.Respond(okJSON("{}"))))
+	otherPort := strings.TrimPrefix(other.URL(), "http://127.0.0.1")
 	for name, tt := range map[string]struct {
 		location string
 		says     string
 	}{
 		"host":            {"http://localhost" + otherPort + "/a?token=q", "redirects to http://localhost" + otherPort + "/a, which is not followed"},
-		"port":            {other.url() + "/a#f", "redirects to " + other.url() + "/a, which is not followed"},
+		"port":            {other.URL() + "/a#f", "redirects to " + other.URL() + "/a, which is not followed"},
 		"scheme":          {"https://127.0.0.1" + otherPort + "/a", "redirects to https://127.0.0.1" + otherPort + "/a, which"},
 		"same origin":     {"/jobs/8?token=q", "/jobs/8, which is not followed"},
-		"user info":       {"http://user:pw12@127.0.0.1" + otherPort + "/", "redirects to " + other.url() + "/, which"},
+		"user info":       {"http://user:pw12@127.0.0.1" + otherPort + "/", "redirects to " + other.URL() + "/, which"},
 		"no scheme":       {"//localhost" + otherPort + "/a", "redirects to http://localhost" + otherPort + "/a, which"},
 		"no target":       {"", "redirects are not followed"},
 		"no URL":          {"http://[::1", "redirects to an address that is not a URL, which is not followed"},
@@ -139,10 +140,10 @@ func TestRedirects(t *testing.T) {
 				if tt.location == "" {
 					header = ""
 				}
-				s := serveTCP(t, own.by(respond(reply(status, header, "moved"))))
+				s := serveTCP(t, own.by(rawhttp.Respond(rawhttp.Response(status, header, "moved"))))
 				log := &records{}
 				follow := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
-				c := newClient(t, Config{BaseURL: s.url(), HTTPClient: follow, Credentials: bearer("token-1"), Logger: log.logger()})
+				c := newClient(t, Config{BaseURL: s.URL(), HTTPClient: follow, Credentials: bearer("token-1"), Logger: log.logger()})
 				_, _, err := do(t.Context(), c, call)
 				e := failure(t, err)
 				require.ErrorContains(t, err, tt.says, "%s %s", name, status)
@@ -156,18 +157,18 @@ func TestRedirects(t *testing.T) {
 			}
 		}
 	}
-	require.Zero(t, other.requests.Load())
+	require.Zero(t, other.Requests.Load())
 }
 
 // Nothing but the base URL's origin gets credentials, even where a round
 // tripper is handed another request.
 func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	var elsewhere noted
-	other := serveTCP(t, elsewhere.by(respond(okJSON("{}"))))
+	other := serveTCP(t, elsewhere.by(rawhttp.Respond(okJSON("{}"))))
 	var own noted
-	s := serveTCP(t, own.by(respond(okJSON("{}"))))
-	c := newClient(t, Config{BaseURL: s.url(), Credentials: bearer("token-1"), Header: map[string]string{"x-user": "me"}})
-	for _, target := range []string{s.url() + "/jobs/7", other.url() + "/jobs/7"} {
+	s := serveTCP(t, own.by(rawhttp.Respond(okJSON("{}"))))
+	c := newClient(t, Config{BaseURL: s.URL(), Credentials: bearer("token-1"), Header: map[string]string{"x-user": "me"}})
+	for _, target := range []string{s.URL() + "/jobs/7", other.URL() + "/jobs/7"} {
 		u, err := url.Parse(target)
 		require.NoError(t, err)
 		x := &callState{Call: get(Safe), url: *u, accept: func(*Response) error { return nil }}
@@ -214,11 +215,11 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 				}
 				lengths <- n
 				if r.Header.Get("Authorization") == "Bearer token-1" {
-					return respond(reply(refused, "", ""))(c, r)
+					return rawhttp.Respond(rawhttp.Response(refused, "", ""))(c, r)
 				}
-				return respond(okJSON(`{"name":"x"}`))(c, r)
+				return rawhttp.Respond(okJSON(`{"name":"x"}`))(c, r)
 			}))
-			c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered), Retry: noWait(1)})
+			c := newClient(t, Config{BaseURL: s.URL(), Credentials: counted(&asked, numbered), Retry: noWait(1)})
 			got, _, err := do(t.Context(), c, call)
 			require.NoError(t, err)
 			require.Equal(t, "x", got.Name)
@@ -235,11 +236,11 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 }
 
 func TestRefusedTokenOnceACall(t *testing.T) {
-	unauthorized := respond(reply("401 Unauthorized", "", `{"message":"no"}`))
+	unauthorized := rawhttp.Respond(rawhttp.Response("401 Unauthorized", "", `{"message":"no"}`))
 	errSource := errors.New("the token service is down")
 	for name, tt := range map[string]struct {
 		token    func(n int64) (string, error)
-		handle   handler
+		handle   rawhttp.Handler
 		requests int64
 		asked    int64
 		is       []error
@@ -253,19 +254,19 @@ func TestRefusedTokenOnceACall(t *testing.T) {
 			return "constant", nil
 		}, unauthorized, 1, 2, []error{ErrUnauthorized, errSource}},
 		"again after a retry": {
-			numbered, sequence([]handler{unauthorized, respond(reply("503 Service Unavailable", "", "")), unauthorized}...), 3, 2, []error{ErrUnauthorized},
+			numbered, sequence([]rawhttp.Handler{unauthorized, rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "", "")), unauthorized}...), 3, 2, []error{ErrUnauthorized},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int64
 			s := serveTCP(t, tt.handle)
-			c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, tt.token), Retry: noWait(4)})
+			c := newClient(t, Config{BaseURL: s.URL(), Credentials: counted(&asked, tt.token), Retry: noWait(4)})
 			_, _, err := do(t.Context(), c, get(Safe))
 			for _, is := range tt.is {
 				require.ErrorIs(t, err, is)
 			}
 			require.NotErrorIs(t, err, ErrAmbiguous)
-			require.Equal(t, tt.requests, s.requests.Load())
+			require.Equal(t, tt.requests, s.Requests.Load())
 			require.EqualValues(t, tt.requests, failure(t, err).Attempts)
 			require.Equal(t, tt.asked, asked.Load())
 		})
@@ -273,11 +274,11 @@ func TestRefusedTokenOnceACall(t *testing.T) {
 }
 
 func TestBasicIsNotReplaced(t *testing.T) {
-	s := serveTCP(t, respond(reply("401 Unauthorized", "", "")))
-	c := newClient(t, Config{BaseURL: s.url(), Credentials: auth.Basic("user", "password")})
+	s := serveTCP(t, rawhttp.Respond(rawhttp.Response("401 Unauthorized", "", "")))
+	c := newClient(t, Config{BaseURL: s.URL(), Credentials: auth.Basic("user", "password")})
 	_, _, err := do(t.Context(), c, get(Safe))
 	require.ErrorIs(t, err, ErrUnauthorized)
-	require.EqualValues(t, 1, s.requests.Load())
+	require.EqualValues(t, 1, s.Requests.Load())
 }
 
 // A thousand calls that are refused together cause one refresh.
@@ -290,11 +291,11 @@ func TestRefusedTogether(t *testing.T) {
 		if r.Header.Get("Authorization") == "Bearer token-1" {
 			refused.Done()
 			refused.Wait()
-			return respond(reply("401 Unauthorized", "", ""))(c, r)
+			return rawhttp.Respond(rawhttp.Response("401 Unauthorized", "", ""))(c, r)
 		}
-		return respond(okJSON("{}"))(c, r)
+		return rawhttp.Respond(okJSON("{}"))(c, r)
 	})
-	c := newClient(t, Config{BaseURL: s.url(), Credentials: counted(&asked, numbered)})
+	c := newClient(t, Config{BaseURL: s.URL(), Credentials: counted(&asked, numbered)})
 	var wg sync.WaitGroup
 	for range calls {
 		wg.Go(func() {
@@ -304,16 +305,16 @@ func TestRefusedTogether(t *testing.T) {
 	}
 	wg.Wait()
 	require.EqualValues(t, 2, asked.Load())
-	require.EqualValues(t, 2*calls, s.requests.Load())
+	require.EqualValues(t, 2*calls, s.Requests.Load())
 }
 
 // The caller's client is copied, its transport used as it is.
 func TestCallersClientIsNotChanged(t *testing.T) {
-	s := serveTCP(t, respond(okJSON("{}")))
+	s := serveTCP(t, rawhttp.Respond(okJSON("{}")))
 	tr := &http.Transport{DisableKeepAlives: true}
 	given := &http.Client{Transport: tr, Timeout: time.Minute}
 	before, beforeTransport := *given, tr.Clone()
-	c := newClient(t, Config{BaseURL: s.url(), HTTPClient: given})
+	c := newClient(t, Config{BaseURL: s.URL(), HTTPClient: given})
 	_, _, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 	require.Equal(t, before, *given)
@@ -322,7 +323,7 @@ func TestCallersClientIsNotChanged(t *testing.T) {
 	require.Equal(t, beforeTransport.MaxIdleConnsPerHost, tr.MaxIdleConnsPerHost)
 	require.Nil(t, given.CheckRedirect)
 
-	c = newClient(t, Config{BaseURL: s.url(), HTTPClient: &http.Client{}})
+	c = newClient(t, Config{BaseURL: s.URL(), HTTPClient: &http.Client{}})
 	_, _, err = do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 }
@@ -410,12 +411,12 @@ func (r rerouting) RoundTrip(req *http.Request) (*http.Response, error) {
 // nor in the error.
 func TestRequestIsNewInEachTry(t *testing.T) {
 	var seen noted
-	s := serveTCP(t, seen.by(respond(reply("503 Service Unavailable", "", ""))))
+	s := serveTCP(t, seen.by(rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "", ""))))
 	var asked atomic.Int64
 	log := &records{}
 	c := newClient(t, Config{
 		BaseURL: "http://127.0.0.1:1/api", Credentials: counted(&asked, numbered), Retry: noWait(3), Logger: log.logger(),
-		HTTPClient: &http.Client{Transport: rerouting{&http.Transport{DisableKeepAlives: true}, s.listener.Addr().String()}},
+		HTTPClient: &http.Client{Transport: rerouting{&http.Transport{DisableKeepAlives: true}, s.Listener.Addr().String()}},
 	})
 	var granted []bool
 	c.retry.next.next = before{c.retry.next.next, func(r *http.Request) {
@@ -428,7 +429,7 @@ func TestRequestIsNewInEachTry(t *testing.T) {
 	require.Equal(t, http.Header{"X-Mark": {"mark"}}, call.Header)
 	require.Equal(t, "http://127.0.0.1:1/api/jobs/7", failure(t, err).URL)
 	require.Equal(t, 3, strings.Count(log.String(), "host=127.0.0.1:1 path=/api/jobs/7"))
-	require.EqualValues(t, 3, s.requests.Load())
+	require.EqualValues(t, 3, s.Requests.Load())
 }
 
 // before sees each request.
@@ -489,6 +490,51 @@ func TestRoundTripperWithoutTrace(t *testing.T) {
 	require.Equal(t, 3, failure(t, err).Attempts)
 }
 
+// What a round tripper sent before, by itself, counts: how its last request
+// ended says nothing about the first.
+func TestRoundTripperThatRetries(t *testing.T) {
+	for name, second := range map[string]roundTrip{
+		"dial": func(*http.Request) (*http.Response, error) { return nil, &net.OpError{Op: "dial", Err: errRefused} },
+		"traced": (&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: errRefused}
+		}}).RoundTrip,
+		"DNS": func(*http.Request) (*http.Response, error) {
+			return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+		},
+		"429": func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusTooManyRequests, Body: http.NoBody}, nil
+		},
+		"409": func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusConflict, Body: http.NoBody}, nil
+		},
+	} {
+		for class, call := range classCalls() {
+			t.Run(name+"/"+class, func(t *testing.T) {
+				s := serveTCP(t, drop)
+				first := &http.Transport{}
+				c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(3), HTTPClient: &http.Client{
+					Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+						if resp, err := first.RoundTrip(r); err == nil {
+							return resp, nil
+						}
+						if name == "409" || name == "429" { // sent as well
+							again := r.Clone(r.Context())
+							again.Body = http.NoBody
+							_, _ = first.RoundTrip(again)
+						}
+						return second(r)
+					}),
+				}})
+				_, _, err := do(t.Context(), c, call)
+				require.Equal(t, call.Repeat == Once, errors.Is(err, ErrAmbiguous), "%v", err)
+				if call.Repeat == Once {
+					require.Equal(t, 1, failure(t, err).Attempts)
+				}
+			})
+		}
+	}
+}
+
 // An error of a round tripper may repeat the whole URL.
 func TestURLErrorIsUnwrapped(t *testing.T) {
 	mock := httpmock.NewMockTransport()
@@ -510,7 +556,7 @@ func TestEndlessAnswer(t *testing.T) {
 	for status, most := range map[string]int64{"200 OK": maxBody, "400 Bad Request": maxErrorBody} {
 		sent := make(chan int64, 1)
 		c, _ := pipeClient(t, Config{Retry: noWait(1)}, func(c net.Conn, r *http.Request) bool {
-			respond("HTTP/1.1 "+status+"\r\n\r\n")(c, r)
+			rawhttp.Respond("HTTP/1.1 "+status+"\r\n\r\n")(c, r)
 			n, _ := io.Copy(c, io.LimitReader(zeros{}, 2*maxBody))
 			sent <- n
 			return false
@@ -548,7 +594,7 @@ func TestContextEndsWhileATokenIsFetched(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var asked atomic.Int64
 			l := emulator.NewPipeListener()
-			s := serve(t, l, respond(reply("401 Unauthorized", "", "")))
+			s := serve(t, l, rawhttp.Respond(rawhttp.Response("401 Unauthorized", "", "")))
 			c := dialingClient(t, Config{Credentials: counted(&asked, func(n int64) (string, error) {
 				if n > fast {
 					<-time.After(time.Minute)
@@ -564,9 +610,9 @@ func TestContextEndsWhileATokenIsFetched(t *testing.T) {
 			require.ErrorIs(t, err, errMaintenance)
 			require.NotErrorIs(t, err, ErrAmbiguous)
 			require.Equal(t, fast == 1, errors.Is(err, ErrUnauthorized))
-			require.Equal(t, fast, s.requests.Load())
+			require.Equal(t, fast, s.Requests.Load())
 			require.EqualValues(t, fast, failure(t, err).Attempts)
-			<-time.After(time.Minute) // the refresh goes on for others
+			<-time.After(time.Minute) // the refresh continues for others
 		})
 	}
 }

@@ -37,7 +37,7 @@ func parseBaseURL(raw string, insecure bool, permit string) (base baseURL, probl
 	case strings.Contains(u.Path, "//"), hasDotSegment(u.Path):
 		return base, "must not have empty or dot segments in its path"
 	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
-		return base, "plain http would send the credentials unencrypted: use https, or " + permit + " in a trusted network"
+		return base, "must be https, because plain http would send the credentials unencrypted; " + permit + " permits that in a trusted network"
 	}
 	u.Host = strings.TrimSuffix(u.Host, ":") // a port that is empty
 	u.Path = strings.TrimSuffix(u.Path, "/")

@@ -45,7 +45,8 @@ type Call struct {
 	Timeout   time.Duration // of an attempt, 0 for the client's
 	Attempts  int           // made before, by a caller with a loop of its own
 	Secrets   []string      // values of this call that no error or log may show
-	Secret    bool          // the response is a secret itself: a token
+	Secret    bool          // the response has secrets itself
+	Login     bool          // it is for a token, and may outlive the call that needs one
 }
 
 // Body is a request body that can be opened any number of times, each time
@@ -98,8 +99,9 @@ type callState struct {
 type outcome struct {
 	err     error
 	local   bool // the failure is ours: credentials, or the source of the body
-	noToken bool // none could be had, also after a 401
+	noToken bool // there was none to send, also after a 401
 	unsent  bool // the service certainly did not process the request
+	resent  bool // the round tripper sent it more than once
 	took    time.Duration
 	sent    int64 // bytes of the body
 	grant   auth.Grant
@@ -158,7 +160,7 @@ func (x *callState) repeatable() bool {
 	}
 	status := x.response.StatusCode
 	if x.Repeat == Once {
-		return status == http.StatusTooManyRequests || status == 0 && x.last.unsent
+		return status == http.StatusTooManyRequests && !x.last.resent || status == 0 && x.last.unsent
 	}
 	return status == 0 || transientStatus(status) || x.malformed()
 }
@@ -166,11 +168,16 @@ func (x *callState) repeatable() bool {
 // ambiguous reports whether the service may have carried out a call that must
 // not be carried out twice.
 func (x *callState) ambiguous() bool {
-	if x.Repeat != Once || x.last.local || isRefusal(x.last.err) {
+	switch {
+	case x.Repeat != Once || x.last.local:
+		return false
+	case x.last.resent: // this is the response to the last one
+		return true
+	case isRefusal(x.last.err):
 		return false
 	}
 	status := x.response.StatusCode
-	return status == 0 && !x.last.unsent || x.malformed() ||
+	return status < 200 && !x.last.unsent || x.malformed() ||
 		status == http.StatusRequestTimeout || status >= 500
 }
 

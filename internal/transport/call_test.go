@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 func TestURL(t *testing.T) {
@@ -168,8 +170,8 @@ func TestSameOrigin(t *testing.T) {
 }
 
 func TestHeaderRefused(t *testing.T) {
-	s := serveTCP(t, respond(okJSON(`{}`)))
-	c := newClient(t, Config{BaseURL: s.url()})
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.URL()})
 	for _, value := range []string{"a\rb", "a\nb", "a\r\nX-Evil: 1", "a\x00b", "\x1b[0m", "a\x7f"} {
 		call := get(Safe)
 		call.Header = http.Header{"X-File-Name": {"good", value}}
@@ -179,7 +181,7 @@ func TestHeaderRefused(t *testing.T) {
 		require.Contains(t, HeaderProblem(value), "must not contain control characters")
 		require.NotContains(t, err.Error(), value)
 	}
-	require.Zero(t, s.requests.Load())
+	require.Zero(t, s.Requests.Load())
 	for _, value := range []string{"", "plain", "tab\there", "caf\u00e9", "100%"} {
 		require.Empty(t, HeaderProblem(value))
 	}
@@ -189,9 +191,9 @@ func TestHeaders(t *testing.T) {
 	var got http.Header
 	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 		got = r.Header
-		return respond(okJSON(`{}`))(c, r)
+		return rawhttp.Respond(okJSON(`{}`))(c, r)
 	})
-	c := newClient(t, Config{BaseURL: s.url(), UserAgent: "studio/1.2"})
+	c := newClient(t, Config{BaseURL: s.URL(), UserAgent: "studio/1.2"})
 	call := get(Safe)
 	call.Header = http.Header{"x-file-name": {"a"}, "X-Two": {"1", "2"}}
 	_, _, err := do(t.Context(), c, call)
@@ -206,7 +208,7 @@ func TestHeaders(t *testing.T) {
 		"X-Two":           {"1", "2"},
 	}, got)
 
-	c = newClient(t, Config{BaseURL: s.url()})
+	c = newClient(t, Config{BaseURL: s.URL()})
 	body, err := JSONBody(result{Name: "x"})
 	require.NoError(t, err)
 	call = post(Once, body)
@@ -232,8 +234,8 @@ func TestJSONBody(t *testing.T) {
 }
 
 func TestDo(t *testing.T) {
-	s := serveTCP(t, respond(reply("201 Created", "Location: /jobs/7\r\n", `{"name":"x","more":[1]}`)))
-	c := newClient(t, Config{BaseURL: s.url()})
+	s := serveTCP(t, rawhttp.Respond(rawhttp.Response("201 Created", "Location: /jobs/7\r\n", `{"name":"x","more":[1]}`)))
+	c := newClient(t, Config{BaseURL: s.URL()})
 	got, resp, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 	require.Equal(t, result{Name: "x"}, got)
@@ -245,11 +247,11 @@ func TestDo(t *testing.T) {
 func TestDoEmpty(t *testing.T) {
 	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 		if r.Method == http.MethodHead {
-			return respond("HTTP/1.1 200 OK\r\nContent-Length: 4096\r\nX-Status: done\r\n\r\n")(c, r)
+			return rawhttp.Respond("HTTP/1.1 200 OK\r\nContent-Length: 4096\r\nX-Status: done\r\n\r\n")(c, r)
 		}
-		return respond("HTTP/1.1 204 No Content\r\n\r\n")(c, r)
+		return rawhttp.Respond("HTTP/1.1 204 No Content\r\n\r\n")(c, r)
 	})
-	c := newClient(t, Config{BaseURL: s.url()})
+	c := newClient(t, Config{BaseURL: s.URL()})
 	resp, err := doEmpty(t.Context(), c, &Call{Operation: "Jobs.Head", Method: http.MethodHead, Repeat: Safe})
 	require.NoError(t, err)
 	require.Equal(t, "done", resp.Header.Get("X-Status"))
@@ -257,7 +259,7 @@ func TestDoEmpty(t *testing.T) {
 	resp, err = doEmpty(t.Context(), c, &Call{Operation: "Jobs.Cancel", Method: http.MethodDelete, Repeat: Repeatable})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNoContent, resp.StatusCode)
-	require.EqualValues(t, 1, s.accepted.Load(), "both over one connection")
+	require.EqualValues(t, 1, s.Accepted.Load(), "both over one connection")
 }
 
 // A response that breaks off in the middle leaves nothing behind in the next.
@@ -267,8 +269,8 @@ func TestDecodesIntoANewValue(t *testing.T) {
 		Name  string `json:"name"`
 		List  []int  `json:"list"`
 	}
-	s := serveTCP(t, sequence(respond(okJSON(`{"other":"stale","list":{"a":1}}`)), respond(okJSON(`{"name":"fresh"}`))))
-	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(2)})
+	s := serveTCP(t, sequence(rawhttp.Respond(okJSON(`{"other":"stale","list":{"a":1}}`)), rawhttp.Respond(okJSON(`{"name":"fresh"}`))))
+	c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(2)})
 	got, _, err := Do(t.Context(), c, get(Safe), func(r *Response) (v item, err error) {
 		err = r.JSON(&v)
 		return v, err
@@ -279,8 +281,8 @@ func TestDecodesIntoANewValue(t *testing.T) {
 
 func TestMalformedJSON(t *testing.T) {
 	for _, body := range []string{"", " null\n", `{"name":"x"} more`, `{"name":"x"`, "\u00a0{}", "[]", `"x"`} {
-		s := serveTCP(t, respond(okJSON(body)))
-		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
+		s := serveTCP(t, rawhttp.Respond(okJSON(body)))
+		c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(1)})
 		got, _, err := do(t.Context(), c, get(Once))
 		require.ErrorIs(t, err, ErrAmbiguous, body)
 		require.ErrorContains(t, err, "the response is not the JSON expected: ", body)
@@ -292,11 +294,11 @@ func TestSecretAnswer(t *testing.T) {
 	const token = "the-access-token"
 	log := &records{}
 	s := serveTCP(t, sequence(
-		respond(okJSON(`{"name":"`+token)),
-		respond(reply("200 OK", "Content-Type: text/html\r\n", token)),
-		respond(reply("400 Bad Request", "", `{"error":"invalid_client"}`)),
-		respond(reply("300 Multiple Choices", "", "two addresses"))))
-	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1), Logger: log.logger()})
+		rawhttp.Respond(okJSON(`{"name":"`+token)),
+		rawhttp.Respond(rawhttp.Response("200 OK", "Content-Type: text/html\r\n", token)),
+		rawhttp.Respond(rawhttp.Response("400 Bad Request", "", `{"error":"invalid_client"}`)),
+		rawhttp.Respond(rawhttp.Response("300 Multiple Choices", "", "two addresses"))))
+	c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(1), Logger: log.logger()})
 	call := get(Once)
 	call.Secret = true
 	for range 2 {
@@ -313,20 +315,20 @@ func TestSecretAnswer(t *testing.T) {
 // The service's own refusal in a 2xx is final: neither repeated nor ambiguous.
 func TestRefusal(t *testing.T) {
 	for _, class := range []Repeat{Once, Repeatable, Safe} {
-		s := serveTCP(t, respond(okJSON(`{"success":false,"error_code":1}`)))
-		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
+		s := serveTCP(t, rawhttp.Respond(okJSON(`{"success":false,"error_code":1}`)))
+		c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(3)})
 		_, _, err := Do(t.Context(), c, get(class), func(r *Response) (result, error) {
 			require.True(t, json.Valid(r.Body))
 			return result{Name: "x"}, &RefusalError{Code: "1", Message: "image locked by diffid: 7"}
 		})
 		e := failure(t, err)
 		require.Equal(t, &Error{
-			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.url() + "/jobs/7", StatusCode: http.StatusOK,
+			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.URL() + "/jobs/7", StatusCode: http.StatusOK,
 			Code: "1", Message: "image locked by diffid: 7", Attempts: 1, Body: `{"success":false,"error_code":1}`,
 		}, e)
 		require.ErrorIs(t, err, ErrRefused)
 		require.False(t, IsTransient(err))
-		require.EqualValues(t, 1, s.requests.Load())
+		require.EqualValues(t, 1, s.Requests.Load())
 	}
 }
 
@@ -334,8 +336,8 @@ func TestRefusal(t *testing.T) {
 // the call must not be sent twice.
 func TestMalformed(t *testing.T) {
 	for class, requests := range map[Repeat]int64{Once: 1, Repeatable: 3, Safe: 3} {
-		s := serveTCP(t, respond(okJSON(`{}`)))
-		c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(3)})
+		s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+		c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(3)})
 		_, _, err := Do(t.Context(), c, get(class), func(r *Response) (result, error) {
 			return result{Name: "x"}, r.Malformed("it has no name")
 		})
@@ -343,13 +345,13 @@ func TestMalformed(t *testing.T) {
 		require.Equal(t, class == Once, errors.Is(err, ErrAmbiguous))
 		require.Equal(t, class != Once, IsTransient(err))
 		require.NotErrorIs(t, err, ErrRefused)
-		require.Equal(t, requests, s.requests.Load())
+		require.Equal(t, requests, s.Requests.Load())
 	}
 }
 
 func TestEndedContext(t *testing.T) {
-	s := serveTCP(t, respond(okJSON(`{}`)))
-	c := newClient(t, Config{BaseURL: s.url()})
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.URL()})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errMaintenance)
 	for _, class := range []Repeat{Once, Repeatable, Safe} {
@@ -359,5 +361,5 @@ func TestEndedContext(t *testing.T) {
 		require.NotErrorIs(t, err, ErrAmbiguous)
 		require.Zero(t, failure(t, err).Attempts)
 	}
-	require.Zero(t, s.requests.Load())
+	require.Zero(t, s.Requests.Load())
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
@@ -46,7 +47,7 @@ type failing struct {
 	// How it fails: in dialing, or by what a server does that speaks http or TLS.
 	dial    func(context.Context, string, string) (net.Conn, error)
 	scheme  string
-	handle  handler
+	handle  rawhttp.Handler
 	tlsCert *tls.Certificate
 
 	once, others int // attempts
@@ -66,21 +67,21 @@ func drop(_ net.Conn, r *http.Request) bool {
 }
 
 // cut sends text and closes the connection.
-func cut(text string) handler { return last(text) }
+func cut(text string) rawhttp.Handler { return last(text) }
 
 // stall sends text and then nothing, until the client goes away.
-func stall(text string) handler {
+func stall(text string) rawhttp.Handler {
 	return func(c net.Conn, r *http.Request) bool {
-		respond(text)(c, r)
+		rawhttp.Respond(text)(c, r)
 		_, _ = io.Copy(io.Discard, c)
 		return false
 	}
 }
 
 // drip sends text and then a byte each second.
-func drip(text, more string) handler {
+func drip(text, more string) rawhttp.Handler {
 	return func(c net.Conn, r *http.Request) bool {
-		respond(text)(c, r)
+		rawhttp.Respond(text)(c, r)
 		for {
 			<-time.After(time.Second)
 			if _, err := io.WriteString(c, more); err != nil {
@@ -90,16 +91,18 @@ func drip(text, more string) handler {
 	}
 }
 
-func status(status, header string) handler { return respond(reply(status, header, `{"message":"no"}`)) }
+func status(status, header string) rawhttp.Handler {
+	return rawhttp.Respond(rawhttp.Response(status, header, `{"message":"no"}`))
+}
 
 // bomb is a small response that becomes 20 MiB.
-func bomb(status string) handler {
+func bomb(status string) rawhttp.Handler {
 	return func(c net.Conn, r *http.Request) bool {
 		var packed strings.Builder
 		z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
 		_, _ = io.Copy(z, io.LimitReader(zeros{}, 20<<20))
 		_ = z.Close()
-		return respond(reply(status, "Content-Encoding: gzip\r\n", packed.String()))(c, r)
+		return rawhttp.Respond(rawhttp.Response(status, "Content-Encoding: gzip\r\n", packed.String()))(c, r)
 	}
 }
 
@@ -111,9 +114,9 @@ func (zeros) Read(p []byte) (int, error) {
 }
 
 // large is 20 MiB of text.
-func large(head string) handler {
+func large(head string) rawhttp.Handler {
 	return func(c net.Conn, r *http.Request) bool {
-		respond(head)(c, r)
+		rawhttp.Respond(head)(c, r)
 		_, _ = io.Copy(c, io.LimitReader(zeros{}, 20<<20))
 		return false
 	}
@@ -142,7 +145,7 @@ func failures(t *testing.T) map[string]failing {
 
 		"TLS handshake failed": {scheme: "https", handle: drop, once: maxAttempts, others: maxAttempts},
 		"untrusted certificate": {
-			scheme: "https", tlsCert: testCertificate(), handle: respond(okJSON("{}")), once: 1, others: 1,
+			scheme: "https", tlsCert: testCertificate(), handle: rawhttp.Respond(okJSON("{}")), once: 1, others: 1,
 			check: func(t *testing.T, e *Error) {
 				t.Helper()
 				_, ok := errors.AsType[x509.UnknownAuthorityError](e)
@@ -182,6 +185,10 @@ func failures(t *testing.T) map[string]failing {
 		"504": {handle: status("504 Gateway Timeout", ""), once: 1, others: maxAttempts, requests: true, ambiguous: true, is: []error{ErrServer}},
 		"599": {handle: status("599 Odd", ""), once: 1, others: maxAttempts, requests: true, ambiguous: true, is: []error{ErrServer}},
 		"600": {handle: status("600 Odder", ""), once: 1, others: 1, requests: true, ambiguous: true},
+		"101": { // whose body is the connection, which no context ends
+			handle: stall("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"), once: 1, others: 1, requests: true, ambiguous: true,
+			says: []string{"101 Switching Protocols"},
+		},
 		"302": {handle: status("302 Found", "Location: https://login.example/\r\n"), once: 1, others: 1, requests: true, says: []string{"redirects to https://login.example/"}},
 
 		"503, Retry-After in seconds": {
@@ -209,12 +216,12 @@ func failures(t *testing.T) map[string]failing {
 		},
 		"503, Retry-After of nonsense": {handle: status("503 Service Unavailable", "Retry-After: soon\r\n"), once: 1, others: maxAttempts, requests: true, ambiguous: true},
 
-		"truncated JSON": {handle: respond(okJSON(`{"name":"x`)), once: 1, others: maxAttempts, requests: true, ambiguous: true, says: []string{`starts "{\"name\":\"x"`}},
+		"truncated JSON": {handle: rawhttp.Respond(okJSON(`{"name":"x`)), once: 1, others: maxAttempts, requests: true, ambiguous: true, says: []string{`starts "{\"name\":\"x"`}},
 		"HTML with status 200": {
-			handle: respond(reply("200 OK", "Content-Type: text/html; charset=utf-8\r\n", "<html><h1>Sign in</h1></html>")), once: 1, others: maxAttempts, requests: true, ambiguous: true,
+			handle: rawhttp.Respond(rawhttp.Response("200 OK", "Content-Type: text/html; charset=utf-8\r\n", "<html><h1>Sign in</h1></html>")), once: 1, others: maxAttempts, requests: true, ambiguous: true,
 			says: []string{"the response is not JSON", "text/html", `starts "<html>`},
 		},
-		"no body in a 200":  {handle: respond(reply("200 OK", "", "")), once: 1, others: maxAttempts, requests: true, ambiguous: true},
+		"no body in a 200":  {handle: rawhttp.Respond(rawhttp.Response("200 OK", "", "")), once: 1, others: maxAttempts, requests: true, ambiguous: true},
 		"gzip bomb":         {handle: bomb("200 OK"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}, says: []string{"8 MiB"}},
 		"20 MiB":            {handle: large("HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n"), only: "safe", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
 		"20 MiB, no length": {handle: large("HTTP/1.1 200 OK\r\n\r\n"), only: "once, GET", once: 1, others: 1, requests: true, ambiguous: true, is: []error{ErrResponseTooLarge}},
@@ -224,7 +231,7 @@ func failures(t *testing.T) map[string]failing {
 		},
 		"400 and a gzip bomb": {handle: bomb("400 Bad Request"), only: "safe", once: 1, others: 1, requests: true, is: []error{ErrBadRequest}},
 		"broken gzip": {
-			handle: respond(reply("200 OK", "Content-Encoding: gzip\r\n", "this is no gzip")), once: 1, others: maxAttempts, requests: true, ambiguous: true,
+			handle: rawhttp.Respond(rawhttp.Response("200 OK", "Content-Encoding: gzip\r\n", "this is no gzip")), once: 1, others: maxAttempts, requests: true, ambiguous: true,
 		},
 		"400, cut": {
 			handle: cut("HTTP/1.1 400 Bad Request\r\nContent-Length: 50\r\n\r\nno"), once: 1, others: 1, requests: true,
@@ -307,7 +314,7 @@ func testFailure(t *testing.T, f failing, call *Call) {
 	if f.requests {
 		requests = want
 	}
-	require.EqualValues(t, requests, s.requests.Load(), "%v", err)
+	require.EqualValues(t, requests, s.Requests.Load(), "%v", err)
 	require.Equal(t, f.ambiguous && call.Repeat == Once, errors.Is(err, ErrAmbiguous), "%v", err)
 	require.Equal(t, f.ambiguous && call.Repeat == Once, strings.Contains(err.Error(), "check before repeating it"), "%v", err)
 	for _, is := range f.is {

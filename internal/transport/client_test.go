@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 func TestBaseURL(t *testing.T) {
@@ -139,8 +141,8 @@ func TestConfigDefaults(t *testing.T) {
 // A caller's client without a transport sends through http.DefaultTransport
 // where somebody has replaced it, to instrument it, and through ours otherwise.
 func TestDefaultTransport(t *testing.T) {
-	s := serveTCP(t, respond(okJSON(`{}`)))
-	c := newClient(t, Config{BaseURL: s.url(), HTTPClient: &http.Client{}})
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.URL(), HTTPClient: &http.Client{}})
 	require.IsType(t, &http.Transport{}, c.retry.next.next)
 
 	var seen atomic.Int64
@@ -151,12 +153,12 @@ func TestDefaultTransport(t *testing.T) {
 		return original.RoundTrip(r)
 	})
 	for _, client := range []*http.Client{http.DefaultClient, {}} { //nolint:forbidigo // the test is about it
-		c = newClient(t, Config{BaseURL: s.url(), HTTPClient: client})
+		c = newClient(t, Config{BaseURL: s.URL(), HTTPClient: client})
 		_, _, err := do(t.Context(), c, get(Safe))
 		require.NoError(t, err)
 	}
 	require.EqualValues(t, 2, seen.Load())
-	c = newClient(t, Config{BaseURL: s.url()})
+	c = newClient(t, Config{BaseURL: s.URL()})
 	require.IsType(t, &http.Transport{}, c.retry.next.next, "no client was given")
 	original.(*http.Transport).CloseIdleConnections() //nolint:errcheck // checked above
 }

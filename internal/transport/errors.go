@@ -132,7 +132,7 @@ func (e *Error) transient() bool {
 	switch {
 	case e.Ambiguous:
 		return false // there is something to find out first
-	case ok: // also beside a 401, when no other token could be had
+	case ok: // also beside a 401, when there was no other token
 		return IsTransient(local.err)
 	case e.StatusCode == 0 || e.StatusCode >= 200 && e.StatusCode < 300:
 		return e.Err != nil && isTransient(e.Err)
@@ -226,23 +226,23 @@ func refusedByTLS(op *net.OpError) bool {
 }
 
 // neverProcessed reports whether the error itself shows that no service saw the
-// request: it arose before there was a connection. What a transport did not
-// report to a trace proves nothing: it may be a caller's own.
-func neverProcessed(err error) bool {
+// request: it arose before there was a connection, or before the peer read from
+// it. Once a request was written, only the latter is possible.
+func neverProcessed(err error, wrote bool) bool {
 	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
 	case nil:
 		return false
 	case *net.OpError:
-		if e.Op == "dial" || e.Op == "proxyconnect" || refusedByTLS(e) {
+		if !wrote && (e.Op == "dial" || e.Op == "proxyconnect") || refusedByTLS(e) {
 			return true
 		}
 	case *wire.ProxyError, *net.DNSError, *tls.CertificateVerificationError, tls.RecordHeaderError:
-		return true
+		return !wrote
 	case interface{ Unwrap() []error }:
 		// One of them may be of a second round trip.
-		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !neverProcessed(err) })
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !neverProcessed(err, wrote) })
 	}
-	return neverProcessed(errors.Unwrap(err))
+	return neverProcessed(errors.Unwrap(err), wrote)
 }
 
 // RefusalError is the service's own refusal in a 2xx response.
@@ -288,6 +288,31 @@ func (e *localError) Is(target error) bool {
 // As implements the interface of [errors.As].
 func (e *localError) As(target any) bool { return errors.As(e.err, target) }
 
+// foreignTimeoutError is a deadline that was none of the call's: that of a dial, of a
+// transport's wait for a header, of the request for a token. It is transient, and
+// does not match the error of a context, as such errors do.
+type foreignTimeoutError struct{ err error }
+
+func (e *foreignTimeoutError) Error() string { return e.err.Error() }
+func (*foreignTimeoutError) Timeout() bool   { return true }
+func (*foreignTimeoutError) Temporary() bool { return true }
+
+// Is implements the interface of [errors.Is], in place of Unwrap.
+func (e *foreignTimeoutError) Is(target error) bool {
+	return target != context.DeadlineExceeded && errors.Is(e.err, target)
+}
+
+// As implements the interface of [errors.As].
+func (e *foreignTimeoutError) As(target any) bool { return errors.As(e.err, target) }
+
+// notOurs returns err as what ended while the context of the call went on.
+func notOurs(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &foreignTimeoutError{err}
+	}
+	return err
+}
+
 // transientError marks an error whose chain was cut off.
 type transientError struct{ error }
 
@@ -304,9 +329,9 @@ func reason(parent, ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		return wrapped.Err
+		err = wrapped.Err
 	}
-	return err
+	return notOurs(err)
 }
 
 // orContextErr returns err, or why ctx ended where it did.
@@ -317,13 +342,12 @@ func orContextErr(ctx context.Context, err error) error {
 	return err
 }
 
-// tokenErr returns why there is no token: err, or that ctx ended. A deadline of
-// the request for the token is none of the call, and transient.
+// tokenErr returns why there is no token: err, or that ctx ended.
 func tokenErr(ctx context.Context, err error) error {
-	if err = orContextErr(ctx, err); ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return timeoutError(err.Error())
+	if ctx.Err() != nil {
+		return ContextErr(ctx)
 	}
-	return err
+	return notOurs(err)
 }
 
 // ContextErr returns why ctx ended: the standard error, with the caller's own

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
@@ -86,12 +87,12 @@ func TestHints(t *testing.T) {
 func TestErrorOfAnAnswer(t *testing.T) {
 	body := `{"error":{"code":"E7","message":"not yet"}}`
 	for _, name := range requestIDHeaders {
-		s := serveTCP(t, respond(reply("409 Conflict", name+": req-1\r\nRetry-After: 30\r\nContent-Type: application/json\r\n", body)))
-		c := newClient(t, Config{BaseURL: s.url()})
+		s := serveTCP(t, rawhttp.Respond(rawhttp.Response("409 Conflict", name+": req-1\r\nRetry-After: 30\r\nContent-Type: application/json\r\n", body)))
+		c := newClient(t, Config{BaseURL: s.URL()})
 		_, resp, err := do(t.Context(), c, get(Safe))
 		require.Equal(t, 30*time.Second, resp.RetryAfter())
 		require.Equal(t, &Error{
-			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.url() + "/jobs/7", StatusCode: http.StatusConflict,
+			Op: "jobs.Jobs.Get", Method: http.MethodGet, URL: s.URL() + "/jobs/7", StatusCode: http.StatusConflict,
 			Code: "E7", Message: "not yet", RequestID: "req-1", Attempts: 1, RetryAfter: 30 * time.Second, Body: body,
 		}, failure(t, err))
 	}
@@ -100,8 +101,8 @@ func TestErrorOfAnAnswer(t *testing.T) {
 // The client packages make errors of their own.
 func TestWrapError(t *testing.T) {
 	errOwn := errors.New("own")
-	s := serveTCP(t, respond(reply("404 Not Found", "", "")))
-	c := newClient(t, Config{BaseURL: s.url(), WrapError: func(e *Error, _ string) error {
+	s := serveTCP(t, rawhttp.Respond(rawhttp.Response("404 Not Found", "", "")))
+	c := newClient(t, Config{BaseURL: s.URL(), WrapError: func(e *Error, _ string) error {
 		require.Equal(t, http.StatusNotFound, e.StatusCode)
 		return errOwn
 	}})

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 	"github.com/imagejobs/imagejobs-go/internal/redact"
 )
 
@@ -84,20 +85,20 @@ func TestSecretsAreNotShown(t *testing.T) {
 			}
 			for spelling, text := range spellings {
 				for where, answered := range map[string]string{
-					"text":              reply("400 Bad Request", "Content-Type: text/plain\r\n", "no such thing: "+text),
-					"json":              reply("400 Bad Request", "Content-Type: application/json\r\n", `{"message":`+jsonText(t, "bad: "+text)+`,"code":`+jsonText(t, text)+`}`),
-					"raw json":          reply("400 Bad Request", "Content-Type: application/json\r\n", `{"message":"bad `+strings.Trim(text, `"`)+`"}`),
-					"html":              reply("502 Bad Gateway", "Content-Type: text/html\r\n", "<html><body>"+text+"</body></html>"),
-					"cut message":       reply("400 Bad Request", "Content-Type: text/plain\r\n", strings.Repeat(pad+" ", 8)+text),
-					"cut body":          reply("400 Bad Request", "Content-Type: text/plain\r\n", strings.Repeat("y", maxErrorBody-8)+text),
-					"not JSON":          reply("200 OK", "Content-Type: text/plain\r\n", text),
-					"cut and not JSON":  reply("200 OK", "Content-Type: text/plain\r\n", pad+text),
-					"request id":        reply("400 Bad Request", "X-Request-Id: "+oneLine(text)+"\r\n", ""),
-					"redirect":          reply("302 Found", "Location: /at/"+url.PathEscape(secret)+"\r\n", ""),
+					"text":              rawhttp.Response("400 Bad Request", "Content-Type: text/plain\r\n", "no such thing: "+text),
+					"json":              rawhttp.Response("400 Bad Request", "Content-Type: application/json\r\n", `{"message":`+jsonText(t, "bad: "+text)+`,"code":`+jsonText(t, text)+`}`),
+					"raw json":          rawhttp.Response("400 Bad Request", "Content-Type: application/json\r\n", `{"message":"bad `+strings.Trim(text, `"`)+`"}`),
+					"html":              rawhttp.Response("502 Bad Gateway", "Content-Type: text/html\r\n", "<html><body>"+text+"</body></html>"),
+					"cut message":       rawhttp.Response("400 Bad Request", "Content-Type: text/plain\r\n", strings.Repeat(pad+" ", 8)+text),
+					"cut body":          rawhttp.Response("400 Bad Request", "Content-Type: text/plain\r\n", strings.Repeat("y", maxErrorBody-8)+text),
+					"not JSON":          rawhttp.Response("200 OK", "Content-Type: text/plain\r\n", text),
+					"cut and not JSON":  rawhttp.Response("200 OK", "Content-Type: text/plain\r\n", pad+text),
+					"request id":        rawhttp.Response("400 Bad Request", "X-Request-Id: "+oneLine(text)+"\r\n", ""),
+					"redirect":          rawhttp.Response("302 Found", "Location: /at/"+url.PathEscape(secret)+"\r\n", ""),
 					"broken status":     "HTTP/1.1 " + oneLine(text) + "\r\n\r\n",
 					"broken header":     "HTTP/1.1 200 OK\r\n" + oneLine(text) + "\r\n\r\n",
-					"odd content type":  reply("200 OK", "Content-Type: "+oneLine(text)+"\r\n", "x"),
-					"field of a struct": reply("200 OK", "Content-Type: application/json\r\n", `{"list":{`+jsonText(t, text)+`:1}}`),
+					"odd content type":  rawhttp.Response("200 OK", "Content-Type: "+oneLine(text)+"\r\n", "x"),
+					"field of a struct": rawhttp.Response("200 OK", "Content-Type: application/json\r\n", `{"list":{`+jsonText(t, text)+`:1}}`),
 				} {
 					if spelling != "plain" && where != "text" && where != "raw json" && where != "cut and not JSON" {
 						continue // one spelling is enough for the other places
@@ -135,8 +136,8 @@ func oneLine(text string) string { return strings.NewReplacer("\r", "", "\n", ""
 
 // A message is checked in its decoded form, too.
 func TestDecodedMessage(t *testing.T) {
-	s := serveTCP(t, respond(reply("400 Bad Request", "", `{"message":"\u0068ush-hush","code":"\u0068ush-hush"}`)))
-	c := newClient(t, Config{BaseURL: s.url()})
+	s := serveTCP(t, rawhttp.Respond(rawhttp.Response("400 Bad Request", "", `{"message":"\u0068ush-hush","code":"\u0068ush-hush"}`)))
+	c := newClient(t, Config{BaseURL: s.URL()})
 	call := get(Safe)
 	call.Secrets = []string{"hush-hush"}
 	_, _, err := do(t.Context(), c, call)
@@ -188,8 +189,8 @@ func TestWhoRefused(t *testing.T) {
 		"a header with a secret":   {"502 Bad Gateway", "Server: nginx/hush-hush\r\n", page, "Sorry (from " + redact.Hidden + ")"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serveTCP(t, respond(reply(tt.status, tt.header, tt.body)))
-			c := newClient(t, Config{BaseURL: s.url()})
+			s := serveTCP(t, rawhttp.Respond(rawhttp.Response(tt.status, tt.header, tt.body)))
+			c := newClient(t, Config{BaseURL: s.URL()})
 			call := post(Once, nil)
 			call.Secrets = []string{"hush-hush"}
 			_, _, err := do(t.Context(), c, call)
@@ -201,17 +202,17 @@ func TestWhoRefused(t *testing.T) {
 // A call with a loop of its own gets one attempt. The Retry-After of a refused
 // token is the call's.
 func TestSingleAttempts(t *testing.T) {
-	s := serveTCP(t, respond(reply("503 Service Unavailable", "Retry-After: 7\r\n", "")))
-	logIn := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
+	s := serveTCP(t, rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "Retry-After: 7\r\n", "")))
+	logIn := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(5)})
 	c := logIn.SingleAttempts()
 	_, resp, err := do(t.Context(), c, get(Safe))
 	require.Equal(t, 1, failure(t, err).Attempts)
 	require.Equal(t, 7*time.Second, resp.RetryAfter())
 	require.True(t, IsTransient(err))
-	require.EqualValues(t, 1, s.requests.Load())
+	require.EqualValues(t, 1, s.Requests.Load())
 
 	c = newClient(t, Config{
-		BaseURL: s.url(), Retry: noWait(5), RetryAfter: func(err error) time.Duration { return failure(t, err).RetryAfter },
+		BaseURL: s.URL(), Retry: noWait(5), RetryAfter: func(err error) time.Duration { return failure(t, err).RetryAfter },
 		Credentials: auth.Token(func(ctx context.Context) (string, time.Time, error) {
 			_, _, err := do(ctx, logIn.SingleAttempts(), get(Safe))
 			return "", time.Time{}, err
@@ -221,7 +222,7 @@ func TestSingleAttempts(t *testing.T) {
 	require.Equal(t, 0, failure(t, err).Attempts)
 	require.Equal(t, 7*time.Second, resp.RetryAfter())
 	require.True(t, IsTransient(err))
-	require.EqualValues(t, 2, s.requests.Load())
+	require.EqualValues(t, 2, s.Requests.Load())
 }
 
 // A request for a token that has a time limit of its own and takes too long is

@@ -33,7 +33,7 @@ func TestErrorText(t *testing.T) {
 		code        string
 		message     string
 	}{
-		// api/imagereplicator.md §6
+		// NTT: Keystone, Glance, Nova and the gateway.
 		"NTT sample":             {"text/plain; charset=UTF-8", "401 Unauthorized\r\n\r\nAuthentication required.", "", "401 Unauthorized Authentication required."},
 		"keystonemiddleware old": {"text/html", "Authentication required", "", "Authentication required"},
 		"keystonemiddleware": {
@@ -51,7 +51,7 @@ func TestErrorText(t *testing.T) {
 		"IAM denial":     {"application/json", `{"errorMessage": "denied by policy", "x": 1}`, "", "denied by policy"},
 		"other services": {"application/json", `{"message": "no such tenant"}`, "", "no such tenant"},
 
-		// api/oraclemarket.md §10b
+		// Oracle: its own form is not documented.
 		"provisioning error": {
 			"application/json", `{"type":"about:blank","title":"Internal","status":"null","detail":"could not attach","instance":"","errorCode":"InternalError","errorPath":"/x","id":5,"errorMessage":"launch failed"}`,
 			"InternalError", "launch failed",
@@ -64,7 +64,7 @@ func TestErrorText(t *testing.T) {
 		"OAuth":           {"application/json", `{"error":"invalid_client","error_description":"Client authentication failed."}`, "invalid_client", "Client authentication failed."},
 		"OAuth, short":    {"application/json", `{"error":"invalid_client"}`, "", "invalid_client"},
 
-		// api/multiplay.md §6
+		// Multiplay.
 		"locked": {
 			"application/json", `{"messages":[],"error_code":1,"error_message":"image locked by diffid: 218595","_debug":[],"success":false,"error":true}`,
 			"1", "image locked by diffid: 218595",

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,122 +23,42 @@ import (
 	"github.com/imagejobs/imagejobs-go/internal/auth"
 	"github.com/imagejobs/imagejobs-go/internal/decode"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// handler responds to one request, byte by byte on its connection. With false the
-// connection is closed.
-type handler func(c net.Conn, r *http.Request) (keep bool)
-
-// rawServer serves HTTP/1 without a server of net/http, which would not let a
-// test break the protocol.
-type rawServer struct {
-	handle   handler
-	listener net.Listener
-	requests atomic.Int64 // whose header arrived
-	accepted atomic.Int64
-
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	wg    sync.WaitGroup
-}
-
 // serve runs until the test ends.
-func serve(t *testing.T, l net.Listener, handle handler) *rawServer {
+func serve(t *testing.T, l net.Listener, handle rawhttp.Handler) *rawhttp.Server {
 	t.Helper()
-	s := &rawServer{handle: handle, listener: l, conns: map[net.Conn]bool{}}
-	s.wg.Go(s.accept)
-	t.Cleanup(func() {
-		_ = l.Close()
-		s.mu.Lock()
-		for c := range s.conns {
-			_ = c.Close()
-		}
-		s.conns = nil
-		s.mu.Unlock()
-		s.wg.Wait()
-	})
+	s := rawhttp.Serve(l, handle)
+	t.Cleanup(s.Close)
 	return s
 }
 
-func (s *rawServer) accept() {
-	for {
-		c, err := s.listener.Accept()
-		if err != nil {
-			return
-		}
-		s.accepted.Add(1)
-		s.mu.Lock()
-		if s.conns == nil {
-			s.mu.Unlock()
-			_ = c.Close()
-			return
-		}
-		s.conns[c] = true
-		s.wg.Go(func() { s.serveConn(c) })
-		s.mu.Unlock()
-	}
-}
-
-func (s *rawServer) serveConn(c net.Conn) {
-	defer c.Close()
-	br := bufio.NewReader(c)
-	for {
-		r, err := http.ReadRequest(br)
-		if err != nil {
-			return
-		}
-		s.requests.Add(1)
-		if !s.handle(c, r) {
-			return
-		}
-	}
-}
-
-// url is where the server listens on TCP.
-func (s *rawServer) url() string { return "http://" + s.listener.Addr().String() }
-
 // serveTCP listens on a loopback port.
-func serveTCP(t *testing.T, handle handler) *rawServer {
+func serveTCP(t *testing.T, handle rawhttp.Handler) *rawhttp.Server {
 	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	return serve(t, l, handle)
-}
-
-// respond reads the request whole and sends text.
-func respond(text string) handler {
-	return func(c net.Conn, r *http.Request) bool {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return false
-		}
-		_, err := io.WriteString(c, text)
-		return err == nil
-	}
+	s := rawhttp.ServeTCP(handle)
+	t.Cleanup(s.Close)
+	return s
 }
 
 // last is a response after which the connection is closed.
-func last(text string) handler {
+func last(text string) rawhttp.Handler {
 	return func(c net.Conn, r *http.Request) bool {
-		respond(text)(c, r)
+		rawhttp.Respond(text)(c, r)
 		return false
 	}
 }
 
-// reply is a whole response with the length of its body.
-func reply(status, header, body string) string {
-	return "HTTP/1.1 " + status + "\r\n" + header + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
-}
-
 func okJSON(body string) string {
-	return reply("200 OK", "Content-Type: application/json\r\n", body)
+	return rawhttp.Response("200 OK", "Content-Type: application/json\r\n", body)
 }
 
 // sequence has the nth handler respond to the nth request, and the last from then on.
-func sequence(handlers ...handler) handler {
+func sequence(handlers ...rawhttp.Handler) rawhttp.Handler {
 	var n atomic.Int64
 	return func(c net.Conn, r *http.Request) bool {
 		i := min(int(n.Add(1)), len(handlers)) - 1
@@ -186,7 +104,7 @@ const pipeURL = "http://127.0.0.1"
 
 // pipeClient is a client and its server for a bubble of virtual time: all that
 // the client has by default, but for the dialing.
-func pipeClient(t *testing.T, config Config, handle handler) (*Client, *rawServer) {
+func pipeClient(t *testing.T, config Config, handle rawhttp.Handler) (*Client, *rawhttp.Server) {
 	t.Helper()
 	l := emulator.NewPipeListener()
 	s := serve(t, l, handle)

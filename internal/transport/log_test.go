@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 // jsonLog returns what was logged, record by record.
@@ -36,11 +37,11 @@ func TestLogRecord(t *testing.T) {
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	const token = "token-of-the-test"
 	s := serveTCP(t, sequence(
-		respond(reply("503 Service Unavailable", "X-Secret: header-value\r\n", "body-of-the-response "+token)),
+		rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "X-Secret: header-value\r\n", "body-of-the-response "+token)),
 		drop,
-		respond(okJSON(`{"name":"x"}`))))
+		rawhttp.Respond(okJSON(`{"name":"x"}`))))
 	c := newClient(t, Config{
-		BaseURL: s.url() + "/base/", Logger: logger, Credentials: bearer(token), Retry: noWait(4),
+		BaseURL: s.URL() + "/base/", Logger: logger, Credentials: bearer(token), Retry: noWait(4),
 		PublicQuery: []string{"limit", "absent"},
 	})
 	call := post(Repeatable, BytesBody("text/plain", []byte("body-of-the-request")))
@@ -57,7 +58,7 @@ func TestLogRecord(t *testing.T) {
 		require.Equal(t, "request", record["msg"])
 		require.Equal(t, "jobs.Jobs.Create", record["operation"])
 		require.Equal(t, http.MethodPost, record["method"])
-		require.Equal(t, strings.TrimPrefix(s.url(), "http://"), record["host"])
+		require.Equal(t, strings.TrimPrefix(s.URL(), "http://"), record["host"])
 		require.Equal(t, "/base/jobs", record["path"])
 		require.EqualValues(t, i+1, record["attempt"])
 		require.EqualValues(t, len("body-of-the-request"), record["bytes_sent"])
@@ -86,8 +87,8 @@ func TestLogGetsTheContext(t *testing.T) {
 	type key struct{}
 	var got any
 	logger := slog.New(contextHandler{slog.DiscardHandler, func(ctx context.Context) { got = ctx.Value(key{}) }})
-	s := serveTCP(t, respond(okJSON(`{}`)))
-	c := newClient(t, Config{BaseURL: s.url(), Logger: logger})
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.URL(), Logger: logger})
 	_, _, err := do(context.WithValue(t.Context(), key{}, "trace 7"), c, get(Safe))
 	require.NoError(t, err)
 	require.Equal(t, "trace 7", got)
@@ -107,8 +108,8 @@ func (h contextHandler) Handle(ctx context.Context, _ slog.Record) error {
 
 func TestLogOnlyWhereDebugIsOn(t *testing.T) {
 	log := &records{}
-	s := serveTCP(t, respond(okJSON(`{}`)))
-	c := newClient(t, Config{BaseURL: s.url(), Logger: slog.New(slog.NewTextHandler(log, nil))})
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.URL(), Logger: slog.New(slog.NewTextHandler(log, nil))})
 	_, _, err := do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
 	require.Empty(t, log.String())
@@ -119,8 +120,8 @@ func TestNothingSentIsNoAttempt(t *testing.T) {
 	errSource := errors.New("no token today")
 	asked := 0
 	log := &records{}
-	s := serveTCP(t, respond(okJSON(`{}`)))
-	c := newClient(t, Config{BaseURL: s.url(), Logger: log.logger(), Credentials: auth.Token(
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.URL(), Logger: log.logger(), Credentials: auth.Token(
 		func(context.Context) (string, time.Time, error) {
 			asked++
 			return "", time.Time{}, errSource
@@ -134,7 +135,7 @@ func TestNothingSentIsNoAttempt(t *testing.T) {
 		require.NotErrorIs(t, err, ErrAmbiguous)
 		require.Equal(t, i+1, asked, "the source has a retry loop of its own")
 	}
-	require.Zero(t, s.requests.Load())
+	require.Zero(t, s.Requests.Load())
 	require.Contains(t, log.String(), "no token today")
 }
 
@@ -151,14 +152,14 @@ func TestObserver(t *testing.T) {
 				seen, at = append(seen, a), append(at, time.Now())
 			},
 		}, sequence(
-			respond(reply("401 Unauthorized", "", "")),
-			respond(reply("503 Service Unavailable", "X-Request-Id: r-1\r\nRetry-After: 7\r\n", "busy")),
-			respond(reply("200 OK", "", "{")),
-			respond(okJSON(`{"name":"x"}`))))
+			rawhttp.Respond(rawhttp.Response("401 Unauthorized", "", "")),
+			rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "X-Request-Id: r-1\r\nRetry-After: 7\r\n", "busy")),
+			rawhttp.Respond(rawhttp.Response("200 OK", "", "{")),
+			rawhttp.Respond(okJSON(`{"name":"x"}`))))
 		start := time.Now()
 		_, _, err := do(t.Context(), c, get(Safe))
 		require.NoError(t, err)
-		require.EqualValues(t, 4, s.requests.Load())
+		require.EqualValues(t, 4, s.Requests.Load())
 		require.Len(t, seen, 4)
 		for i, want := range []Attempt{
 			{Number: 1, StatusCode: 401, Retry: true},

@@ -22,8 +22,7 @@ func (c *Config) report(ctx context.Context, x *callState, again bool, pause tim
 	}
 	logs := c.Logger != nil && c.Logger.Enabled(ctx, level)
 	store, captures := ctx.Value(c.captureKey).(func(Attempt))
-	// The request for a token may outlive the call that it is for.
-	captures = captures && !x.Secret
+	captures = captures && !x.Login // the caller may have its result by now
 	if c.Observe == nil && !logs && !captures {
 		return
 	}
@@ -60,10 +59,13 @@ func (c *Config) start(ctx context.Context, x *callState) (context.Context, http
 	a := c.describe(x)
 	a.Number = x.attempts + 1
 	h := x.Header.Clone()
-	if h == nil || x.Secret {
+	if h == nil || x.Login {
 		h = http.Header{}
 	}
-	return c.Start(ctx, a, h), h
+	if given := c.Start(ctx, a, h); given != nil {
+		ctx = given
+	}
+	return ctx, h
 }
 
 // describe returns what is known of an attempt before it is made.
@@ -100,13 +102,19 @@ func (x *callState) rateLimit() http.Header {
 type captureKey string
 
 // Capture returns a context whose calls by clients of the package pkg pass their
-// attempts to store, one at a time. All have done so when the call returns.
+// attempts to store, one at a time, and to those of a Capture around it. All have
+// done so when the call returns.
 func Capture(ctx context.Context, pkg string, store func(Attempt)) context.Context {
 	var mu sync.Mutex
-	return context.WithValue(ctx, any(captureKey(pkg)), func(a Attempt) {
+	key := any(captureKey(pkg))
+	outer, _ := ctx.Value(key).(func(Attempt))
+	return context.WithValue(ctx, key, func(a Attempt) {
 		mu.Lock()
 		defer mu.Unlock()
 		store(a)
+		if outer != nil {
+			outer(a)
+		}
 	})
 }
 

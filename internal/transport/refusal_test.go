@@ -104,6 +104,6 @@ func TestHintOfCredentials(t *testing.T) {
 	proxy := &Error{Err: &wire.ProxyError{Proxy: "proxy.example:3128", StatusCode: http.StatusProxyAuthRequired}}
 	proxy.Hint = proxy.nextStep()
 	require.NotEmpty(t, proxy.Hint)
-	outer := &Error{Err: &localError{"no credentials to send", proxy}}
+	outer := &Error{Err: &localError{"getting a token failed", proxy}}
 	require.Empty(t, outer.nextStep())
 }

@@ -17,13 +17,13 @@ type retrier struct {
 	single bool // see Client.SingleAttempts
 }
 
-// run reports whether a response was accepted; x.last has the reason otherwise.
+// run reports whether a response was accepted. Otherwise x.last has the reason.
 func (r *retrier) run(ctx context.Context, x *callState) bool {
 	x.single = r.single
 	for {
-		known := r.next.attempt(ctx, x)
+		attemptCtx := r.next.attempt(ctx, x)
 		pause, again := r.again(ctx, x)
-		r.next.config.report(known, x, again, pause)
+		r.next.config.report(attemptCtx, x, again, pause)
 		if x.last.err == nil {
 			r.budget.refill(x.paid)
 			return true

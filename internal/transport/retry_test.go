@@ -21,6 +21,7 @@ import (
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 	"github.com/imagejobs/imagejobs-go/internal/wire"
 )
 
@@ -30,12 +31,12 @@ var errMaintenance = errors.New("the maintenance window is over")
 // says both: that, and what the last attempt met.
 func TestContextEndsInBackoff(t *testing.T) {
 	for name, tt := range map[string]struct {
-		handle handler
+		handle rawhttp.Handler
 		wants  []error
 	}{
-		"after a status":            {respond(reply("503 Service Unavailable", "", `{"message":"down"}`)), []error{ErrServer}},
+		"after a status":            {rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "", `{"message":"down"}`)), []error{ErrServer}},
 		"after a broken connection": {drop, []error{io.EOF}},
-		"after a broken response":   {respond(okJSON(`{"name":`)), nil},
+		"after a broken response":   {rawhttp.Respond(okJSON(`{"name":`)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -52,7 +53,7 @@ func TestContextEndsInBackoff(t *testing.T) {
 					require.ErrorIs(t, err, want)
 				}
 				require.Equal(t, 1, e.Attempts)
-				require.EqualValues(t, 1, s.requests.Load())
+				require.EqualValues(t, 1, s.Requests.Load())
 				require.NotContains(t, err.Error(), errStatus.Error())
 				require.False(t, e.Ambiguous)
 			})
@@ -64,7 +65,7 @@ func TestContextEndsInBackoff(t *testing.T) {
 func TestContextEndsWithAFinalAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		c, _ := pipeClient(t, Config{}, respond(reply("404 Not Found", "", "")))
+		c, _ := pipeClient(t, Config{}, rawhttp.Respond(rawhttp.Response("404 Not Found", "", "")))
 		call := get(Safe)
 		c.retry.next.next = after{c.retry.next.next, cancel}
 		_, _, err := do(ctx, c, call)
@@ -135,12 +136,12 @@ func TestRetryAfterByTheServicesClock(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			now := time.Now().Add(skew).UTC()
 			c, s := pipeClient(t, Config{Retry: noWait(2)}, sequence(
-				respond(reply("503 Service Unavailable", "Date: "+now.Format(http.TimeFormat)+"\r\nRetry-After: "+now.Add(3*time.Second).Format(http.TimeFormat)+"\r\n", "")),
-				respond(okJSON("{}"))))
+				rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "Date: "+now.Format(http.TimeFormat)+"\r\nRetry-After: "+now.Add(3*time.Second).Format(http.TimeFormat)+"\r\n", "")),
+				rawhttp.Respond(okJSON("{}"))))
 			start := time.Now()
 			_, _, err := do(t.Context(), c, get(Safe))
 			require.NoError(t, err)
-			require.EqualValues(t, 2, s.requests.Load())
+			require.EqualValues(t, 2, s.Requests.Load())
 			require.Equal(t, 3*time.Second, time.Since(start))
 		})
 	}
@@ -196,11 +197,11 @@ func TestRetryBudget(t *testing.T) {
 	down.Store(true)
 	s := serveTCP(t, func(c net.Conn, r *http.Request) bool {
 		if down.Load() {
-			return respond(reply("503 Service Unavailable", "", ""))(c, r)
+			return rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "", ""))(c, r)
 		}
-		return respond(okJSON("{}"))(c, r)
+		return rawhttp.Respond(okJSON("{}"))(c, r)
 	})
-	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
+	c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(5)})
 	call := func() *Error {
 		_, _, err := do(t.Context(), c, get(Safe))
 		return failure(t, err)
@@ -216,7 +217,7 @@ func TestRetryBudget(t *testing.T) {
 		require.ErrorIs(t, e, ErrServer)
 		require.ErrorContains(t, e, "the client's retry budget is used up")
 	}
-	require.EqualValues(t, budgetSize/retryCost+budgetSize/retryCost/4+3, s.requests.Load())
+	require.EqualValues(t, budgetSize/retryCost+budgetSize/retryCost/4+3, s.Requests.Load())
 
 	// One retry for each five first attempts that succeed.
 	down.Store(false)
@@ -246,9 +247,9 @@ func TestBudgetRefill(t *testing.T) {
 
 // An attempt with another token is no retry, takes nothing and gives nothing back.
 func TestRenewalLeavesTheBudget(t *testing.T) {
-	s := serveTCP(t, sequence(respond(reply("401 Unauthorized", "", "")), respond(okJSON("{}"))))
+	s := serveTCP(t, sequence(rawhttp.Respond(rawhttp.Response("401 Unauthorized", "", "")), rawhttp.Respond(okJSON("{}"))))
 	tokens := 0
-	c := newClient(t, Config{BaseURL: s.url(), Credentials: auth.Token(func(context.Context) (string, time.Time, error) {
+	c := newClient(t, Config{BaseURL: s.URL(), Credentials: auth.Token(func(context.Context) (string, time.Time, error) {
 		tokens++
 		return fmt.Sprintf("token-%d", tokens), time.Time{}, nil
 	}, "X-Auth-Token", "")})
@@ -266,7 +267,7 @@ func TestBackoffTimes(t *testing.T) {
 		start := time.Now()
 		c, _ := pipeClient(t, Config{}, func(c net.Conn, r *http.Request) bool {
 			at = append(at, time.Since(start))
-			return respond(reply("503 Service Unavailable", "", ""))(c, r)
+			return rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "", ""))(c, r)
 		})
 		_, _, err := do(t.Context(), c, get(Safe))
 		require.Equal(t, 5, failure(t, err).Attempts)
@@ -290,14 +291,14 @@ func TestRetryRewindsTheBody(t *testing.T) {
 		bodies <- string(data)
 		return err == nil
 	}
-	then := func(text string) handler {
-		return func(c net.Conn, r *http.Request) bool { return read(c, r) && respond(text)(c, r) }
+	then := func(text string) rawhttp.Handler {
+		return func(c net.Conn, r *http.Request) bool { return read(c, r) && rawhttp.Respond(text)(c, r) }
 	}
 	s := serveTCP(t, sequence(
-		then(reply("503 Service Unavailable", "", "")),
+		then(rawhttp.Response("503 Service Unavailable", "", "")),
 		func(c net.Conn, r *http.Request) bool { read(c, r); return false },
 		then(okJSON("{}"))))
-	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(5)})
+	c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(5)})
 	text := strings.Repeat("image ", 20_000)
 	_, _, err := do(t.Context(), c, post(Repeatable, BytesBody("text/plain", []byte(text))))
 	require.NoError(t, err)
@@ -314,10 +315,10 @@ func TestFailureLeavesOtherConnectionsOpen(t *testing.T) {
 	together := func(c net.Conn, r *http.Request) bool {
 		both.Done()
 		both.Wait()
-		return respond(okJSON("{}"))(c, r)
+		return rawhttp.Respond(okJSON("{}"))(c, r)
 	}
-	s := serveTCP(t, sequence([]handler{together, together, drop, respond(okJSON("{}"))}...))
-	c := newClient(t, Config{BaseURL: s.url(), Retry: noWait(1)})
+	s := serveTCP(t, sequence([]rawhttp.Handler{together, together, drop, rawhttp.Respond(okJSON("{}"))}...))
+	c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(1)})
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
@@ -330,11 +331,11 @@ func TestFailureLeavesOtherConnectionsOpen(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 	_, _, err = do(t.Context(), c, get(Safe))
 	require.NoError(t, err)
-	require.EqualValues(t, 2, s.accepted.Load(), "the last call takes the second connection")
+	require.EqualValues(t, 2, s.Accepted.Load(), "the last call takes the second connection")
 }
 
 // reusing returns a client's round tripper that is not known to be a transport
-// of net/http, and so goes on using its connections.
+// of net/http, and so still uses its connections.
 func reusing(t *testing.T) *http.Client {
 	t.Helper()
 	tr := wire.NewTransport(maxInFlight)
@@ -358,21 +359,21 @@ func TestReusedConnectionDies(t *testing.T) {
 		"repeatable, POST": {post(Repeatable, BytesBody("text/plain", []byte("x"))), 2, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serveTCP(t, sequence([]handler{respond(okJSON("{}")), drop, respond(okJSON("{}"))}...))
-			c := newClient(t, Config{BaseURL: s.url(), HTTPClient: reusing(t), Retry: noWait(5)})
+			s := serveTCP(t, sequence([]rawhttp.Handler{rawhttp.Respond(okJSON("{}")), drop, rawhttp.Respond(okJSON("{}"))}...))
+			c := newClient(t, Config{BaseURL: s.URL(), HTTPClient: reusing(t), Retry: noWait(5)})
 			_, _, err := do(t.Context(), c, get(tt.call.Repeat))
 			require.NoError(t, err)
-			require.EqualValues(t, 1, s.accepted.Load())
+			require.EqualValues(t, 1, s.Accepted.Load())
 
 			_, _, err = do(t.Context(), c, tt.call)
-			require.Equal(t, 1+tt.requests, s.requests.Load())
+			require.Equal(t, 1+tt.requests, s.Requests.Load())
 			require.Equal(t, tt.ambiguous, errors.Is(err, ErrAmbiguous))
 			if tt.succeeds {
 				require.NoError(t, err)
 			} else {
 				require.Equal(t, 1, failure(t, err).Attempts)
 			}
-			require.Equal(t, tt.requests, s.accepted.Load(), "the dead connection was the first one")
+			require.Equal(t, tt.requests, s.Accepted.Load(), "the dead connection was the first one")
 		})
 	}
 }
@@ -380,15 +381,15 @@ func TestReusedConnectionDies(t *testing.T) {
 // Nor may it when the same call goes out again with another token.
 func TestReusedConnectionDiesAfterRefusal(t *testing.T) {
 	var asked atomic.Int64
-	s := serveTCP(t, sequence(respond(reply("401 Unauthorized", "", "")), drop, respond(okJSON("{}"))))
+	s := serveTCP(t, sequence(rawhttp.Respond(rawhttp.Response("401 Unauthorized", "", "")), drop, rawhttp.Respond(okJSON("{}"))))
 	c := newClient(t, Config{
-		BaseURL: s.url(), HTTPClient: reusing(t), Credentials: counted(&asked, numbered), Retry: noWait(5),
+		BaseURL: s.URL(), HTTPClient: reusing(t), Credentials: counted(&asked, numbered), Retry: noWait(5),
 	})
 	_, _, err := do(t.Context(), c, get(Once))
 	require.ErrorIs(t, err, ErrAmbiguous)
 	require.Equal(t, 2, failure(t, err).Attempts)
-	require.EqualValues(t, 2, s.requests.Load())
-	require.EqualValues(t, 1, s.accepted.Load())
+	require.EqualValues(t, 2, s.Requests.Load())
+	require.EqualValues(t, 1, s.Accepted.Load())
 }
 
 // A call of class Once goes out on a connection of its own, whatever connections
@@ -409,16 +410,16 @@ func TestOnceTakesAFreshConnection(t *testing.T) {
 					return false
 				}
 				used[c] = true
-				return respond(okJSON("{}"))(c, r)
+				return rawhttp.Respond(okJSON("{}"))(c, r)
 			})
-			c := newClient(t, Config{BaseURL: s.url(), HTTPClient: given, Retry: noWait(1)})
+			c := newClient(t, Config{BaseURL: s.URL(), HTTPClient: given, Retry: noWait(1)})
 			for _, call := range []*Call{
 				get(Safe), get(Once), post(Once, nil), post(Once, BytesBody("text/plain", []byte("x"))),
 			} {
 				_, _, err := do(t.Context(), c, call)
 				require.NoError(t, err)
 			}
-			require.EqualValues(t, 4, s.accepted.Load())
+			require.EqualValues(t, 4, s.Accepted.Load())
 		})
 	}
 }
@@ -477,9 +478,9 @@ func TestConcurrentCalls(t *testing.T) {
 		runtime.Gosched() // to others that are under way
 		count(-1)         // before the response makes room for another
 		name := strings.TrimPrefix(r.URL.Path, "/")
-		return respond(okJSON(`{"name":"`+name+`"}`))(c, r)
+		return rawhttp.Respond(okJSON(`{"name":"`+name+`"}`))(c, r)
 	})
-	c := newClient(t, Config{BaseURL: s.url(), Credentials: bearer("token-1")})
+	c := newClient(t, Config{BaseURL: s.URL(), Credentials: bearer("token-1")})
 	var wg sync.WaitGroup
 	const callers, each = 100, 5
 	for i := range callers {
@@ -494,9 +495,9 @@ func TestConcurrentCalls(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.EqualValues(t, callers*each, s.requests.Load())
+	require.EqualValues(t, callers*each, s.Requests.Load())
 	mu.Lock()
 	defer mu.Unlock()
 	require.LessOrEqual(t, most, maxInFlight)
-	require.Less(t, s.accepted.Load(), int64(callers*each/2), "connections are shared")
+	require.Less(t, s.Accepted.Load(), int64(callers*each/2), "connections are shared")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/auth"
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 // headers keeps those of the requests that arrive, and has handle respond.
@@ -22,7 +23,7 @@ type headers struct {
 	all []http.Header
 }
 
-func (h *headers) keep(handle handler) handler {
+func (h *headers) keep(handle rawhttp.Handler) rawhttp.Handler {
 	return func(c net.Conn, r *http.Request) bool {
 		h.mu.Lock()
 		h.all = append(h.all, r.Header)
@@ -43,19 +44,19 @@ func (h *headers) get(name string) []string {
 
 type spanKey struct{}
 
-// Whoever traces is told of each attempt before and after, in one context, and
+// A tracer sees each attempt before and after, in one context, and
 // a request that takes the place of one with a rejected token is an attempt.
 func TestStartOfAttempts(t *testing.T) {
 	var arrived headers
 	s := serveTCP(t, arrived.keep(sequence(
-		respond(reply("503 Service Unavailable", "", "down")),
-		respond(reply("401 Unauthorized", "", "expired")),
-		respond(okJSON(`{}`)))))
+		rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "", "down")),
+		rawhttp.Respond(rawhttp.Response("401 Unauthorized", "", "expired")),
+		rawhttp.Respond(okJSON(`{}`)))))
 	var started []Attempt
 	var statuses, logged []int
 	tokens := 0
 	c := newClient(t, Config{
-		BaseURL: s.url(), Retry: noWait(3),
+		BaseURL: s.URL(), Retry: noWait(3),
 		Credentials: auth.Token(func(context.Context) (string, time.Time, error) {
 			tokens++
 			return fmt.Sprintf("token-%d", tokens), time.Time{}, nil
@@ -83,11 +84,11 @@ func TestStartOfAttempts(t *testing.T) {
 	require.Len(t, started, 3)
 	for i, a := range started {
 		require.Equal(t, Attempt{Op: "jobs.Jobs.Get", Method: http.MethodGet, Scheme: "http", Host: a.Host, Path: "/jobs/7", Number: i + 1}, a)
-		require.Equal(t, s.url(), "http://"+a.Host)
+		require.Equal(t, s.URL(), "http://"+a.Host)
 	}
 }
 
-// An attempt for which there is no token is told all the same.
+// An attempt for which there is no token is reported nevertheless.
 func TestStartWithoutCredentials(t *testing.T) {
 	started, observed := 0, 0
 	c := newClient(t, Config{
@@ -107,16 +108,16 @@ func TestStartWithoutCredentials(t *testing.T) {
 		},
 	})
 	_, _, err := do(t.Context(), c, get(Safe))
-	require.ErrorContains(t, err, "no credentials")
+	require.ErrorContains(t, err, "getting a token failed")
 	require.Equal(t, 1, started)
 	require.Equal(t, 1, observed)
 }
 
 func TestStartReplacesNoHeader(t *testing.T) {
 	var arrived headers
-	s := serveTCP(t, arrived.keep(respond(okJSON(`{}`))))
+	s := serveTCP(t, arrived.keep(rawhttp.Respond(okJSON(`{}`))))
 	c := newClient(t, Config{
-		BaseURL: s.url(), Credentials: bearer("token"), Header: map[string]string{"X-User": "user"},
+		BaseURL: s.URL(), Credentials: bearer("token"), Header: map[string]string{"X-User": "user"},
 		Start: func(ctx context.Context, _ Attempt, h http.Header) context.Context {
 			require.Equal(t, http.Header{"X-Note": {"note"}}, h)
 			h["authorization"], h["x-user"], h["x-note"] = []string{"other"}, []string{"other"}, []string{"other"}
@@ -137,13 +138,13 @@ func TestStartReplacesNoHeader(t *testing.T) {
 
 // What is secret about a login may be in its header.
 func TestStartSeesNoHeaderOfLogins(t *testing.T) {
-	s := serveTCP(t, respond(okJSON(`{}`)))
-	c := newClient(t, Config{BaseURL: s.url(), Start: func(ctx context.Context, _ Attempt, h http.Header) context.Context {
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{BaseURL: s.URL(), Start: func(ctx context.Context, _ Attempt, h http.Header) context.Context {
 		require.Empty(t, h)
 		return ctx
 	}})
 	call := get(Safe)
-	call.Header, call.Secret = http.Header{"X-Auth-Token": {"token"}}, true
+	call.Header, call.Login = http.Header{"X-Auth-Token": {"token"}}, true
 	_, _, err := do(t.Context(), c, call)
 	require.NoError(t, err)
 }
@@ -163,10 +164,10 @@ func TestStartHeaderStaysWithTheOrigin(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var arrived headers
-			s := serveTCP(t, arrived.keep(respond(okJSON(`{}`))))
-			origin := strings.ReplaceAll(test.origin, "HOST", s.listener.Addr().String())
+			s := serveTCP(t, arrived.keep(rawhttp.Respond(okJSON(`{}`))))
+			origin := strings.ReplaceAll(test.origin, "HOST", s.Listener.Addr().String())
 			c := newClient(t, Config{
-				BaseURL: s.url(), HeaderURL: origin,
+				BaseURL: s.URL(), HeaderURL: origin,
 				Start: func(ctx context.Context, _ Attempt, h http.Header) context.Context {
 					h.Set("Traceparent", "span")
 					return ctx
@@ -184,10 +185,20 @@ func TestStartHeaderStaysWithTheOrigin(t *testing.T) {
 }
 
 // What Start derives ends with the call, and its own end ends the attempt.
-func TestStartContextEndsTheAttempt(t *testing.T) {
-	s := serveTCP(t, respond(okJSON(`{}`)))
+func TestStartWithoutAContext(t *testing.T) {
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
 	c := newClient(t, Config{
-		BaseURL: s.url(), Retry: noWait(1),
+		BaseURL: s.URL(),
+		Start:   func(context.Context, Attempt, http.Header) context.Context { return nil },
+	})
+	_, _, err := do(t.Context(), c, get(Safe))
+	require.NoError(t, err)
+}
+
+func TestStartContextEndsTheAttempt(t *testing.T) {
+	s := serveTCP(t, rawhttp.Respond(okJSON(`{}`)))
+	c := newClient(t, Config{
+		BaseURL: s.URL(), Retry: noWait(1),
 		Start: func(ctx context.Context, _ Attempt, _ http.Header) context.Context {
 			ctx, cancel := context.WithCancel(ctx)
 			cancel()
@@ -196,5 +207,5 @@ func TestStartContextEndsTheAttempt(t *testing.T) {
 	})
 	_, _, err := do(t.Context(), c, get(Safe))
 	require.ErrorIs(t, err, context.Canceled)
-	require.Zero(t, s.requests.Load())
+	require.Zero(t, s.Requests.Load())
 }

@@ -29,14 +29,14 @@ type Body struct {
 }
 
 // NewBody returns a body with the content of source. A size of 0 means unknown.
-// A guard that is not nil learns of each read. cancel must end the attempt: if
+// A guard that is not nil is told of each read. cancel must end the attempt: if
 // the source calls [runtime.Goexit], Read does not return, and the body calls
 // cancel with [ErrGoexit].
 func NewBody(source io.Reader, size int64, guard *StallGuard, cancel context.CancelCauseFunc) *Body {
 	return &Body{source: source, size: size, guard: guard, cancel: cancel, mu: make(turn, 1)}
 }
 
-// turn is a mutex that is held for as long as a source takes. Other than a
+// turn is a mutex that is held for as long as a source takes. Unlike a
 // [sync.Mutex] it lets time pass in a bubble of testing/synctest.
 type turn chan struct{}
 

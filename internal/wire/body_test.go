@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 func noCancel(cause error) { panic(cause) }
@@ -26,7 +28,7 @@ func TestBody(t *testing.T) {
 		guard := NewStallGuard(time.Hour, noCancel)
 		defer guard.Stop()
 		start := time.Now()
-		b := NewBody(first(10, bits{}), 10, guard, noCancel)
+		b := NewBody(first(10, rawhttp.Bits{}), 10, guard, noCancel)
 		p := make([]byte, 4)
 		<-time.After(time.Second)
 		n, err := b.Read(p)
@@ -167,7 +169,7 @@ func TestSourceFails(t *testing.T) {
 
 // closable is a source that nobody may read after it was closed.
 type closable struct {
-	bits
+	rawhttp.Bits
 	closed atomic.Bool
 	late   atomic.Int64
 }
@@ -176,17 +178,17 @@ func (c *closable) ReadAt(p []byte, off int64) (int, error) {
 	if c.closed.Load() {
 		c.late.Add(1)
 	}
-	return c.bits.ReadAt(p, off)
+	return c.Bits.ReadAt(p, off)
 }
 
 // Once an attempt has ended its source is the caller's again, however it ended
 // and whatever net/http is still about to do.
 func TestSourceIsLeftAlone(t *testing.T) {
 	const size = 1 << 30
-	ways := map[string]handler{
+	ways := map[string]rawhttp.Handler{
 		"early response, connection kept": func(c net.Conn, r *http.Request) bool {
 			_, _ = io.CopyN(io.Discard, r.Body, 100_000)
-			_, _ = io.WriteString(c, response("400 Bad Request", "", ""))
+			_, _ = io.WriteString(c, rawhttp.Response("400 Bad Request", "", ""))
 			_, _ = io.Copy(io.Discard, c)
 			return false
 		},
@@ -195,7 +197,7 @@ func TestSourceIsLeftAlone(t *testing.T) {
 			_, _ = io.Copy(io.Discard, c)
 			return false
 		},
-		"early response, connection closed": refuseEarly(response("413 Content Too Large", "", "")),
+		"early response, connection closed": rawhttp.RefuseEarly(rawhttp.Response("413 Content Too Large", "", "")),
 		"connection broken":                 func(net.Conn, *http.Request) bool { return false },
 		"canceled": func(_ net.Conn, r *http.Request) bool {
 			_, _ = io.Copy(io.Discard, r.Body)

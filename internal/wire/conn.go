@@ -10,13 +10,13 @@ import (
 
 // responseGrace is how long a failed write waits for the response. It has
 // arrived by then and only needs to be read.
-const responseGrace = 250 * time.Millisecond
+const responseGrace = time.Second
 
 // lingerConn holds a failed write back until the response was read. A service
 // that refuses an upload may respond and close the connection while the body is
 // still on its way. net/http takes whichever it sees first, the response or the
-// broken connection, and without the response nobody learns that the token was
-// refused or the image is too large.
+// broken connection, and without the response the caller does not see that the
+// token was refused or the image is too large.
 type lingerConn struct {
 	net.Conn
 

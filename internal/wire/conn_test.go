@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 var errReset = errors.New("connection reset by peer")
@@ -139,13 +141,13 @@ func sendTwice(t *testing.T, certificate *tls.Certificate, size int64) {
 	}
 	WrapDialer(tr)
 	content := md5.New()
-	_, _ = io.Copy(content, first(size, bits{}))
+	_, _ = io.Copy(content, first(size, rawhttp.Bits{}))
 	for range 2 {
-		_, got, err := a.send(t.Context(), first(size, bits{}), size)
+		_, got, err := a.send(t.Context(), first(size, rawhttp.Bits{}), size)
 		require.NoError(t, err)
 		require.Equal(t, fmt.Sprintf("%d %s <nil> %d", size, hex.EncodeToString(content.Sum(nil)), size), got)
 	}
-	require.EqualValues(t, 1, s.accepted.Load())
+	require.EqualValues(t, 1, s.Accepted.Load())
 	// A write for each full read, or for each first read in the beginning;
 	// beside them the heads of two requests with what of the body goes with
 	// them, and the handshake.
@@ -170,9 +172,9 @@ func TestCancelBlockedUpload(t *testing.T) {
 					synctest.Wait() // until it is blocked
 					cancel()
 				}()
-				_, _, err := a.send(ctx, first(1<<30, bits{}), 1<<30)
+				_, _, err := a.send(ctx, first(1<<30, rawhttp.Bits{}), 1<<30)
 				require.ErrorIs(t, err, context.Canceled)
-				require.EqualValues(t, 1, s.requests.Load())
+				require.EqualValues(t, 1, s.Requests.Load())
 				require.Zero(t, time.Since(start))
 				synctest.Wait()
 				require.Zero(t, time.Since(start))
@@ -192,34 +194,24 @@ func TestBrokenTLSConnection(t *testing.T) {
 		})
 		start := time.Now()
 		for i := range 20 { // it is a race who sees the end first
-			_, _, err := a.send(t.Context(), first(1000, bits{}), 1000)
+			_, _, err := a.send(t.Context(), first(1000, rawhttp.Bits{}), 1000)
 			require.Error(t, err)
-			require.EqualValues(t, i+1, s.requests.Load())
+			require.EqualValues(t, i+1, s.Requests.Load())
 		}
 		require.Zero(t, time.Since(start))
 	})
-}
-
-// refuseEarly responds when the first bytes of a body have come, and closes the
-// connection at once. What is still on its way meets a closed connection.
-func refuseEarly(text string) handler {
-	return func(c net.Conn, r *http.Request) bool {
-		_, _ = io.CopyN(io.Discard, r.Body, 10_000)
-		_, _ = io.WriteString(c, text)
-		return false
-	}
 }
 
 // A response in the middle of an upload is what the attempt ends with, not the
 // broken connection.
 func TestEarlyResponse(t *testing.T) {
 	for range 25 { // it is a race
-		a, s := serveTCP(t, refuseEarly(response("413 Content Too Large", "Connection: close\r\n", "too much")))
-		status, body, err := a.send(t.Context(), first(1<<30, bits{}), 1<<30)
+		a, s := serveTCP(t, rawhttp.RefuseEarly(rawhttp.Response("413 Content Too Large", "Connection: close\r\n", "too much")))
+		status, body, err := a.send(t.Context(), first(1<<30, rawhttp.Bits{}), 1<<30)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusRequestEntityTooLarge, status)
 		require.Equal(t, "too much", body)
-		require.EqualValues(t, 1, s.requests.Load())
+		require.EqualValues(t, 1, s.Requests.Load())
 	}
 }
 
@@ -230,12 +222,12 @@ func TestEarlyResponseOverTLS(t *testing.T) {
 		if err != nil {
 			return
 		}
-		_, _ = buf.WriteString(response("401 Unauthorized", "Connection: close\r\n", ""))
+		_, _ = buf.WriteString(rawhttp.Response("401 Unauthorized", "Connection: close\r\n", ""))
 		_ = buf.Flush()
 		_ = conn.Close()
 	})
 	for range 5 {
-		status, _, err := a.send(t.Context(), first(1<<30, bits{}), 1<<30)
+		status, _, err := a.send(t.Context(), first(1<<30, rawhttp.Bits{}), 1<<30)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusUnauthorized, status)
 	}
@@ -243,30 +235,30 @@ func TestEarlyResponseOverTLS(t *testing.T) {
 
 // A connection that breaks without a response is a broken connection.
 func TestBrokenUpload(t *testing.T) {
-	a, s := serveTCP(t, refuseEarly(""))
-	_, _, err := a.send(t.Context(), first(1<<30, bits{}), 1<<30)
+	a, s := serveTCP(t, rawhttp.RefuseEarly(""))
+	_, _, err := a.send(t.Context(), first(1<<30, rawhttp.Bits{}), 1<<30)
 	require.Error(t, err)
-	require.EqualValues(t, 1, s.requests.Load())
+	require.EqualValues(t, 1, s.Requests.Load())
 }
 
 // slow is a source that takes a second for each 4 KiB.
-type slow struct{ bits }
+type slow struct{ rawhttp.Bits }
 
 func (s slow) ReadAt(p []byte, off int64) (int, error) {
 	for range (len(p) + 4095) / 4096 {
 		<-time.After(time.Second)
 	}
-	return s.bits.ReadAt(p, off)
+	return s.Bits.ReadAt(p, off)
 }
 
 // A slow source is no stall, and delays a canceled attempt no longer than a
 // first read takes.
 func TestSlowSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, s := servePipe(t, nil, respond(ok("")))
+		a, s := servePipe(t, nil, rawhttp.Respond(ok("")))
 		_, _, err := a.send(t.Context(), first(4<<20, slow{}), 4<<20)
 		require.NoError(t, err)
-		require.EqualValues(t, 1, s.requests.Load())
+		require.EqualValues(t, 1, s.Requests.Load())
 
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+100*time.Millisecond)
 		defer cancel()

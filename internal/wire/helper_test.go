@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -11,16 +10,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -67,87 +63,25 @@ func (a attempt) send(parent context.Context, source io.Reader, size int64) (sta
 	return resp.StatusCode, string(data), why(err)
 }
 
-// handler handles one request, byte by byte on its connection. With false the
-// connection is closed.
-type handler func(c net.Conn, r *http.Request) (keep bool)
-
-// rawServer serves HTTP/1 without a server of net/http, which would not let a
-// test break the protocol.
-type rawServer struct {
-	handle   handler
-	listener net.Listener
-	requests atomic.Int64 // whose header arrived
-	accepted atomic.Int64
-
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	wg    sync.WaitGroup
-}
-
 // serve runs until the test ends.
-func serve(t *testing.T, l net.Listener, handle handler) *rawServer {
+func serve(t *testing.T, l net.Listener, handle rawhttp.Handler) *rawhttp.Server {
 	t.Helper()
-	s := &rawServer{handle: handle, listener: l, conns: map[net.Conn]bool{}}
-	s.wg.Go(s.accept)
-	t.Cleanup(func() {
-		_ = l.Close()
-		s.mu.Lock()
-		for c := range s.conns {
-			_ = c.Close()
-		}
-		s.conns = nil
-		s.mu.Unlock()
-		s.wg.Wait()
-	})
+	s := rawhttp.Serve(l, handle)
+	t.Cleanup(s.Close)
 	return s
 }
 
-func (s *rawServer) accept() {
-	for {
-		c, err := s.listener.Accept()
-		if err != nil {
-			return
-		}
-		s.accepted.Add(1)
-		s.mu.Lock()
-		if s.conns == nil {
-			s.mu.Unlock()
-			_ = c.Close()
-			return
-		}
-		s.conns[c] = true
-		s.wg.Go(func() { s.serveConn(c) })
-		s.mu.Unlock()
-	}
-}
-
-func (s *rawServer) serveConn(c net.Conn) {
-	defer c.Close()
-	br := bufio.NewReader(c)
-	for {
-		r, err := http.ReadRequest(br)
-		if err != nil {
-			return
-		}
-		s.requests.Add(1)
-		if !s.handle(c, r) {
-			return
-		}
-	}
-}
-
 // serveTCP listens on a loopback port. The attempt goes there.
-func serveTCP(t *testing.T, handle handler) (attempt, *rawServer) {
+func serveTCP(t *testing.T, handle rawhttp.Handler) (attempt, *rawhttp.Server) {
 	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	return attempt{transport: newTransport(t, nil), url: "http://" + l.Addr().String()}, serve(t, l, handle)
+	s := rawhttp.ServeTCP(handle)
+	t.Cleanup(s.Close)
+	return attempt{transport: newTransport(t, nil), url: s.URL()}, s
 }
 
 // servePipe listens in memory, for a bubble of virtual time. The attempt goes
 // there; with a certificate it is over TLS.
-func servePipe(t *testing.T, certificate *tls.Certificate, handle handler) (attempt, *rawServer) {
+func servePipe(t *testing.T, certificate *tls.Certificate, handle rawhttp.Handler) (attempt, *rawhttp.Server) {
 	t.Helper()
 	l := emulator.NewPipeListener()
 	tr := newTransport(t, l.DialContext)
@@ -200,33 +134,7 @@ func testCertificate() *tls.Certificate {
 	return &s.TLS.Certificates[0]
 }
 
-// respond reads the whole request and sends text.
-func respond(text string) handler {
-	return func(c net.Conn, r *http.Request) bool {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return false
-		}
-		_, err := io.WriteString(c, text)
-		return err == nil
-	}
-}
-
-// response returns a whole response with the length of its body.
-func response(status, header, body string) string {
-	return "HTTP/1.1 " + status + "\r\n" + header + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
-}
-
-func ok(body string) string { return response("200 OK", "", body) }
-
-// bits is an endless source whose bytes follow from their offset.
-type bits struct{}
-
-func (bits) ReadAt(p []byte, off int64) (int, error) {
-	for i := range p {
-		p[i] = byte((off + int64(i)) % 251)
-	}
-	return len(p), nil
-}
+func ok(body string) string { return rawhttp.Response("200 OK", "", body) }
 
 // first returns the first bytes of r.
 func first(size int64, r io.ReaderAt) io.Reader { return io.NewSectionReader(r, 0, size) }

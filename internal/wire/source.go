@@ -40,7 +40,7 @@ func (b *Body) readSource(p []byte) (n int, err error) {
 		}
 		// A Goexit, which nothing can stop. It takes net/http's goroutine with
 		// it, and without the cancellation the round trip would wait forever
-		// for a write that nobody does.
+		// for a write.
 		b.err = ErrGoexit
 		b.cancel(ErrGoexit)
 	}()

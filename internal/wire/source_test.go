@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 // after is a source that does something once its first bytes were read.
@@ -34,7 +36,7 @@ func TestSourceThatPanics(t *testing.T) {
 		for _, at := range []int{0, 1, size / 2, size - 1} {
 			t.Run(fmt.Sprintf("%s after %d bytes", scheme, at), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					a, _ := servePipe(t, certificate, respond(ok("")))
+					a, _ := servePipe(t, certificate, rawhttp.Respond(ok("")))
 					start := time.Now()
 					for range 3 {
 						_, _, err := a.send(t.Context(), after(at, explode), size)
@@ -42,7 +44,7 @@ func TestSourceThatPanics(t *testing.T) {
 						_, _, err = a.send(t.Context(), after(at, runtime.Goexit), size)
 						require.Equal(t, ErrGoexit, err)
 					}
-					_, _, err := a.send(t.Context(), first(size, bits{}), size)
+					_, _, err := a.send(t.Context(), first(size, rawhttp.Bits{}), size)
 					require.NoError(t, err)
 					require.Zero(t, time.Since(start))
 				})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 // canceledAfter returns when a guard with the limit of a minute cancels, while
@@ -107,34 +109,21 @@ func TestStallGuardStops(t *testing.T) {
 	})
 }
 
-// slowly reads a body piece by piece, with a pause before each.
-func slowly(pieces int, size int64, pause time.Duration, then handler) handler {
-	return func(c net.Conn, r *http.Request) bool {
-		for range pieces {
-			<-time.After(pause)
-			if _, err := io.CopyN(io.Discard, r.Body, size); err != nil {
-				return false
-			}
-		}
-		return then(c, r)
-	}
-}
-
 // An upload may take as long as it likes while bytes move, and bytes that took
 // long to send may stay in buffers on the way for as long.
 func TestSlowUpload(t *testing.T) {
 	for _, buffered := range []time.Duration{0, 900 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			const piece, pieces = 64 << 10, 20
-			a, s := servePipe(t, nil, slowly(pieces, piece, 50*time.Second, func(c net.Conn, r *http.Request) bool {
+			a, s := servePipe(t, nil, rawhttp.Slowly(pieces, piece, 50*time.Second, func(c net.Conn, r *http.Request) bool {
 				<-time.After(buffered)
-				return respond(ok(""))(c, r)
+				return rawhttp.Respond(ok(""))(c, r)
 			}))
 			start := time.Now()
-			_, _, err := a.send(t.Context(), first(pieces*piece, bits{}), pieces*piece)
+			_, _, err := a.send(t.Context(), first(pieces*piece, rawhttp.Bits{}), pieces*piece)
 			require.NoError(t, err)
 			require.Equal(t, pieces*50*time.Second+buffered, time.Since(start))
-			require.EqualValues(t, 1, s.requests.Load())
+			require.EqualValues(t, 1, s.Requests.Load())
 		})
 	}
 }
@@ -144,14 +133,14 @@ func TestStalledUpload(t *testing.T) {
 	for _, moving := range []int{0, 3} {
 		t.Run(fmt.Sprintf("after %d pieces", moving), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a, s := servePipe(t, nil, slowly(moving, 64<<10, 50*time.Second, func(net.Conn, *http.Request) bool {
+				a, s := servePipe(t, nil, rawhttp.Slowly(moving, 64<<10, 50*time.Second, func(net.Conn, *http.Request) bool {
 					<-t.Context().Done() // reads no more
 					return false
 				}))
 				start := time.Now()
-				_, _, err := a.send(t.Context(), first(1<<30, bits{}), 1<<30)
+				_, _, err := a.send(t.Context(), first(1<<30, rawhttp.Bits{}), 1<<30)
 				require.ErrorIs(t, err, ErrStalled)
-				require.EqualValues(t, 1, s.requests.Load())
+				require.EqualValues(t, 1, s.Requests.Load())
 				require.Equal(t, testLimit+time.Duration(moving)*50*time.Second, time.Since(start))
 			})
 		})
@@ -164,7 +153,7 @@ func TestResponseStalls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a, _ := servePipe(t, nil, func(c net.Conn, r *http.Request) bool {
-					respond("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n")(c, r)
+					rawhttp.Respond("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n")(c, r)
 					for {
 						<-time.After(pause)
 						if _, err := io.WriteString(c, " "); err != nil {
@@ -173,7 +162,7 @@ func TestResponseStalls(t *testing.T) {
 					}
 				})
 				start := time.Now()
-				_, _, err := a.send(t.Context(), first(1000, bits{}), 1000)
+				_, _, err := a.send(t.Context(), first(1000, rawhttp.Bits{}), 1000)
 				require.ErrorIs(t, err, ErrStalled)
 				require.Equal(t, testLimit/2, time.Since(start))
 			})

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/internal/emulator"
+	"github.com/imagejobs/imagejobs-go/internal/rawhttp"
 )
 
 // A server that accepts and then sends nothing is a failed dial: nothing of the
@@ -38,7 +39,7 @@ func TestHandshakeTimesOut(t *testing.T) {
 		}()
 		tr := newTransport(t, l.DialContext)
 		start := time.Now()
-		_, _, err := attempt{transport: tr, url: "https://h.example"}.send(t.Context(), first(9, bits{}), 9)
+		_, _, err := attempt{transport: tr, url: "https://h.example"}.send(t.Context(), first(9, rawhttp.Bits{}), 9)
 		require.ErrorIs(t, err, ErrHandshakeTimeout)
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "which would be the caller's")
 		var timeout net.Error
@@ -78,7 +79,7 @@ func TestServerName(t *testing.T) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
 		return noting{conn, &closed}, err
 	})
-	_, _, err := attempt{transport: tr, url: "https://h.example"}.send(t.Context(), first(9, bits{}), 9)
+	_, _, err := attempt{transport: tr, url: "https://h.example"}.send(t.Context(), first(9, rawhttp.Bits{}), 9)
 	var wrong *tls.CertificateVerificationError
 	require.ErrorAs(t, err, &wrong)
 	require.Equal(t, "h.example", hello.Load().ServerName)
@@ -97,7 +98,7 @@ func TestHandshakeIsTraced(t *testing.T) {
 			}
 		},
 	})
-	_, _, err := a.send(ctx, first(9, bits{}), 9)
+	_, _, err := a.send(ctx, first(9, rawhttp.Bits{}), 9)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, started.Load())
 	require.EqualValues(t, 1, done.Load())
@@ -142,7 +143,7 @@ func TestProxies(t *testing.T) {
 			require.NoError(t, err)
 			tr.Proxy = http.ProxyURL(to)
 			for range 2 {
-				_, got, err := a.send(t.Context(), first(4<<20, bits{}), 4<<20)
+				_, got, err := a.send(t.Context(), first(4<<20, rawhttp.Bits{}), 4<<20)
 				require.NoError(t, err)
 				require.Equal(t, strconv.Itoa(4<<20), got)
 			}

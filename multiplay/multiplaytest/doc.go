@@ -38,13 +38,15 @@
 // other. mirroring must be true for the install of a mirror, and false for that
 // of a machine.
 //
-// # Ours
+// # Our choices
 //
-// Durations and all other messages, also that of an image which an update locks.
+// Durations and all messages but those above, also that of an image which an
+// update locks.
 // Errors have one body and the status 400, 401, 403, 404 or 405, or 200 for what
 // the present state forbids; see [Dialect]. Only failed and squashed updates can
-// be retried. A version squashes its predecessor's unfinished installs. A
-// signature's date is not compared with the clock.
+// be retried. A version squashes its predecessor's unfinished installs. An install
+// that takes no time is listed once, as ended. A signature's date is not compared
+// with the clock.
 //
 // [Multiplay Clanforge game image API]: https://docs.unity.com/en-us/clanforge/api/endpoints/image-update-create
 package multiplaytest

@@ -12,6 +12,7 @@ type install struct {
 	job
 	machine, mirror int // the other is 0
 	version         *version
+	listed          bool
 }
 
 // installStart is when installs start.
@@ -75,9 +76,25 @@ func (s *Server) incomplete() []*install {
 	return all
 }
 
+// unlisted returns the installs that took no time and that no list has shown. They
+// are shown once, as ended, so that who polls sees that there was a rollout.
+func (s *Server) unlisted() []*install {
+	var all []*install
+	now := s.core.Clock().Now()
+	for _, v := range s.versions {
+		for _, i := range v.installs {
+			if i.took == 0 && !i.listed && !now.Before(i.created) && s.ended(&i.job) {
+				all = append(all, i)
+			}
+		}
+	}
+	return all
+}
+
 func (s *Server) listInstalls(*request) (object, *refusal) {
 	list := []object{}
-	for _, i := range s.incomplete() {
+	for _, i := range append(s.incomplete(), s.unlisted()...) {
+		i.listed = s.ended(&i.job)
 		response := s.encode(&i.job, "jobid")
 		delete(response, "success") // not shown
 		response["mirroring"] = i.mirror > 0

@@ -22,17 +22,9 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	announced := 0
-	if text := r.Header.Get("X-Number-Of-Chunks"); text != "" {
-		if announced, err = strconv.Atoi(text); err != nil || announced < 1 {
-			return badRequest("X-Number-Of-Chunks %q is not a positive number", text)
-		}
-	}
-	first := unnumbered
-	if text := r.Header.Get("X-Chunk-Number"); text != "" {
-		if first, err = chunkNumber(text); err != nil {
-			return err
-		}
+	announced, first, err := chunkHeaders(r)
+	if err != nil {
+		return err
 	}
 	form, err := s.readUpload(r)
 	if err != nil {
@@ -73,17 +65,37 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 		s.store.remove(form.file)
 		return err
 	}
+	s.respondCreated(w, r, u)
+	return nil
+}
+
+// chunkHeaders returns how many chunks a create or initiate call announces, and
+// the number of the one that comes with it.
+func chunkHeaders(r *http.Request) (announced, first int, err error) {
+	if text := r.Header.Get("X-Number-Of-Chunks"); text != "" {
+		if announced, err = strconv.Atoi(text); err != nil || announced < 1 {
+			return 0, 0, badRequest("X-Number-Of-Chunks %q is not a positive number", text)
+		}
+	}
+	first = unnumbered
+	if text := r.Header.Get("X-Chunk-Number"); text != "" {
+		first, err = chunkNumber(text)
+	}
+	return announced, first, err
+}
+
+// respondCreated responds as the dialect has it.
+func (s *Server) respondCreated(w http.ResponseWriter, r *http.Request, u *upload) {
 	if !s.config.dialect.Created {
 		acknowledge(w, u.id, "OK")
-		return nil
+		return
 	}
 	w.Header().Set("Location", fmt.Sprintf("http://%s%s/machineimages/%d", r.Host, prefix, u.id))
 	emulator.WriteJSON(w, http.StatusCreated, struct {
 		Application     string `json:"application"`
 		Version         string `json:"version"`
 		OperatingSystem string `json:"operatingSystem"`
-	}{spec.Application, spec.Version, spec.OperatingSystem})
-	return nil
+	}{u.spec.Application, u.spec.Version, u.spec.OperatingSystem})
 }
 
 // checkOverwrite refuses an upload to the path of a file that is stored, or on

@@ -35,7 +35,7 @@
 //   - Jobs run from Pending through In Progress and the virus scan to Completed.
 //     Deleted upload requests stay in the list.
 //
-// # Ours
+// # Our choices
 //
 //   - Errors are {"message": "...", "errorCode": "..."}. XML, although documented,
 //     gets a 406 where it is asked for and a 415 where it is sent.
@@ -45,7 +45,8 @@
 //     centers is refused.
 //   - Storage images are what Completed upload requests left behind; the newest
 //     wins.
-//   - The sample record [SampleID] is in no list, and its file in nobody's way.
+//   - The sample record [SampleID] is in no list, and its file can be uploaded
+//     again.
 //
 // [Oracle Cloud Marketplace Publisher API]: https://docs.oracle.com/en/cloud/marketplace/partner-portal/rest-api-publisher/
 package oraclemarkettest

@@ -125,7 +125,7 @@ func TestOverwrite(t *testing.T) {
 		g.clock.Advance(2 * time.Second)
 		refused("In Progress")
 		g.entityID(g.postForm(images, []field{{name: "json", value: chunkJSON}, file}, "X-File-Name", "other.tar.gz"))
-		require.Equal(t, http.StatusOK, g.chunk(first, 1, "x").status, "what was begun before goes on")
+		require.Equal(t, http.StatusOK, g.chunk(first, 1, "x").status, "what was begun before continues")
 
 		g.clock.Advance(time.Minute)
 		if outcome == oraclemarkettest.Completes {

@@ -13,12 +13,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 )
 
 // ErrMissing is returned by [Find] if there is no server yet.
@@ -27,8 +30,8 @@ var ErrMissing = errors.New("Temporal's development server is not there: " + //n
 
 // Find returns the path of the server: the one that [Build] made, or a temporal
 // in the PATH.
-func Find(ctx context.Context) (string, error) {
-	if path, _, err := cached(ctx); err == nil {
+func Find() (string, error) {
+	if path, _, err := cached(); err == nil {
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
 		}
@@ -39,16 +42,17 @@ func Find(ctx context.Context) (string, error) {
 	return "", ErrMissing
 }
 
-// Build builds the server that the module in the folder tools pins, unless that
-// was done before, and returns its path. What go build prints goes to output.
+// Build returns what [Find] does. If there is no server yet it builds the one that
+// the module in the folder tools pins; what go build prints goes to output.
 func Build(ctx context.Context, output io.Writer) (string, error) {
-	path, tools, err := cached(ctx)
-	if err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(path); err == nil {
+	if path, err := Find(); err == nil {
 		return path, nil
 	}
+	path, tools, err := cached()
+	if err != nil {
+		return "", fmt.Errorf("there is no temporal in the PATH, nor the source to build it from: %w", err)
+	}
+	_, _ = fmt.Fprintln(output, "building Temporal's development server: 5 to 10 minutes, once")
 	part := path + "." + strconv.Itoa(os.Getpid())
 	build := exec.CommandContext(ctx, "go", "build", "-o", part, "github.com/temporalio/cli/cmd/temporal") //nolint:gosec // a path in the cache
 	build.Dir, build.Stdout, build.Stderr = tools, output, output
@@ -60,94 +64,72 @@ func Build(ctx context.Context, output io.Writer) (string, error) {
 
 // cached returns the path of the binary in the cache of the user, and the folder
 // of the module that it is built from.
-func cached(ctx context.Context) (path, tools string, err error) {
-	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/imagejobs/imagejobs-go/examples/fleet").Output()
-	if err != nil {
-		return "", "", fmt.Errorf("there is no temporal in the PATH, and it can be built only in the folder of this module: go list: %w", err)
-	}
-	tools = filepath.Join(strings.TrimSpace(string(dir)), "tools")
+func cached() (path, tools string, err error) {
+	_, source, _, _ := runtime.Caller(0) //nolint:dogsled // the file alone
+	tools = filepath.Join(filepath.Dir(source), "..", "tools")
 	sums, err := os.ReadFile(filepath.Join(tools, "go.sum"))
 	if err != nil {
 		return "", "", err
 	}
 	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", "", err
-	}
-	return filepath.Join(cache, "imagejobs-fleet", fmt.Sprintf("temporal-%x", sha256.Sum256(sums))[:25]), tools, nil
+	return filepath.Join(cache, "imagejobs-fleet", fmt.Sprintf("temporal-%x", sha256.Sum256(sums))[:25]), tools, err
 }
 
 // Server is a running server.
 type Server struct {
 	Address string // of its gRPC port
-	UI      string // URL of its web pages, if it has them
 	Process *os.Process
-
-	ended chan struct{} // closed when the process has
+	Ended   chan struct{} // closed when the process has ended
 }
 
-// Options say how to run a server.
-type Options struct {
-	Binary string
-	// Database is a file, which a later server can go on with. Without one
-	// everything is in memory.
-	Database string
-	Port     int  // of 127.0.0.1; 0 takes a free one
-	UI       bool // serve web pages on the port above by 1000
-	// SearchAttributes are registered, with their types.
-	SearchAttributes map[string]string
-	Log              io.Writer // for errors; nil discards them
-}
-
-// Start starts a server and returns when it serves, within 30 seconds.
-func Start(ctx context.Context, o Options) (*Server, error) {
-	if o.Port != 0 {
-		return start(ctx, o)
-	}
-	for try := 1; ; try++ {
-		var err error
-		if o.Port, err = freePort(ctx); err != nil {
-			return nil, err
-		}
-		s, err := start(ctx, o)
-		if !errors.Is(err, errEnded) || try == 3 {
-			return s, err
-		}
-		// Another process may have taken the port in between.
-	}
-}
-
-// errEnded is that the process ended instead of serving.
 var errEnded = errors.New("it ended at once")
 
-func start(ctx context.Context, o Options) (*Server, error) {
-	args := []string{"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(o.Port), "--log-level", "error"}
-	if o.Database != "" {
-		args = append(args, "--db-filename", o.Database)
+// Start starts a server at a port of 127.0.0.1, 0 for a free one, and returns
+// when it serves, within 30 seconds. The database is a file, which a later server
+// can go on with. The web pages are at the port ui, 0 for none. The search
+// attributes of package workflows are registered.
+func Start(ctx context.Context, binary, database string, port, ui int) (s *Server, err error) {
+	for try := 1; ; try++ {
+		s, err = start(ctx, binary, database, port, ui)
+		if err == nil {
+			return s, nil
+		}
+		if !errors.Is(err, errEnded) || try == 3 {
+			return nil, fmt.Errorf("starting Temporal's development server: %w", err)
+		}
+		// Another process may have taken one of its ports in between.
 	}
-	if !o.UI {
-		args = append(args, "--headless")
+}
+
+func start(ctx context.Context, binary, database string, port, ui int) (*Server, error) {
+	// Whatever else serves at the port would be taken for this server.
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return nil, err
 	}
-	for name, kind := range o.SearchAttributes {
-		args = append(args, "--search-attribute", name+"="+kind)
+	address, _ := listener.Addr().(*net.TCPAddr)
+	_ = listener.Close()
+	args := []string{
+		"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(address.Port), "--ui-port", strconv.Itoa(ui),
+		"--headless=" + strconv.FormatBool(ui == 0), "--db-filename", database, "--log-level", "never",
 	}
-	command := exec.Command(o.Binary, args...) //nolint:gosec,noctx // the caller's binary, which Stop ends gently
-	command.Stderr = o.Log
+	for _, a := range []temporal.SearchAttributeKey{workflows.StateAttribute, workflows.DoneAttribute, workflows.FailedAttribute} {
+		args = append(args, "--search-attribute", a.GetName()+"="+a.GetValueType().String())
+	}
+	command := exec.Command(binary, args...) //nolint:gosec,noctx // the caller's binary, which Stop ends gently
+	command.Stderr = os.Stderr
 	detach(command)
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	s := &Server{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)), Process: command.Process, ended: make(chan struct{})}
-	if o.UI {
-		s.UI = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(min(o.Port+1000, 65535)))
-	}
+	s := &Server{Address: address.String(), Process: command.Process, Ended: make(chan struct{})}
 	go func() {
 		_ = command.Wait() // it ends with Stop or Kill
-		close(s.ended)
+		close(s.Ended)
 	}()
 	if err := s.serves(ctx); err != nil {
 		s.Kill()
-		return nil, fmt.Errorf("starting Temporal's development server: %w", err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -163,7 +145,7 @@ func (s *Server) serves(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-s.ended:
+		case <-s.Ended:
 			return errEnded
 		case <-ctx.Done():
 			return err
@@ -176,7 +158,7 @@ func (s *Server) serves(ctx context.Context) error {
 func (s *Server) Stop() {
 	_ = s.Process.Signal(os.Interrupt)
 	select {
-	case <-s.ended:
+	case <-s.Ended:
 	case <-time.After(10 * time.Second):
 		s.Kill()
 	}
@@ -185,15 +167,5 @@ func (s *Server) Stop() {
 // Kill ends the server at once. What is in its database stays.
 func (s *Server) Kill() {
 	_ = s.Process.Kill()
-	<-s.ended
-}
-
-func freePort(ctx context.Context) (int, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = listener.Close() }()
-	address, _ := listener.Addr().(*net.TCPAddr)
-	return address.Port, nil
+	<-s.Ended
 }

@@ -3,7 +3,9 @@ package worker
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -89,7 +91,7 @@ const keyVariable = "FLEET_PAYLOAD_KEY"
 
 // ClientOptions returns the options of a Temporal client that the environment
 // and the configuration file of the Temporal CLI determine: address, namespace,
-// API key and TLS.
+// API key and TLS. An API key without TLS is an error.
 //
 // If FLEET_PAYLOAD_KEY is set, 32 bytes in hex, inputs, results, heartbeats and
 // errors are encrypted with it, and only who has it can read them. Workflow ids
@@ -99,6 +101,14 @@ func ClientOptions() (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return options, fmt.Errorf("worker: client options: %w", err)
+	}
+	secret := options.Credentials != nil
+	if options.HeadersProvider != nil {
+		headers, err := options.HeadersProvider.GetHeaders(context.Background())
+		secret = secret || err != nil || headers["authorization"] != ""
+	}
+	if secret && options.ConnectionOptions.TLS == nil { // the SDK would send it in plain text
+		return options, errors.New("worker: TEMPORAL_API_KEY and other credentials need TLS, which is disabled by TEMPORAL_TLS or the configuration file")
 	}
 	if text := os.Getenv(keyVariable); text != "" {
 		key, err := hex.DecodeString(text)

@@ -63,14 +63,12 @@ func TestHistoriesReplay(t *testing.T) {
 // temporalServer starts a server, or skips the test if there is none.
 func temporalServer(t *testing.T) client.Options {
 	t.Helper()
-	binary, err := devserver.Find(t.Context())
+	binary, err := devserver.Find()
 	if errors.Is(err, devserver.ErrMissing) && os.Getenv("IMAGEJOBS_REQUIRE_TEMPORAL") == "" {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	server, err := devserver.Start(t.Context(), devserver.Options{Binary: binary, SearchAttributes: map[string]string{
-		workflows.StateAttribute.GetName(): "Keyword", workflows.DoneAttribute.GetName(): "Int", workflows.FailedAttribute.GetName(): "Int",
-	}})
+	server, err := devserver.Start(t.Context(), binary, filepath.Join(t.TempDir(), "temporal.db"), 0, 0)
 	require.NoError(t, err)
 	t.Cleanup(server.Stop)
 	t.Setenv("TEMPORAL_ADDRESS", server.Address)

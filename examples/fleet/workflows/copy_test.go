@@ -24,7 +24,7 @@ func TestCopyImage(t *testing.T) {
 		{TenantID: "b", JobID: "job of b", Status: "replicated"},
 		{TenantID: "c", JobID: "job of c", Status: "replicated"},
 	}, result.Copies)
-	require.Zero(t, s.calls[cancelCopies])
+	require.Zero(t, s.count(cancelCopies))
 	require.Equal(t, StateDone, queryStatus(t, env).State)
 }
 
@@ -64,7 +64,7 @@ func TestCopyFails(t *testing.T) {
 		text, status := requireFailed(t, env, ErrorRefused)
 		require.Equal(t, "tenant b: 404 no tenant b", text)
 		require.Equal(t, "replicated", status.Copies[2].Status, "the others go on")
-		require.Zero(t, s.calls[cancelCopies])
+		require.Zero(t, s.count(cancelCopies))
 	})
 	t.Run("several tenants", func(t *testing.T) {
 		s := newService()
@@ -105,7 +105,7 @@ func TestCopyFails(t *testing.T) {
 		text, status := requireFailed(t, env, ErrorRefused)
 		require.Equal(t, []string{"copy job job of a to tenant a, which is complete"}, status.Left)
 		require.Contains(t, text, "left: copy job job of a")
-		require.Equal(t, 1, s.calls[cancelCopies])
+		require.Equal(t, 1, s.count(cancelCopies))
 	})
 	t.Run("and cannot cancel", func(t *testing.T) {
 		s := newService()

@@ -20,7 +20,7 @@ const (
 const ReusePolicy = enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
 
 // workflow returns the function, the id and the input of an image's workflow.
-func (i FleetImage) workflow() (run any, id string, in any, ok bool) {
+func (i FleetImage) workflow() (run any, id string, in interface{ Validate() error }, ok bool) {
 	switch {
 	case i.Upload != nil && i.Copy == nil && i.Release == nil:
 		return UploadImage, UploadID(*i.Upload), *i.Upload, true
@@ -45,9 +45,12 @@ func (in PublishFleetInput) Validate() error {
 	}
 	ids := map[string]int{}
 	for i, image := range in.Images {
-		_, id, _, ok := image.workflow()
+		_, id, input, ok := image.workflow()
 		if !ok {
 			return wrong(fmt.Sprintf("PublishFleetInput.Images[%d]", i), "must have one of upload, copy and release")
+		}
+		if err := input.Validate(); err != nil {
+			return wrong(fmt.Sprintf("PublishFleetInput.Images[%d]", i), message(err))
 		}
 		if first, twice := ids[id]; twice {
 			return wrong(fmt.Sprintf("PublishFleetInput.Images[%d]", i), fmt.Sprintf("is Images[%d] again", first))

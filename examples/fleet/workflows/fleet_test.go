@@ -31,6 +31,7 @@ func fleetStatus(t *testing.T, env *testsuite.TestWorkflowEnvironment) (status F
 
 func TestPublishFleet(t *testing.T) {
 	s := newService()
+	s.processing()
 	running, most := 0, 0
 	s.upload = func(n int, task UploadTask) (*UploadProgress, error) { return newService().upload(n, task) }
 	env := s.environment()
@@ -100,7 +101,7 @@ func TestFleetIsCanceled(t *testing.T) {
 	require.Equal(t, 2, status.Failed)
 	require.Equal(t, StateCanceled, status.Images[0].State)
 	require.Empty(t, status.Images[2].State)
-	require.Equal(t, 2, s.calls[discardUpload])
+	require.Equal(t, 2, s.count(discardUpload))
 }
 
 // Somebody else has started the workflow of an image.
@@ -115,7 +116,7 @@ func TestFleetFollowsOtherRuns(t *testing.T) {
 			env := s.environment()
 			env.OnWorkflow(UploadImage, anything, anything).Return(nil, &temporal.ChildWorkflowExecutionAlreadyStartedError{})
 			env.ExecuteWorkflow(PublishFleet, fleetOf(1))
-			require.Equal(t, 1, s.calls[followRun])
+			require.Equal(t, 1, s.count(followRun))
 			require.Equal(t, failure != nil, env.GetWorkflowError() != nil)
 		})
 	}

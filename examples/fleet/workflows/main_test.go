@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 )
 
@@ -93,9 +94,19 @@ func newService() *service {
 	}
 }
 
+// count returns how often an activity was called. Those that were canceled may
+// still run when their workflow has ended.
+func (s *service) count(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[name]
+}
+
 // input returns the last input of an activity.
 func input[T any](t *testing.T, s *service, name string) T {
 	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	task, ok := s.tasks[name].(T)
 	require.True(t, ok, "%s was not called", name)
 	return task
@@ -106,6 +117,7 @@ func (s *service) environment() *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(time.Minute)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // a busy machine may stop for its second
 	env.SetWorkflowRunTimeout(365 * 24 * time.Hour)
 	for name, f := range map[string]any{
 		uploadImage: call(s, uploadImage, &s.upload), uploadPart: call(s, uploadPart, &s.part), finishUpload: call(s, finishUpload, &s.finish),
@@ -167,6 +179,20 @@ type reply struct{ rejected, err error }
 func (r *reply) Accept()                   {}
 func (r *reply) Reject(err error)          { r.rejected = err }
 func (r *reply) Complete(_ any, err error) { r.err = err }
+
+// processing makes the service process each image for a while, in the time of
+// the environment. Without it nothing does: what is to happen before an upload
+// ends, such as an update, may find it ended.
+func (s *service) processing() {
+	seen := map[string]bool{}
+	s.finish = func(n int, task UploadTask) (*UploadImageResult, error) {
+		if id := UploadID(task.Input); !seen[id] {
+			seen[id] = true
+			return nil, fails(ErrorPending, "In Progress")
+		}
+		return newService().finish(n, task)
+	}
+}
 
 // update sends an update after a while.
 func update(env *testsuite.TestWorkflowEnvironment, after time.Duration, name string, arg any) *reply {

@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -143,7 +144,7 @@ func (r *releasing) ask(ctx workflow.Context) error {
 			fmt.Sprintf("nobody approved within %s", r.task.Input.ApprovalTimeout), ErrorNotApproved, nil)
 	case !r.approval.Approved:
 		return temporal.NewNonRetryableApplicationError(
-			fmt.Sprintf("%s refused: %s", r.approval.By, r.approval.Comment), ErrorNotApproved, nil)
+			strings.TrimSuffix(r.approval.By+" refused: "+r.approval.Comment, ": "), ErrorNotApproved, nil)
 	}
 	return nil
 }

@@ -28,8 +28,8 @@ func TestReleaseImage(t *testing.T) {
 	var result ReleaseImageResult
 	require.NoError(t, env.GetWorkflowResult(&result))
 	require.Equal(t, ReleaseImageResult{ReleaseIDs: ReleaseIDs{1, 2, 3}, Machines: 30, ApprovedBy: "Kim"}, result)
-	require.Equal(t, 2, s.calls[release])
-	require.Zero(t, s.calls[rejectDiff])
+	require.Equal(t, 2, s.count(release))
+	require.Zero(t, s.count(rejectDiff))
 }
 
 func TestReleaseWithoutApproval(t *testing.T) {
@@ -41,7 +41,7 @@ func TestReleaseWithoutApproval(t *testing.T) {
 	env.ExecuteWorkflow(ReleaseImage, in)
 	require.NoError(t, env.GetWorkflowError())
 	require.Error(t, early.rejected)
-	require.Equal(t, 1, s.calls[release])
+	require.Equal(t, 1, s.count(release))
 }
 
 func TestReleaseIsNotApproved(t *testing.T) {
@@ -71,7 +71,7 @@ func TestReleaseIsNotApproved(t *testing.T) {
 			text, status := requireFailed(t, env, ErrorNotApproved)
 			require.Equal(t, test.text, text)
 			require.Equal(t, test.left, status.Left)
-			require.Equal(t, 1, s.calls[rejectDiff])
+			require.Equal(t, 1, s.count(rejectDiff))
 		})
 	}
 }
@@ -90,7 +90,7 @@ func TestReleaseFails(t *testing.T) {
 	env.ExecuteWorkflow(ReleaseImage, releaseInput())
 	_, status := requireFailed(t, env, ErrorState)
 	require.Equal(t, []string{"image update 1 on build machine 20", "image version 3, which rolls out"}, status.Left)
-	require.Zero(t, s.calls[rejectDiff])
+	require.Zero(t, s.count(rejectDiff))
 }
 
 func TestReleaseInput(t *testing.T) {
@@ -169,7 +169,7 @@ func TestReleaseIsCanceled(t *testing.T) {
 		env.RegisterDelayedCallback(env.CancelWorkflow, time.Hour)
 		env.ExecuteWorkflow(ReleaseImage, releaseInput())
 		require.Equal(t, []string{"image update 1 on build machine 20"}, requireCanceled(t, env).Left)
-		require.Equal(t, 1, s.calls[rejectDiff])
+		require.Equal(t, 1, s.count(rejectDiff))
 	})
 	t.Run("while it waits", func(t *testing.T) {
 		s := newService()
@@ -180,6 +180,6 @@ func TestReleaseIsCanceled(t *testing.T) {
 		env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
 		env.ExecuteWorkflow(ReleaseImage, releaseInput())
 		require.Empty(t, requireCanceled(t, env).Left)
-		require.Zero(t, s.calls[rejectDiff])
+		require.Zero(t, s.count(rejectDiff))
 	})
 }

@@ -35,7 +35,7 @@ func TestUploadImage(t *testing.T) {
 	require.NoError(t, env.GetWorkflowResult(&result))
 	require.Equal(t, UploadImageResult{UploadRequestID: 7, Status: "Completed"}, result)
 	require.Equal(t, Status{State: StateDone, UploadRequestID: 7}, queryStatus(t, env))
-	require.Zero(t, s.calls[discardUpload])
+	require.Zero(t, s.count(discardUpload))
 }
 
 func TestUploadInParts(t *testing.T) {
@@ -54,7 +54,7 @@ func TestUploadInParts(t *testing.T) {
 	env = s.environment()
 	env.ExecuteWorkflow(UploadImage, in)
 	require.NoError(t, env.GetWorkflowError())
-	require.Equal(t, 10, s.calls[uploadPart])
+	require.Equal(t, 10, s.count(uploadPart))
 }
 
 func TestUploadFails(t *testing.T) {
@@ -123,11 +123,11 @@ func TestUploadFails(t *testing.T) {
 			require.Contains(t, text, test.text)
 			require.NotContains(t, text, "secret")
 			require.Equal(t, test.left, status.Left)
-			require.Less(t, s.calls[uploadPart], 6, "the other parts are canceled")
+			require.Less(t, s.count(uploadPart), 6, "the other parts are canceled")
 			if test.discards > 1 {
-				require.Greater(t, s.calls[discardUpload], 3)
+				require.Greater(t, s.count(discardUpload), 3)
 			} else {
-				require.Equal(t, test.discards, s.calls[discardUpload])
+				require.Equal(t, test.discards, s.count(discardUpload))
 			}
 		})
 	}
@@ -146,6 +146,7 @@ func TestUploadNeedsDecision(t *testing.T) {
 	t.Run("repeat", func(t *testing.T) {
 		s := newService()
 		s.upload = ambiguous
+		s.processing()
 		env := s.environment()
 		early := update(env, 0, DecideUpdate, Decision{Action: Repeat})
 		var rejected []*reply
@@ -195,7 +196,7 @@ func TestUploadNeedsDecision(t *testing.T) {
 		env.RegisterDelayedCallback(env.CancelWorkflow, time.Hour)
 		env.ExecuteWorkflow(UploadImage, uploadInput())
 		require.Empty(t, requireCanceled(t, env).Left)
-		require.Equal(t, 1, s.calls[discardUpload])
+		require.Equal(t, 1, s.count(discardUpload))
 	})
 }
 
@@ -249,6 +250,6 @@ func TestUploadIsCanceled(t *testing.T) {
 		in.Parts = 3
 		env.ExecuteWorkflow(UploadImage, in)
 		require.Empty(t, requireCanceled(t, env).Left)
-		require.Equal(t, 1, s.calls[discardUpload])
+		require.Equal(t, 1, s.count(discardUpload))
 	})
 }

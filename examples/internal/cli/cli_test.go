@@ -161,7 +161,7 @@ func TestEventsOfWrongArguments(t *testing.T) {
 	require.Equal(t, Usage, *all[1].ExitCode)
 }
 
-// A program that has nothing new to print does not seem to be dead.
+// A program that has nothing new to print does not seem to hang.
 func TestQuiet(t *testing.T) {
 	for _, args := range [][]string{{"-id", "1"}, {"-id", "1", "-json"}} {
 		synctest.Test(t, func(t *testing.T) {

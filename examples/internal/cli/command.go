@@ -16,6 +16,7 @@ import (
 // Command is a program without the process around it.
 type Command struct {
 	Name     string // of the program
+	About    string // what it does, in a line; none if empty
 	Synopsis string // of its arguments, a line for each form
 	Help     string // the rest of -h, such as the variables of the environment
 
@@ -74,7 +75,7 @@ func (c *Command) parse(args []string, out *Output, stdout io.Writer) error {
 	if c.Server {
 		flags.BoolVar(&asJSON, "json", false, "print the addresses as JSON")
 	} else {
-		flags.BoolVar(&asJSON, "json", false, "print one JSON object a line")
+		flags.BoolVar(&asJSON, "json", false, "print one JSON object per line")
 	}
 	if !c.Server && !c.NoDemo {
 		flags.BoolVar(&out.Demo, "demo", false, "use the built-in service even if the real one is configured;\nwithout it, only if nothing names the real one")
@@ -116,6 +117,9 @@ func (c *Command) usage(flags *flag.FlagSet, w io.Writer) {
 		_, _ = fmt.Fprintf(w, "%-7s%s %s\n", []string{"usage:", "   or:"}[min(i, 1)], c.Name, line)
 	}
 	_, _ = fmt.Fprintln(w)
+	if c.About != "" {
+		_, _ = fmt.Fprintf(w, "%s\n\n", c.About)
+	}
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 	_, _ = fmt.Fprint(w, c.Help)

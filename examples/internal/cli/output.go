@@ -44,8 +44,8 @@ func newOutput(c *Command, w io.Writer) *Output {
 	return &Output{command: c, w: w, last: map[string]string{}, closed: func(error) {}}
 }
 
-// quiet is the longest time without output where there are no bars, so that
-// nobody takes the program for dead.
+// quiet is the longest time without output where there are no bars, so that the
+// program does not seem to hang.
 const quiet = 9 * time.Second
 
 // start returns a context that also ends when nobody reads the output any more.

@@ -31,8 +31,8 @@ func (o *Output) Keep(ids IDs, state string) error {
 	return o.save()
 }
 
-// saveFirst takes the place of an older result, which nobody may take for that
-// of this run, and finds out whether the file can be written.
+// saveFirst replaces the result of an earlier run, which could be mistaken for
+// that of this one, and finds out whether the file can be written.
 func (o *Output) saveFirst() error {
 	if o.Check {
 		o.resultFile = ""

@@ -5,9 +5,7 @@ package oracle
 import (
 	"cmp"
 	"errors"
-	"flag"
 	"os"
-	"strconv"
 
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
@@ -52,16 +50,6 @@ func Open(out *cli.Output) (client *oraclemarket.Client, stop func(), err error)
 	}
 	out.Begin(cmp.Or(os.Getenv(endpoint), oraclemarket.DefaultBaseURL))
 	return client, func() {}, nil
-}
-
-// OverwriteFlag defines -overwrite, which sets value. It stays nil without the
-// flag.
-func OverwriteFlag(flags *flag.FlagSet, value **bool) {
-	flags.BoolFunc("overwrite", "replace a stored file of the same path; without it the service decides", func(text string) error {
-		overwrite, err := strconv.ParseBool(text)
-		*value = &overwrite
-		return err
-	})
 }
 
 // Classify fills in what went wrong.

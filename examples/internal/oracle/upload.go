@@ -9,7 +9,7 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// Upload shows an upload: its id, the bytes, and what becomes of the image.
+// Upload shows an upload: its id, the bytes, and then the state of the image.
 type Upload struct {
 	Out *cli.Output
 
@@ -87,7 +87,7 @@ func (u *Upload) Explain(ctx context.Context, err error, dir string) error {
 		return fmt.Errorf("%w; or start over with -restart (checkpoints are in %s)", err, dir)
 	case errors.Is(err, oraclemarket.ErrCheckpointInvalid):
 		return fmt.Errorf("%w (checkpoints are in %s)", err, dir)
-	case ctx.Err() != nil: // the next run finds out what became of the last call
+	case ctx.Err() != nil: // the next run finds out whether the last call took effect
 		return cli.WithCode(fmt.Errorf("%w; the state is in %s: %s", err, dir, resume), cli.Interrupted)
 	case u.id != 0 || errors.Is(err, oraclemarket.ErrAmbiguous):
 		return fmt.Errorf("%w; what is uploaded is kept: %s", err, resume)

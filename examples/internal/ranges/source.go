@@ -35,8 +35,8 @@ const (
 	stallTime  = 12 * time.Second
 )
 
-// Source reads an object at any offset. Each read goes on with the stream that
-// an earlier one left at its offset, or opens one. It is safe for concurrent use.
+// Source reads an object at any offset. Each read continues the stream that an
+// earlier one left at its offset, or opens one. It is safe for concurrent use.
 type Source struct {
 	ctx    context.Context //nolint:containedctx // io.ReaderAt takes none
 	object Object
@@ -130,8 +130,8 @@ func (s *Source) readOnce(p []byte, offset int64, ahead int) (int, error) {
 	return n, nil
 }
 
-// take returns the stream that stands at the offset, if there is one. One of
-// the same span that is past it was left there, and is closed.
+// take returns the stream that is at the offset, if there is one. It closes one
+// of the same span that is past the offset: no read will continue it.
 func (s *Source) take(offset int64) (found *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,7 +152,7 @@ func (s *Source) take(offset int64) (found *stream) {
 func (s *Source) end(offset int64) int64 { return min((offset/s.span+1)*s.span, s.size) }
 
 // open opens a stream, to the end of the span that has the last of the next
-// bytes: whoever reads beyond a span does not read by spans, and will go on.
+// bytes: a read across the end of a span is one of a sequence.
 func (s *Source) open(offset int64, bytes int) (*stream, error) {
 	s.mu.Lock()
 	s.requests++
@@ -261,7 +261,7 @@ func Changed(format string, args ...any) error {
 	return &finalError{&oraclemarket.SourceChangedError{Change: fmt.Sprintf(format, args...)}}
 }
 
-// unavailableError is a service that asks for patience.
+// unavailableError is a response that asks to wait.
 type unavailableError struct {
 	error
 

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// authority is a CA that only those trust who were told to.
+// authority is a CA that only clients configured for it trust.
 type authority struct {
 	file string // its certificate
 

@@ -87,7 +87,7 @@ func (l *line) carry(from io.Reader, to io.WriteCloser) {
 		for p := range under {
 			<-time.After(time.Until(p.due))
 			if _, err := to.Write(p.content); err != nil {
-				// The reader goes on until its own end.
+				// The reader continues until its own end.
 				continue
 			}
 		}

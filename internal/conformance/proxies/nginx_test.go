@@ -66,17 +66,16 @@ func TestNginxCache(t *testing.T) {
 	t.Parallel()
 	s := newServices(t, multiplaytest.WithJobTime(0)) // a running update locks its image
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, 30*time.Second)
-	job := s.copy(ctx, t, c)
+	c, ctx := s.behind(p), within(t, 2*time.Minute)
+	job := s.held(ctx, t, c)
 	plain := newHTTP(t, nil)
 	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job)) // from now on the cache has it
+	time.AfterFunc(jobTime, func() { s.ntt.SetStatus(job, imagereplicator.StatusReplicated) })
 
-	created := time.Now()
 	copied, err := c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
 	require.NoError(t, err)
 	require.Equal(t, imagereplicator.StatusReplicated, copied.Status)
-	require.Less(t, time.Since(created), jobTime+time.Second)
-	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job))
+	require.Equal(t, "replicate_requested", plainJob(t, plain, p.url(1), job), "the cache still has it")
 
 	other := newServices(t)
 	otherProxy := start(t, "nginx", "nginx.cache.conf", other.urls()...)
@@ -95,10 +94,9 @@ func TestNginxCache(t *testing.T) {
 // it keeps a response, and makes two equal GETs one: see the package's comment.
 func TestNginxDeafCache(t *testing.T) {
 	t.Parallel()
-	const kept = 2 * time.Second // in the configuration
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.deafcache.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, 30*time.Second)
+	c, ctx := s.behind(p), within(t, 2*time.Minute)
 
 	image := newImage(2 << 20)
 	_, err := c.oracle.MachineImages.Upload(ctx, image.upload(512<<10))
@@ -108,7 +106,12 @@ func TestNginxDeafCache(t *testing.T) {
 	job, created := s.copy(ctx, t, c), time.Now()
 	_, err = c.ntt.Jobs.Wait(ctx, job, imagereplicator.WithPollInterval(soon, soon))
 	require.NoError(t, err)
-	require.Less(t, time.Since(created), jobTime+kept+time.Second)
+	// The first response of the service itself that comes after the end is the
+	// last. The cache asks for one every two seconds.
+	late := slices.DeleteFunc(s.ntt.Requests(), func(r imagereplicatortest.Request) bool {
+		return r.Operation != imagereplicatortest.OpGet || r.Time.Before(created.Add(jobTime))
+	})
+	require.LessOrEqual(t, len(late), 1)
 
 	first := s.update(ctx, t, c)
 	require.Equal(t, first, s.update(ctx, t, c))
@@ -120,7 +123,7 @@ func TestNginxBodyLimit(t *testing.T) {
 	t.Parallel()
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.bodylimit.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, 30*time.Second)
+	c, ctx := s.behind(p), within(t, 2*time.Minute)
 	image := newImage(8 << 20)
 
 	_, err := c.oracle.MachineImages.Create(ctx, &oraclemarket.CreateMachineImageRequest{
@@ -164,12 +167,12 @@ func TestNginxRateLimit(t *testing.T) {
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.ratelimit.conf", s.urls()...)
 	image := newImage(chunksPaced * 32 << 10)
-	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), image.upload(32<<10))
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), image.upload(32<<10))
 	require.NoError(t, err)
 	s.uploaded(t, image)
 
 	n := nginxPaced(p)
-	require.Greater(t, n.log(t, 5, 1+2), 0.9)
+	require.Greater(t, n.log(t, 5, 1+2), 0.93)
 	require.Less(t, n.inVain(), 0.05)
 }
 
@@ -181,12 +184,12 @@ func TestNginxRateLimitOneAtATime(t *testing.T) {
 	image := newImage(chunksPaced * 32 << 10)
 	upload := image.upload(32 << 10)
 	upload.Concurrency = 1
-	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), upload)
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), upload)
 	require.NoError(t, err)
 	s.uploaded(t, image)
 
 	n := nginxPaced(p)
-	require.Greater(t, n.log(t, 5, 1+2), 0.8)
+	require.Greater(t, n.log(t, 5, 1+2), 0.92)
 	require.Less(t, n.inVain(), 0.05)
 }
 
@@ -204,11 +207,11 @@ func TestNginxBuffering(t *testing.T) {
 	t.Parallel()
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.buffering.conf", s.urls()...)
-	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: 3, Delay: 1500 * time.Millisecond})
-	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Delay: 3 * time.Second})
-	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Delay: 3 * time.Second})
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: 3, Delay: time.Second})
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Delay: 5 * time.Second})
+	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpMerge, Delay: 5 * time.Second})
 	image := newImage(6 << 20)
-	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, time.Minute), image.upload(1<<20))
+	_, err := s.behind(p).oracle.MachineImages.Upload(within(t, 2*time.Minute), image.upload(1<<20))
 	require.NoError(t, err)
 	s.uploaded(t, image)
 	require.Zero(t, s.oracle.FaultsLeft())
@@ -226,7 +229,7 @@ func TestNginxBufferingStall(t *testing.T) {
 		s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: -1, Delay: silence})
 		c := s.oracle.Client(oraclemarket.WithBaseURL(p.url(0)),
 			oraclemarket.WithStallTimeout(limit), oraclemarket.WithOutageLimit(time.Second))
-		_, err := c.MachineImages.Upload(within(t, time.Minute), newImage(1<<20).upload(512<<10))
+		_, err := c.MachineImages.Upload(within(t, 2*time.Minute), newImage(1<<20).upload(512<<10))
 		return err
 	}
 	require.ErrorIs(t, upload(silence/3), oraclemarket.ErrStalled)
@@ -239,24 +242,23 @@ func TestNginxOutage(t *testing.T) {
 	const lasts = 4 * time.Second
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
-	c, ctx := s.behind(p), within(t, time.Minute)
+	c, ctx := s.behind(p), within(t, 2*time.Minute)
 
-	var down, up time.Time
+	began := false
 	waits := make(chan error, 2)
 	ended := make(chan struct{})
 	image := newImage(4 << 20)
 	req := image.upload(64 << 10)
 	req.Concurrency = 16
 	req.Progress = func(now oraclemarket.UploadProgress) {
-		if now.Chunks < 8 || !down.IsZero() {
+		if now.Chunks < 8 || began {
 			return
 		}
+		began = true
 		job, update := s.copy(ctx, t, c), s.update(ctx, t, c)
-		down = time.Now()
 		end := s.goDown()
 		time.AfterFunc(lasts, func() {
 			defer close(ended)
-			up = time.Now()
 			end()
 		})
 		go func() {
@@ -276,18 +278,10 @@ func TestNginxOutage(t *testing.T) {
 	s.uploaded(t, image)
 	require.Equal(t, 1, s.oracle.Count(oraclemarkettest.OpInitiate))
 
-	var during, after int
-	for _, line := range nginxLog(p) {
-		switch {
-		case !strings.HasSuffix(line.path, "/chunk"):
-		case line.time.After(down) && line.time.Before(up):
-			during++
-		case line.time.After(up) && line.time.Before(up.Add(time.Second)):
-			after++
-		}
-	}
-	t.Logf("%d chunk requests in an outage of %s, %d in the first second after it", during, lasts, after)
-	require.LessOrEqual(t, during, 16+8)
+	lost := slices.DeleteFunc(nginxLog(p), func(l nginxLine) bool { return !strings.HasSuffix(l.path, "/chunk") || l.status == "200" })
+	t.Logf("%d chunk requests lost in an outage of %s", len(lost), lasts)
+	require.NotEmpty(t, lost)
+	require.LessOrEqual(t, len(lost), 16+8, "those under way, and a few that probe")
 }
 
 // A create behind a proxy that cannot reach the service may have been carried
@@ -297,7 +291,7 @@ func TestNginxOutageCreate(t *testing.T) {
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.cache.conf", s.urls()...)
 	end := s.multi.StartOutage(multiplaytest.Outage{})
-	err := once(s.behind(p))["multiplay"](within(t, time.Minute))
+	err := once(s.behind(p))["multiplay"](within(t, 2*time.Minute))
 	end()
 	require.ErrorIs(t, err, multiplay.ErrAmbiguous)
 	require.ErrorContains(t, err, "nginx")
@@ -308,12 +302,12 @@ func TestNginxOutageCreate(t *testing.T) {
 // repeated.
 func TestNginxLostCreates(t *testing.T) {
 	t.Parallel()
-	const long = 3 * time.Second // the proxy waits for two
+	const long = 5 * time.Second // the proxy waits for four
 	s := newServices(t)
 	p := start(t, "nginx", "nginx.buffering.conf", s.urls()...)
 	s.oracle.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpInitiate, Delay: long})
 	s.ntt.Inject(imagereplicatortest.Fault{Operation: imagereplicatortest.OpCreate, Delay: long})
 	s.multi.Inject(multiplaytest.Fault{Operation: multiplaytest.OpDiffCreate, Delay: long})
-	s.work(within(t, time.Minute), t, s.behind(p))
+	s.work(within(t, 2*time.Minute), t, s.behind(p))
 	require.Zero(t, s.oracle.FaultsLeft()+s.ntt.FaultsLeft()+s.multi.FaultsLeft())
 }

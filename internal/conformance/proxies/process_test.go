@@ -4,6 +4,8 @@ package proxies
 
 import (
 	"bytes"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -20,8 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds what takes a moment on an idle machine.
-const patience = 15 * time.Second
+// patience bounds what takes a moment on an idle machine, and squid many seconds
+// on a busy one.
+const patience = time.Minute
 
 // site is an address on which a proxy listens, and the service behind it.
 type site struct{ Listen, Backend string }
@@ -80,18 +83,32 @@ func program(t *testing.T, name string) string {
 // addresses has those that freeAddress has returned.
 var addresses sync.Map
 
-// freeAddress returns an address that nothing listens on, and none twice: the
-// system may choose the same port again before the proxy listens.
+// freeAddress returns an address that nothing listens on, and none twice. The
+// system gives its port to nobody who asks for any, as all the servers and
+// clients of these and other tests do until the proxy listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
+	given, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	require.NoError(t, err)
+	var low, high int
+	_, err = fmt.Sscan(string(given), &low, &high)
+	require.NoError(t, err)
+	for range 10_000 {
+		port := 10_000 + rand.IntN(1<<16-10_000)
+		if low <= port && port <= high {
+			continue
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			continue
+		}
 		require.NoError(t, l.Close())
 		if _, before := addresses.LoadOrStore(l.Addr().String(), true); !before {
 			return l.Addr().String()
 		}
 	}
+	require.FailNow(t, "no port is free")
+	return ""
 }
 
 // configure writes the program's files of testdata to the proxy's folder.

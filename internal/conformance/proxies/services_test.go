@@ -134,6 +134,14 @@ func (s *services) copy(ctx context.Context, t *testing.T, c clients) (jobID str
 	return id
 }
 
+// held makes a copy job that does not begin before its status is set.
+func (s *services) held(ctx context.Context, t *testing.T, c clients) (jobID string) {
+	t.Helper()
+	id := s.copy(ctx, t, c)
+	require.True(t, s.ntt.SetStatus(id, imagereplicator.StatusReplicateRequested))
+	return id
+}
+
 // uploaded checks that the service has the image, by one upload request.
 func (s *services) uploaded(t *testing.T, i image) oraclemarkettest.Upload {
 	t.Helper()
@@ -180,7 +188,7 @@ func keepUntilEnd(t *testing.T, transport *http.Transport) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// within returns a context for what takes some seconds.
+// within returns a context for what takes some seconds, more on a busy machine.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)

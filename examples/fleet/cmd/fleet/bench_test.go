@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -46,16 +45,16 @@ const benchLimit = 10 * time.Minute
 func benchOverhead(t *testing.T) {
 	const size, rounds = 256 << 20, 9
 	for _, speed := range []float64{0, 100 << 20} { // of the line
-		service, lines := shapedServer(t, speed)
+		service := discarding(t)
 		r := newRig(t, benchLimit, service.Env())
-		lines.add(r.worker())
-		lines.add(&process{Cmd: nil}) // this process
+		r.workerOn(line(t, service, speed))
+		client := service.Client(oraclemarket.WithBaseURL(line(t, service, speed)))
 		var direct, fleet []time.Duration
 		in := image(t, size, 0, 0)
 		for round := range rounds {
 			in.Version = fmt.Sprintf("direct %d", round)
 			began := time.Now()
-			_, err := service.Client().MachineImages.UploadFile(r.ctx, in.Source, &oraclemarket.ImageUpload{
+			_, err := client.MachineImages.UploadFile(r.ctx, in.Source, &oraclemarket.ImageUpload{
 				Application: in.Application, Version: in.Version, OperatingSystem: in.OperatingSystem,
 				Checkpoints: oraclemarket.FileCheckpoints(t.TempDir()),
 			})
@@ -64,7 +63,7 @@ func benchOverhead(t *testing.T) {
 
 			in.Version = fmt.Sprintf("fleet %d", round)
 			began = time.Now()
-			run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
+			run := r.run(in)
 			require.NoError(t, run.Get(r.ctx, nil))
 			fleet = append(fleet, time.Since(began))
 			if round == 0 {
@@ -82,20 +81,20 @@ func benchOverhead(t *testing.T) {
 func benchFifty(t *testing.T) {
 	const images, size, speed = 50, 32 << 20, 50 << 20
 	for workers := 1; workers <= 3; workers++ {
-		service, lines := shapedServer(t, speed)
+		service := discarding(t)
 		r := newRig(t, benchLimit, service.Env())
 		for range workers {
-			lines.add(r.worker())
+			r.workerOn(line(t, service, speed))
 		}
-		in := workflows.PublishFleetInput{Name: "fifty", MaxRunning: images}
+		in := &workflows.PublishFleetInput{Name: "fifty", MaxRunning: images}
 		one := image(t, size, 8<<20, 0)
 		for i := range images {
-			upload := one
+			upload := *one
 			upload.Version = strconv.Itoa(i)
 			in.Images = append(in.Images, workflows.FleetImage{Upload: &upload})
 		}
 		before, began := cpu(t, r.temporal.Process.Pid), time.Now()
-		run := r.start(workflows.FleetID(in), workflows.PublishFleet, in)
+		run := r.run(in)
 		require.NoError(t, run.Get(r.ctx, nil))
 		took := time.Since(began)
 		engine := cpu(t, r.temporal.Process.Pid) - before
@@ -119,16 +118,16 @@ func benchParts(t *testing.T) {
 	require.NoError(t, file.Close())
 	took := map[int]time.Duration{}
 	for _, workers := range []int{1, 3} {
-		service, lines := shapedServer(t, speed)
+		service := discarding(t)
 		r := newRig(t, benchLimit, service.Env())
 		for range workers {
-			lines.add(r.worker("-transfers", "1"))
+			r.workerOn(line(t, service, speed), "-transfers", "1")
 		}
-		in := workflows.UploadImageInput{
+		in := &workflows.UploadImageInput{
 			Application: "Game", Version: "1.0", OperatingSystem: "Linux", Source: path, ChunkSize: 16 << 20, Parts: workers,
 		}
 		began := time.Now()
-		run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
+		run := r.run(in)
 		require.NoError(t, run.Get(r.ctx, nil))
 		took[workers] = time.Since(began)
 		require.Len(t, service.Uploads(), 1)
@@ -162,74 +161,60 @@ func cpu(t *testing.T, pid int) time.Duration {
 	return time.Duration(user+system) * time.Second / 100
 }
 
-// lines gives the connections of each process a line of its own.
-type lines struct {
-	net.Listener
-	speed float64
-
-	mu      sync.Mutex
-	workers map[int]*rate.Limiter // by process id
+func discarding(t *testing.T) *oraclemarkettest.Server {
+	t.Helper()
+	return oracleServer(t, oraclemarkettest.WithDiscard(), oraclemarkettest.WithJobTime(0))
 }
 
-func shapedServer(t *testing.T, speed float64) (*oraclemarkettest.Server, *lines) {
+// workerOn starts a worker that reaches the service at a URL.
+func (r *rig) workerOn(url string, args ...string) {
+	r.t.Helper()
+	env := r.env
+	r.env = append(slices.Clone(env), "ORACLE_MARKETPLACE_ENDPOINT="+url)
+	r.worker(args...)
+	r.env = env
+}
+
+// line returns the URL of the service over a line of its own, of so many bytes a
+// second for all connections together. 0 is the service's own URL.
+func line(t *testing.T, service *oraclemarkettest.Server, speed float64) string {
 	t.Helper()
+	if speed == 0 {
+		return service.URL
+	}
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l := &lines{Listener: listener, speed: speed, workers: map[int]*rate.Limiter{}}
-	return oracleServer(t, oraclemarkettest.WithDiscard(), oraclemarkettest.WithListener(l), oraclemarkettest.WithJobTime(0)), l
+	t.Cleanup(func() { _ = listener.Close() })
+	limiter := rate.NewLimiter(rate.Limit(speed), 1<<20)
+	go func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", strings.TrimPrefix(service.URL, "http://"))
+			if err != nil {
+				_ = from.Close()
+				continue
+			}
+			go pump(from, to, nil)
+			go pump(to, from, limiter)
+		}
+	}()
+	return "http://" + listener.Addr().String()
 }
 
-func (l *lines) add(w *process) {
-	pid := os.Getpid()
-	if w.Cmd != nil {
-		pid = w.Process.Pid
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.workers[pid] = rate.NewLimiter(rate.Limit(l.speed), 1<<20)
-}
-
-func (l *lines) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil || l.speed == 0 {
-		return c, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for pid, limiter := range l.workers {
-		if owns(pid, c.RemoteAddr().String()) {
-			return &shapedConn{c, limiter}, nil
+// pump copies from one connection to the other, at most as fast as the limiter.
+func pump(to, from net.Conn, limiter *rate.Limiter) {
+	defer func() { _, _ = to.Close(), from.Close() }()
+	data := make([]byte, 256<<10)
+	for {
+		n, err := from.Read(data)
+		if limiter != nil {
+			_ = limiter.WaitN(context.Background(), n)
+		}
+		if _, failed := to.Write(data[:n]); err != nil || failed != nil {
+			return
 		}
 	}
-	return c, nil
-}
-
-// owns reports whether a process has the socket at an address of 127.0.0.1.
-func owns(pid int, address string) bool {
-	var port int
-	_, _ = fmt.Sscanf(address, "127.0.0.1:%d", &port)
-	table, _ := os.ReadFile("/proc/net/tcp")
-	for line := range strings.Lines(string(table)) {
-		fields := strings.Fields(line)
-		if len(fields) < 10 || fields[1] != fmt.Sprintf("0100007F:%04X", port) {
-			continue
-		}
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-		return slices.ContainsFunc(files, func(file string) bool {
-			target, _ := os.Readlink(file)
-			return target == "socket:["+fields[9]+"]"
-		})
-	}
-	return false
-}
-
-type shapedConn struct {
-	net.Conn
-	limiter *rate.Limiter
-}
-
-func (c *shapedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p[:min(len(p), c.limiter.Burst())])
-	_ = c.limiter.WaitN(context.Background(), n)
-	return n, err
 }

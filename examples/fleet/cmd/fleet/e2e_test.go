@@ -1,17 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflow/v1"
 
+	"github.com/imagejobs/imagejobs-go/examples/fleet/devserver"
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
@@ -30,124 +34,99 @@ func oracleServer(t *testing.T, options ...oraclemarkettest.Option) *oraclemarke
 // Four workers are killed, one after the other, while they upload one image.
 func TestFourKills(t *testing.T) {
 	t.Parallel()
-	service := oracleServer(t)
-	r := newRig(t, testLimit, service.Env())
 	const chunks, concurrency = 1024, 16
-	in := image(t, chunks<<10, 1<<10, concurrency)
-	slow(service, 20*time.Millisecond)
-	workers := []*process{r.worker(), r.worker(), r.worker()}
-	run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
-	for kill := range 4 {
-		share := chunks * (kill + 1) / 5
-		r.until("chunks arrive", func() bool { return received(service) >= share })
+	r := newUpload(t, chunks, concurrency, 20*time.Millisecond)
+	workers := r.workers(3)
+	run := r.run(r.in)
+	for n := range 4 {
+		r.chunks(chunks * (n + 1) / 5)
 		i := r.busy(run.GetID(), workers)
-		workers[i].kill()
-		killed, had := time.Now(), received(service)
+		kill(workers[i])
+		killed, had := time.Now(), received(r.service)
 		workers[i] = r.worker()
-		r.until("another worker goes on", func() bool { return received(service) > had+concurrency })
-		t.Logf("kill %d with %d chunks: taken over after %s", kill+1, had, time.Since(killed).Round(100*time.Millisecond))
+		r.chunks(had + concurrency + 1) // another worker goes on
+		t.Logf("kill %d with %d chunks: taken over after %s", n+1, had, time.Since(killed).Round(100*time.Millisecond))
 	}
 	// Of each worker the chunks in flight, and those whose acknowledgement was about
 	// to be saved: twice as many at most.
-	require.LessOrEqual(t, r.uploaded(service, run, in), 4*3*concurrency)
-	require.Equal(t, 1, service.Processed(oraclemarkettest.OpInitiate))
-	require.Equal(t, 1, service.Processed(oraclemarkettest.OpMerge))
+	require.LessOrEqual(t, r.uploaded(run), 4*3*concurrency)
 	require.LessOrEqual(t, r.events(run.GetID()), int64(30))
 }
 
 // The parts of an image go on as well.
 func TestPartsAndKill(t *testing.T) {
 	t.Parallel()
-	service := oracleServer(t)
-	r := newRig(t, testLimit, service.Env())
 	const chunks, concurrency, parts = 300, 4, 3
-	in := image(t, chunks<<10, 1<<10, concurrency)
-	in.Parts = parts
-	slow(service, 50*time.Millisecond)
-	workers := []*process{r.worker("-transfers", "1"), r.worker("-transfers", "1"), r.worker("-transfers", "1")}
-	run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
-	r.until("chunks arrive", func() bool { return received(service) >= chunks/3 })
-	workers[r.busy(run.GetID(), workers)].kill()
-	require.LessOrEqual(t, r.uploaded(service, run, in), parts*concurrency)
-	require.Equal(t, 1, service.Processed(oraclemarkettest.OpInitiate))
-	require.Equal(t, 1, service.Processed(oraclemarkettest.OpMerge))
+	r := newUpload(t, chunks, concurrency, 50*time.Millisecond)
+	r.in.Parts = parts
+	workers := r.workers(parts, "-transfers", "1")
+	run := r.run(r.in)
+	r.chunks(chunks / 3)
+	kill(workers[r.busy(run.GetID(), workers)])
+	require.LessOrEqual(t, r.uploaded(run), parts*concurrency)
 	require.LessOrEqual(t, r.events(run.GetID()), int64(30+8*parts))
 }
 
 // The engine is killed while an image is uploaded, and goes on with its file.
 func TestEngineKilled(t *testing.T) {
 	t.Parallel()
-	service := oracleServer(t)
-	r := newRig(t, testLimit, service.Env())
 	const chunks, concurrency = 256, 8
-	in := image(t, chunks<<10, 1<<10, concurrency)
-	slow(service, 50*time.Millisecond)
-	r.worker()
-	r.worker()
-	run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
-	r.until("chunks arrive", func() bool { return received(service) >= chunks/4 })
+	r := newUpload(t, chunks, concurrency, 50*time.Millisecond)
+	r.workers(2)
+	run := r.run(r.in)
+	r.chunks(chunks / 4)
+	_, err := devserver.Start(r.ctx, r.binary, r.database, r.port, 0)
+	require.ErrorIs(t, err, syscall.EADDRINUSE, "it takes no other server for itself")
 	r.temporal.Kill()
-	select {
-	case <-time.After(2 * time.Second):
-	case <-r.ctx.Done():
-	}
-	had := received(service)
+	r.pause(2 * time.Second)
 	r.startTemporal()
-	t.Logf("%d chunks when it was killed, %d when it was back", chunks/4, had)
-	// What was acknowledged while the engine was away is in no heartbeat.
-	require.LessOrEqual(t, r.uploaded(service, run, in), had-chunks/4+2*concurrency)
-	require.Equal(t, 1, service.Processed(oraclemarkettest.OpInitiate))
+	had := 0
+	r.until("another attempt begins, or none is needed", func() bool {
+		had = received(r.service)
+		return had == chunks || slices.ContainsFunc(r.describe(run.GetID()).PendingActivities, func(a *workflow.PendingActivityInfo) bool {
+			return a.GetAttempt() > 1 && a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED
+		})
+	})
+	t.Logf("%d chunks when it was killed, %d when the upload went on", chunks/4, had)
+	// What was acknowledged while no heartbeat reached the engine is in none.
+	require.LessOrEqual(t, r.uploaded(run), had-chunks/4+2*concurrency)
 }
 
 // The network between workers and service is cut for a while.
 func TestNetworkCut(t *testing.T) {
 	t.Parallel()
-	service := oracleServer(t)
-	r := newRig(t, testLimit, service.Env())
 	const chunks, concurrency = 256, 8
-	in := image(t, chunks<<10, 1<<10, concurrency)
-	slow(service, 30*time.Millisecond)
-	r.worker()
-	r.worker()
-	run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
-	r.until("chunks arrive", func() bool { return received(service) >= chunks/3 })
-	end := service.StartOutage(oraclemarkettest.Outage{})
-	select {
-	case <-time.After(8 * time.Second): // longer than the heartbeat timeout
-	case <-r.ctx.Done():
-	}
+	r := newUpload(t, chunks, concurrency, 30*time.Millisecond)
+	r.workers(2)
+	run := r.run(r.in)
+	r.chunks(chunks / 3)
+	end := r.service.StartOutage(oraclemarkettest.Outage{})
+	r.pause(8 * time.Second) // longer than the heartbeat timeout
 	end()
-	require.LessOrEqual(t, r.uploaded(service, run, in), concurrency)
-	require.Equal(t, 1, service.Processed(oraclemarkettest.OpInitiate))
+	require.LessOrEqual(t, r.uploaded(run), concurrency)
 }
 
 // A deploy ends the worker that has 16 chunks in flight: the other one goes on
 // at once.
 func TestDeploy(t *testing.T) {
 	t.Parallel()
-	service := oracleServer(t)
-	r := newRig(t, testLimit, service.Env())
 	const chunks, concurrency = 256, 16
-	in := image(t, chunks<<10, 1<<10, concurrency)
-	slow(service, 200*time.Millisecond)
-	workers := []*process{r.worker(), r.worker()}
-	run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
-	r.until("chunks arrive", func() bool { return received(service) >= chunks/4 })
+	r := newUpload(t, chunks, concurrency, 200*time.Millisecond)
+	workers := r.workers(2)
+	run := r.run(r.in)
+	r.chunks(chunks / 4)
 	old := workers[r.busy(run.GetID(), workers)]
 	require.NoError(t, old.Process.Signal(syscall.SIGTERM))
 	began := time.Now()
-	select {
-	case <-old.ended:
-	case <-r.ctx.Done():
-		t.Fatal("the worker does not end")
-	}
-	stopped, had := time.Since(began), received(service)
-	require.Equal(t, 0, old.ProcessState.ExitCode())
-	r.until("the other worker goes on", func() bool { return received(service) > had })
-	took := time.Since(began)
-	t.Logf("stopped after %s, taken over after %s", stopped.Round(10*time.Millisecond), took.Round(10*time.Millisecond))
-	require.Less(t, took, 4*time.Second, "as if it had been killed")
-	require.LessOrEqual(t, r.uploaded(service, run, in), concurrency)
+	require.NoError(t, old.Wait(), "exit code 0")
+	stopped, had := time.Since(began), received(r.service)
+	r.chunks(had + 1)
+	t.Logf("stopped after %s, taken over after %s", stopped.Round(10*time.Millisecond), time.Since(began).Round(10*time.Millisecond))
+	pending := r.describe(run.GetID()).PendingActivities
+	require.Len(t, pending, 1)
+	require.NotNil(t, pending[0].GetLastFailure())
+	require.Nil(t, pending[0].GetLastFailure().GetTimeoutFailureInfo(), "as if it had been killed")
+	require.LessOrEqual(t, r.uploaded(run), concurrency)
 }
 
 // The response to an initiate is lost, with its worker the second time: the
@@ -159,18 +138,15 @@ func TestLostCreate(t *testing.T) {
 		"worker":   {Operation: oraclemarkettest.OpInitiate, Stall: oraclemarkettest.StallResponse, Process: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			service := oracleServer(t)
-			r := newRig(t, testLimit, service.Env())
-			in := image(t, 64<<10, 4<<10, 4)
-			service.Inject(fault)
-			workers := []*process{r.worker(), r.worker()}
-			run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
+			r := newUpload(t, 16, 4, 0)
+			r.service.Inject(fault)
+			workers := r.workers(2)
+			run := r.run(r.in)
 			if name == "worker" {
-				r.until("there is an upload request", func() bool { return service.Processed(oraclemarkettest.OpInitiate) == 1 })
-				workers[r.busy(run.GetID(), workers)].kill()
+				r.until("there is an upload request", func() bool { return r.service.Processed(oraclemarkettest.OpInitiate) == 1 })
+				kill(workers[r.busy(run.GetID(), workers)])
 			}
-			require.Zero(t, r.uploaded(service, run, in))
-			require.Equal(t, 1, service.Processed(oraclemarkettest.OpInitiate))
+			require.Zero(t, r.uploaded(run))
 		})
 	}
 }
@@ -178,31 +154,30 @@ func TestLostCreate(t *testing.T) {
 // Requests to upload the same image are one run, also when it is done.
 func TestOneRunPerImage(t *testing.T) {
 	t.Parallel()
-	service := oracleServer(t)
-	r := newRig(t, testLimit, service.Env())
-	in := image(t, 64<<10, 4<<10, 4)
-	slow(service, 20*time.Millisecond)
-	r.worker()
-	r.worker()
+	r := newUpload(t, 16, 4, 20*time.Millisecond)
+	r.workers(2)
 	runs := make([]string, 8)
 	var starting sync.WaitGroup
 	for i := range runs {
 		starting.Go(func() {
-			if run, err := r.fleet.start(r.ctx, workflows.UploadID(in), workflows.UploadImage, in, false); err == nil {
+			if run, err := r.start(r.ctx, r.in, false); err == nil {
 				runs[i] = run.GetRunID()
 			}
 		})
 	}
 	starting.Wait()
-	run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
+	run := r.run(r.in)
 	for _, id := range runs {
 		require.Equal(t, run.GetRunID(), id)
 	}
-	require.Zero(t, r.uploaded(service, run, in))
-	require.Equal(t, run.GetRunID(), r.start(workflows.UploadID(in), workflows.UploadImage, in).GetRunID(), "it is done")
-	again, err := r.fleet.start(r.ctx, workflows.UploadID(in), workflows.UploadImage, in, true)
-	require.NoError(t, err)
-	require.NotEqual(t, run.GetRunID(), again.GetRunID())
+	require.Zero(t, r.uploaded(run))
+	same := []string{"upload", "-application", r.in.Application, "-version", r.in.Version, "-os", r.in.OperatingSystem, "-source", r.in.Source}
+	events, code := r.command(same...)
+	require.Zero(t, code)
+	require.Contains(t, events[0].Message, "done already")
+	require.Equal(t, run.GetRunID(), events[1].IDs["runId"])
+	events, _ = r.command(append(same, "-again", "-detach")...)
+	require.NotEqual(t, run.GetRunID(), events[0].IDs["runId"])
 }
 
 // canceled cancels a job with fleet cancel and requires that it ends so.
@@ -231,19 +206,20 @@ func TestCancel(t *testing.T) {
 
 	in := image(t, 64<<10, 1<<10, 2)
 	slow(oracle, 500*time.Millisecond)
-	id := r.start(workflows.UploadID(in), workflows.UploadImage, in).GetID()
-	r.until("chunks arrive", func() bool { return received(oracle) >= 4 })
+	r.service = oracle
+	id := r.run(in).GetID()
+	r.chunks(4)
 	r.canceled(id)
 	require.Equal(t, oraclemarkettest.Deleted, oracle.Uploads()[0].Status, "uploading")
 
-	fleet := workflows.PublishFleetInput{Name: "night", MaxRunning: 2}
+	fleet := &workflows.PublishFleetInput{Name: "night", MaxRunning: 2}
 	for i := range 3 {
-		one := in
+		one := *in
 		one.Version = fmt.Sprintf("fleet %d", i)
 		fleet.Images = append(fleet.Images, workflows.FleetImage{Upload: &one})
 	}
-	id = r.start(workflows.FleetID(fleet), workflows.PublishFleet, fleet).GetID()
-	r.until("two of three images are being uploaded", func() bool { return received(oracle) >= 12 })
+	id = r.run(fleet).GetID()
+	r.chunks(12) // two of three images are being uploaded
 	r.canceled(id)
 	require.Len(t, oracle.Uploads(), 3)
 	for _, u := range oracle.Uploads() {
@@ -252,14 +228,14 @@ func TestCancel(t *testing.T) {
 
 	oracle.ClearFaults()
 	in.Version = "2.0"
-	id = r.start(workflows.UploadID(in), workflows.UploadImage, in).GetID()
+	id = r.run(in).GetID()
 	r.state(id, workflows.StateProcessing)
 	require.Contains(t, r.canceled(id), "upload request", "processing")
 
-	tenants := workflows.CopyImageInput{
+	tenants := &workflows.CopyImageInput{
 		ImageID: imagereplicatortest.ImageID, TenantIDs: []string{imagereplicatortest.DestinationTenantID, imagereplicatortest.ThirdTenantID},
 	}
-	id = r.start(workflows.CopyID(tenants), workflows.CopyImage, tenants).GetID()
+	id = r.run(tenants).GetID()
 	r.until("there are copies", func() bool { return replicator.Processed(imagereplicatortest.OpCreate) == 2 })
 	r.canceled(id)
 	for _, j := range replicator.Jobs() {
@@ -268,8 +244,8 @@ func TestCancel(t *testing.T) {
 		}
 	}
 
-	release := workflows.ReleaseImageInput{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "1"}
-	id = r.start(workflows.ReleaseID(release), workflows.ReleaseImage, release).GetID()
+	release := &workflows.ReleaseImageInput{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "1"}
+	id = r.run(release).GetID()
 	r.until("there is an update", func() bool { return clanforge.Processed(multiplaytest.OpUpdateCreate) == 1 })
 	require.Contains(t, r.canceled(id), "update", "updating")
 }
@@ -281,19 +257,19 @@ func TestCancelRelease(t *testing.T) {
 	t.Cleanup(clanforge.Close)
 	r := newRig(t, testLimit, clanforge.Env())
 	r.worker()
-	in := workflows.ReleaseImageInput{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "first"}
-	id := r.start(workflows.ReleaseID(in), workflows.ReleaseImage, in).GetID()
+	in := &workflows.ReleaseImageInput{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "first"}
+	id := r.run(in).GetID()
 	r.state(id, workflows.StateNeedsApproval)
 	r.canceled(id)
 	require.Equal(t, 1, clanforge.Processed(multiplaytest.OpDiffReject), "else it locks the image")
 	in.Description, in.Approve = "second", true
-	id = r.start(workflows.ReleaseID(in), workflows.ReleaseImage, in).GetID()
+	id = r.run(in).GetID()
 	r.state(id, workflows.StateRollingOut)
 	r.until("there is a version", func() bool { return len(clanforge.Versions()) == 1 })
 	require.Contains(t, r.canceled(id), "version")
 	clanforge.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateCreate, Drop: multiplaytest.DropAfter})
 	in.Description = "third"
-	id = r.start(workflows.ReleaseID(in), workflows.ReleaseImage, in).GetID()
+	id = r.run(in).GetID()
 	r.state(id, workflows.StateNeedsDecision)
 	require.Contains(t, r.canceled(id), "perhaps an image update")
 }
@@ -306,17 +282,17 @@ func TestReleaseWaitsForPeople(t *testing.T) {
 	r := newRig(t, testLimit, clanforge.Env())
 	worker := r.worker()
 	clanforge.Inject(multiplaytest.Fault{Operation: multiplaytest.OpUpdateCreate, Drop: multiplaytest.DropAfter})
-	in := workflows.ReleaseImageInput{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "first", Restart: true}
-	run := r.start(workflows.ReleaseID(in), workflows.ReleaseImage, in)
+	in := &workflows.ReleaseImageInput{ImageID: multiplaytest.ImageID, MachineID: multiplaytest.MachineID, Description: "first", Restart: true}
+	run := r.run(in)
 	r.state(run.GetID(), workflows.StateNeedsDecision)
-	worker.kill() // a decision outlives workers
+	kill(worker) // a decision outlives workers
 	r.worker()
 
 	events, code := r.command("status")
 	require.Zero(t, code)
 	require.Equal(t, string(workflows.StateNeedsDecision), events[0].State)
 	detail, _ := events[0].Detail.(map[string]any)
-	require.NotEmpty(t, detail["status"], "what it waits for")
+	require.NotEmpty(t, detail["problem"], "what it waits for")
 	require.Len(t, clanforge.Updates(), 1)
 
 	_, code = r.command("resolve", "-id", run.GetID(), "-action", "adopt", "-by", "test")
@@ -336,34 +312,29 @@ func TestReleaseWaitsForPeople(t *testing.T) {
 // A file that changes while its upload changes workers is uploaded no further.
 func TestChangedSource(t *testing.T) {
 	t.Parallel()
-	service := oracleServer(t)
-	r := newRig(t, testLimit, service.Env())
-	in := image(t, 64<<10, 1<<10, 2)
-	slow(service, 200*time.Millisecond)
+	r := newUpload(t, 64, 2, 200*time.Millisecond)
 	worker := r.worker()
-	run := r.start(workflows.UploadID(in), workflows.UploadImage, in)
-	r.until("chunks arrive", func() bool { return received(service) >= 10 })
-	worker.kill()
-	require.NoError(t, os.WriteFile(in.Source, make([]byte, 64<<10), 0o600))
+	run := r.run(r.in)
+	r.chunks(10)
+	kill(worker)
+	require.NoError(t, os.WriteFile(r.in.Source, make([]byte, 64<<10), 0o600))
 	r.worker()
 	require.Error(t, run.Get(r.ctx, nil))
-	e, left := r.failed(run.GetID())
-	require.Contains(t, e.Error.Message, "changed")
-	require.Empty(t, left)
-	require.Equal(t, oraclemarkettest.Deleted, service.Uploads()[0].Status)
+	e := r.failed(run.GetID())
+	require.Contains(t, e.Message, "changed")
+	require.NotContains(t, e.Message, "left")
+	require.Equal(t, oraclemarkettest.Deleted, r.service.Uploads()[0].Status)
 }
 
-// failed returns a failed job as fleet status has it.
-func (r *rig) failed(id string) (e cli.Event, left []any) {
+// failed returns why a job failed, as fleet status has it.
+func (r *rig) failed(id string) *cli.Failure {
 	r.t.Helper()
 	events, code := r.command("status", "-id", id)
 	require.Zero(r.t, code)
 	require.Equal(r.t, string(workflows.StateFailed), events[0].State)
 	require.NotNil(r.t, events[0].Error)
-	detail, _ := events[0].Detail.(map[string]any)
-	status, _ := detail["status"].(map[string]any)
-	left, _ = status["left"].([]any)
-	return events[0], left
+	r.t.Log(events[0].Error.Message)
+	return events[0].Error
 }
 
 // What is wrong is named, and nothing is left.
@@ -374,51 +345,61 @@ func TestBadInput(t *testing.T) {
 	r := newRig(t, testLimit, service.Env(), replicator.Env())
 	r.worker()
 	good := image(t, 8<<10, 4<<10, 2)
-	unreadable, nameless := good, good
+	unreadable, nameless := *good, *good
 	unreadable.Source += ".missing"
 	nameless.Application = ""
-	const usage, failed = "usage", "failed"
-	copyOf := func(image, tenant string) workflows.CopyImageInput {
-		return workflows.CopyImageInput{ImageID: image, TenantIDs: []string{tenant}}
+	copyOf := func(image, tenant string) input {
+		return &workflows.CopyImageInput{ImageID: image, TenantIDs: []string{tenant}}
 	}
+	const usage, failed, unknown = "usage", "failed", "00000000-0000-4000-8000-000000000000"
 	for _, c := range []struct {
-		id            string
-		workflow, in  any
+		in            input
 		message, kind string
 	}{
-		{workflows.UploadID(unreadable), workflows.UploadImage, unreadable, "image.tar.gz.missing", usage},
-		{workflows.UploadID(nameless), workflows.UploadImage, nameless, "Application", usage},
-		{"wrong image", workflows.CopyImage, copyOf("a/b", imagereplicatortest.DestinationTenantID), "ImageID", usage},
-		{"unknown image", workflows.CopyImage, copyOf("00000000-0000-4000-8000-000000000000", imagereplicatortest.DestinationTenantID), "image", failed},
-		{"unknown tenant", workflows.CopyImage, copyOf(imagereplicatortest.ImageID, "a"), "tenant", failed},
-		{"no credentials", workflows.ReleaseImage, workflows.ReleaseImageInput{ImageID: 1, MachineID: 1, Description: "1"}, "MULTIPLAY_ACCESS_KEY", usage},
+		{&unreadable, "UploadImageInput.Source: open ", usage},
+		{&nameless, "UploadImageInput.Application: must not be empty", usage},
+		{copyOf("a/b", imagereplicatortest.DestinationTenantID), "ImageID", usage},
+		{copyOf(unknown, imagereplicatortest.DestinationTenantID), "image", failed},
+		{copyOf(imagereplicatortest.ImageID, "a"), "tenant", failed},
+		{&workflows.ReleaseImageInput{ImageID: 1, MachineID: 1, Description: "1"}, "MULTIPLAY_ACCESS_KEY must be set", usage},
 	} {
-		run := r.start(c.id, c.workflow, c.in)
+		run := r.run(c.in)
 		require.Error(t, run.Get(r.ctx, nil))
-		e, left := r.failed(c.id)
-		t.Log(e.Error.Message)
-		require.Contains(t, e.Error.Message, c.message, c.id)
-		require.Equal(t, c.kind, e.Error.Kind, c.id)
-		require.Empty(t, left)
+		e := r.failed(run.GetID())
+		require.Contains(t, e.Message, c.message)
+		require.Equal(t, c.kind, e.Kind, run.GetID())
+		require.NotContains(t, e.Message, "left")
 	}
 	require.Empty(t, service.Uploads())
 
-	_, code := r.command("upload", "-application", "A", "-version", "1", "-os", "Linux", "-source", good.Source)
-	require.Zero(t, code)
-	_, code = r.command("upload", "-application", "A", "-version", "1", "-os", "Linux", "-source", unreadable.Source)
-	require.Equal(t, cli.Usage, code)
-	_, code = r.command("upload", "-version", "1", "-os", "Linux", "-source", good.Source)
-	require.Equal(t, cli.Usage, code)
+	for _, c := range []struct {
+		flag string
+		code int
+		args []string
+	}{
+		{"", cli.Done, []string{"-source", good.Source}},
+		{"-source", cli.Usage, []string{"-source", unreadable.Source}},
+		{"-concurrency", cli.Usage, []string{"-source", good.Source, "-file-name", "b", "-concurrency", "-1"}},
+	} {
+		events, code := r.command(append([]string{"upload", "-application", "A", "-version", "1", "-os", "Linux"}, c.args...)...)
+		require.Equal(t, c.code, code)
+		if wrong := events[len(events)-2].Error; wrong != nil {
+			require.Equal(t, c.flag, wrong.Flag, wrong.Message)
+			require.Contains(t, wrong.Message, c.flag+" ")
+		}
+	}
 	events, _ := r.command("status")
-	require.Len(t, events, 9, "eight jobs and the end")
+	require.Len(t, events, 6+3+1, "the jobs and the end")
 }
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, testLimit) // or skip
 	r.temporal.Kill()
-	t.Setenv(asProgram, "1")
-	var out bytes.Buffer
-	require.Zero(t, run(r.ctx, []string{"demo"}, &out, os.Stderr))
-	require.Contains(t, out.String(), "killed worker")
-	require.Contains(t, out.String(), "nothing was lost: 10 upload requests for 10 images, all Completed")
+	// How to log in to another Temporal is not for this one.
+	r.env = append(r.env, "TEMPORAL_API_KEY=key", "TEMPORAL_NAMESPACE=elsewhere")
+	events, code := r.command("demo")
+	require.Zero(t, code)
+	require.True(t, slices.ContainsFunc(events, func(e cli.Event) bool { return strings.HasPrefix(e.Message, "killed worker") }))
+	require.Contains(t, events[len(events)-2].Message, "nothing was lost: 10 upload requests for 10 images, all Completed")
 }

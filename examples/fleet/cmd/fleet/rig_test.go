@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,12 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
@@ -41,17 +41,24 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// testLimit bounds each test on a real server.
-const testLimit = 100 * time.Second
+// testLimit bounds each test on a real server, which takes up to half a minute
+// on an idle machine.
+const testLimit = 5 * time.Minute
 
 // rig is a Temporal server, to which workers in processes of their own connect.
 type rig struct {
+	*program
+
 	t        *testing.T
 	ctx      context.Context //nolint:containedctx // that of the test
-	fleet    *fleet
 	temporal *devserver.Server
-	options  devserver.Options
+	binary   string
+	database string
+	port     int
 	env      []string // of the workers
+
+	service *oraclemarkettest.Server
+	in      *workflows.UploadImageInput // of an image to upload there
 }
 
 // newRig starts a server and skips the test if there is none, unless
@@ -60,25 +67,31 @@ func newRig(t *testing.T, limit time.Duration, env ...[]string) *rig {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
-	binary, err := devserver.Find(ctx)
+	binary, err := devserver.Find()
 	if errors.Is(err, devserver.ErrMissing) && os.Getenv("IMAGEJOBS_REQUIRE_TEMPORAL") == "" {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	r := &rig{t: t, ctx: ctx, options: devserver.Options{
-		Binary: binary, Database: filepath.Join(t.TempDir(), "temporal.db"), SearchAttributes: searchAttributes(),
-	}}
+	r := &rig{t: t, ctx: ctx, binary: binary, database: filepath.Join(t.TempDir(), "temporal.db")}
 	r.startTemporal()
-	r.env = append(r.env, asProgram+"=1", addressVariable+"="+r.temporal.Address)
-	for _, e := range env {
-		r.env = append(r.env, e...)
-	}
+	r.env = append(slices.Concat(env...), asProgram+"=1", addressVariable+"="+r.temporal.Address)
 	c, err := client.DialContext(ctx, client.Options{
 		HostPort: r.temporal.Address, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	r.fleet = &fleet{client: c, converter: converter.GetDefaultDataConverter()}
+	r.program = &program{client: c, out: &cli.Output{}}
+	return r
+}
+
+// newUpload has an image of so many chunks of 1 KiB, for each of which the
+// service takes its time.
+func newUpload(t *testing.T, chunks, concurrency int, each time.Duration) *rig {
+	t.Helper()
+	service := oracleServer(t)
+	r := newRig(t, testLimit, service.Env())
+	r.service, r.in = service, image(t, int64(chunks)<<10, 1<<10, concurrency)
+	slow(service, each)
 	return r
 }
 
@@ -87,36 +100,36 @@ func newRig(t *testing.T, limit time.Duration, env ...[]string) *rig {
 func (r *rig) startTemporal() {
 	r.t.Helper()
 	var err error
-	r.temporal, err = devserver.Start(r.ctx, r.options)
+	r.temporal, err = devserver.Start(r.ctx, r.binary, r.database, r.port, 0)
 	require.NoError(r.t, err)
 	r.t.Cleanup(r.temporal.Kill)
-	_, err = fmt.Sscanf(r.temporal.Address, "127.0.0.1:%d", &r.options.Port)
+	_, err = fmt.Sscanf(r.temporal.Address, "127.0.0.1:%d", &r.port)
 	require.NoError(r.t, err)
 }
 
 // worker starts a worker, which is killed at the end of the test.
-func (r *rig) worker(args ...string) *process {
+func (r *rig) worker(args ...string) *exec.Cmd {
 	r.t.Helper()
-	w, err := startWorker(r.ctx, &tail{t: r.t}, r.env, args...)
+	w, err := startWorker(r.t.Output(), r.env, args...)
 	require.NoError(r.t, err)
-	r.t.Cleanup(w.kill)
+	r.t.Cleanup(func() { kill(w) })
 	return w
 }
 
-// tail logs what a worker prints, which is seen if the test fails.
-type tail struct{ t *testing.T }
-
-func (w *tail) Write(p []byte) (int, error) {
-	if w.t.Context().Err() == nil {
-		w.t.Logf("worker: %.500s", bytes.TrimSpace(p))
+// workers starts some workers.
+func (r *rig) workers(n int, args ...string) []*exec.Cmd {
+	r.t.Helper()
+	all := make([]*exec.Cmd, n)
+	for i := range all {
+		all[i] = r.worker(args...)
 	}
-	return len(p), nil
+	return all
 }
 
-// start starts a workflow.
-func (r *rig) start(id string, workflow, in any) client.WorkflowRun {
+// run starts a workflow.
+func (r *rig) run(in input) client.WorkflowRun {
 	r.t.Helper()
-	run, err := r.fleet.start(r.ctx, id, workflow, in, false)
+	run, err := r.start(r.ctx, in, false)
 	require.NoError(r.t, err)
 	return run
 }
@@ -133,20 +146,33 @@ func (r *rig) until(what string, done func() bool) {
 	}
 }
 
-// pending returns the activities that run or wait.
-func (r *rig) pending(id string) []*workflow.PendingActivityInfo {
-	d, err := r.fleet.client.DescribeWorkflowExecution(r.ctx, id, "")
-	if err != nil {
-		return nil
+// chunks waits until the service has received so many.
+func (r *rig) chunks(n int) {
+	r.t.Helper()
+	r.until(fmt.Sprint(n, " chunks have arrived"), func() bool { return received(r.service) >= n })
+}
+
+// pause lets a fault last.
+func (r *rig) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-r.ctx.Done():
 	}
-	return d.PendingActivities
+}
+
+// describe returns what Temporal knows about a workflow.
+func (r *rig) describe(id string) *workflowservice.DescribeWorkflowExecutionResponse {
+	r.t.Helper()
+	d, err := r.client.DescribeWorkflowExecution(r.ctx, id, "")
+	require.NoError(r.t, err)
+	return d
 }
 
 // busy waits for a worker to run an activity of the workflow and returns it.
-func (r *rig) busy(id string, workers []*process) (index int) {
+func (r *rig) busy(id string, workers []*exec.Cmd) (index int) {
 	r.t.Helper()
 	r.until("a worker runs "+id, func() bool {
-		for _, a := range r.pending(id) {
+		for _, a := range r.describe(id).PendingActivities {
 			var pid int
 			if _, err := fmt.Sscanf(a.LastWorkerIdentity, "%d@", &pid); err != nil || a.State != enums.PENDING_ACTIVITY_STATE_STARTED {
 				continue
@@ -167,23 +193,14 @@ func (r *rig) busy(id string, workers []*process) (index int) {
 func (r *rig) state(id string, want workflows.State) {
 	r.t.Helper()
 	r.until(id+" is "+string(want), func() bool {
-		d, err := r.fleet.client.DescribeWorkflowExecution(r.ctx, id, "")
-		if err != nil {
-			return false
-		}
 		var now workflows.State
-		p := d.WorkflowExecutionInfo.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]
-		return p != nil && r.fleet.converter.FromPayload(p, &now) == nil && now == want
+		p := r.describe(id).WorkflowExecutionInfo.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]
+		return p != nil && converter.GetDefaultDataConverter().FromPayload(p, &now) == nil && now == want
 	})
 }
 
 // events returns the length of a workflow's history.
-func (r *rig) events(id string) int64 {
-	r.t.Helper()
-	d, err := r.fleet.client.DescribeWorkflowExecution(r.ctx, id, "")
-	require.NoError(r.t, err)
-	return d.WorkflowExecutionInfo.HistoryLength
-}
+func (r *rig) events(id string) int64 { return r.describe(id).WorkflowExecutionInfo.HistoryLength }
 
 // command runs the program and returns its events and exit code.
 func (r *rig) command(args ...string) ([]cli.Event, int) {
@@ -208,14 +225,14 @@ func (r *rig) command(args ...string) ([]cli.Event, int) {
 }
 
 // image writes an image of so many bytes and returns its upload.
-func image(t *testing.T, size, chunk int64, concurrency int) workflows.UploadImageInput {
+func image(t *testing.T, size, chunk int64, concurrency int) *workflows.UploadImageInput {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image.tar.gz")
 	file, err := os.Create(path)
 	require.NoError(t, err)
 	_, err = io.CopyN(file, rand.NewChaCha8([32]byte{byte(size)}), size)
 	require.NoError(t, errors.Join(err, file.Close()))
-	return workflows.UploadImageInput{
+	return &workflows.UploadImageInput{
 		Application: "Game", Version: "1.0", OperatingSystem: "Linux", Source: path, ChunkSize: chunk, Concurrency: concurrency,
 	}
 }
@@ -226,27 +243,26 @@ func slow(service *oraclemarkettest.Server, d time.Duration) {
 }
 
 // uploaded waits for the end of an upload, requires that the service has one
-// upload request with the very bytes, and returns how many chunks it received
-// more than once.
-func (r *rig) uploaded(service *oraclemarkettest.Server, run client.WorkflowRun, in workflows.UploadImageInput) (twice int) {
+// upload request with the very bytes, initiated and merged once, and returns how
+// many chunks it received more than once.
+func (r *rig) uploaded(run client.WorkflowRun) (twice int) {
 	r.t.Helper()
 	var result workflows.UploadImageResult
 	require.NoError(r.t, run.Get(r.ctx, &result))
-	uploads := service.Uploads()
+	uploads := r.service.Uploads()
 	require.Len(r.t, uploads, 1, "upload requests")
-	upload := uploads[0]
-	require.Equal(r.t, upload.ID, result.UploadRequestID)
-	require.Equal(r.t, oraclemarkettest.Completed, upload.Status)
-	data, err := os.ReadFile(in.Source)
+	require.Equal(r.t, uploads[0].ID, result.UploadRequestID)
+	require.Equal(r.t, oraclemarkettest.Completed, uploads[0].Status)
+	data, err := os.ReadFile(r.in.Source)
 	require.NoError(r.t, err)
-	want := md5.Sum(data)
-	got, err := upload.MD5()
+	got, err := uploads[0].MD5()
 	require.NoError(r.t, err)
-	require.Equal(r.t, hex.EncodeToString(want[:]), got)
-	for _, n := range upload.Receipts {
+	require.Equal(r.t, fmt.Sprintf("%x", md5.Sum(data)), got)
+	for _, n := range uploads[0].Receipts {
 		twice += n - 1
 	}
-	r.t.Logf("%d chunks, %d received twice, %d initiates, %d merges, %d events", len(upload.Chunks), twice,
-		service.Processed(oraclemarkettest.OpInitiate), service.Processed(oraclemarkettest.OpMerge), r.events(run.GetID()))
+	require.Equal(r.t, 1, r.service.Processed(oraclemarkettest.OpInitiate))
+	require.Equal(r.t, 1, r.service.Processed(oraclemarkettest.OpMerge))
+	r.t.Logf("%d chunks, %d received twice, %d events", len(uploads[0].Chunks), twice, r.events(run.GetID()))
 	return twice
 }

@@ -1,20 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/imagejobs/imagejobs-go/examples/fleet/activities"
 	"github.com/imagejobs/imagejobs-go/examples/fleet/devserver"
 	"github.com/imagejobs/imagejobs-go/examples/fleet/worker"
-	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/examples/internal/clanforge"
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 	"github.com/imagejobs/imagejobs-go/examples/internal/oracle"
@@ -23,11 +21,15 @@ import (
 	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
-const addressVariable = "TEMPORAL_ADDRESS"
+const workerHelp = `  FLEET_SOURCE_DIR   the folder that files are uploaded from; without it, any
+  ORACLE_MARKETPLACE_…, OS_…, MULTIPLAY_…
+                     the services, as for oraclemarket.FromEnv, keystone.FromEnv
+                     and multiplay.FromEnv
+`
 
-func serverCommand(stderr io.Writer) *cli.Command {
+func serverCommand(p *program) *cli.Command {
 	return &cli.Command{Do: func(ctx context.Context, out *cli.Output) error {
-		path, err := devserver.Build(ctx, stderr)
+		path, err := devserver.Build(ctx, p.stderr)
 		if err == nil {
 			out.Emit(cli.Event{Event: cli.Result}, "%s", path)
 		}
@@ -35,78 +37,57 @@ func serverCommand(stderr io.Writer) *cli.Command {
 	}}
 }
 
-// startServer starts Temporal's development server, and builds it if need be.
-func startServer(ctx context.Context, out *cli.Output, stderr io.Writer, o devserver.Options) (*devserver.Server, error) {
-	var err error
-	if o.Binary, err = devserver.Find(ctx); errors.Is(err, devserver.ErrMissing) {
-		out.Line("building Temporal's development server: 5 to 10 minutes, once")
-		o.Binary, err = devserver.Build(ctx, stderr)
-	}
-	if err != nil {
-		return nil, err
-	}
-	o.SearchAttributes = searchAttributes()
-	return devserver.Start(ctx, o)
-}
-
-func searchAttributes() map[string]string {
-	return map[string]string{
-		workflows.StateAttribute.GetName(): "Keyword", workflows.DoneAttribute.GetName(): "Int", workflows.FailedAttribute.GetName(): "Int",
-	}
-}
-
-func workerCommand(io.Writer) *cli.Command {
+func workerCommand(p *program) *cli.Command {
 	var o worker.Options
-	c := remote("[-transfers N]", workerFlags(&o), unchecked, func(ctx context.Context, f *fleet) error { return f.work(ctx, o) })
-	c.Daemon = true
-	return c
-}
-
-func workerFlags(o *worker.Options) func(*flag.FlagSet) {
-	return func(flags *flag.FlagSet) {
-		flags.Func("transfers", "how many images, or parts of images, to send at once: `N` (default 2)", func(s string) (err error) {
-			if o.MaxTransfers, err = strconv.Atoi(s); err == nil && o.MaxTransfers < 1 {
-				err = errors.New("must be positive")
-			}
-			return err
-		})
+	command := p.remote("[-transfers N]", func(flags *flag.FlagSet) {
+		flags.IntVar(&o.MaxTransfers, "transfers", 2, "how many images, or parts of images, to send at once")
 		flags.BoolVar(&o.NoTransfers, "no-transfers", false, "leave the sending of images to other workers")
 		flags.BoolVar(&o.NoControl, "no-control", false, "only send images")
-	}
+	}, func() error {
+		if o.MaxTransfers < 1 {
+			return cli.UsageError("-transfers must be positive")
+		}
+		return nil
+	}, func(ctx context.Context) error { return p.work(ctx, o, nil) })
+	command.Daemon, command.Help = true, temporalHelp+workerHelp
+	return command
 }
 
-// work runs a worker until a signal ends the context.
-func (f *fleet) work(ctx context.Context, o worker.Options) error {
+// work runs a worker until a signal ends the context, or the engine ends.
+func (p *program) work(ctx context.Context, o worker.Options, engine <-chan struct{}) error {
 	a := activities.FromEnv()
-	a.DataConverter = f.converter
-	w := worker.New(f.client, a, o)
+	a.DataConverter = p.converter
+	w := worker.New(p.client, a, o)
 	if err := w.Start(); err != nil {
 		return err
 	}
-	f.out.Emit(cli.Event{Event: cli.Started}, "worker %d runs", os.Getpid())
-	<-ctx.Done()
+	p.out.Emit(cli.Event{Event: cli.Started}, "worker %d runs", os.Getpid())
+	select {
+	case <-engine: // there is nobody to hand over to
+		return errors.New("Temporal's development server has ended") //nolint:staticcheck // a name
+	case <-ctx.Done():
+	}
 	w.Stop()
-	f.out.Line("worker %d has handed over what it did", os.Getpid())
+	p.out.Line("worker %d has handed over what it did", os.Getpid())
 	return nil
 }
 
-func devCommand(stderr io.Writer) *cli.Command {
-	server := devserver.Options{Port: 7233, UI: true}
-	var o worker.Options
+func devCommand(p *program) *cli.Command {
+	port := 7233
 	dir := filepath.Join(".imagejobs", "fleet")
 	return &cli.Command{
 		Daemon:    true,
 		Synopsis:  "[-demo] [-dir DIR] [-port N]",
-		Help:      oracle.Help + clanforge.Help + "  OS_AUTH_URL, OS_CLOUD …        as for the image replicator everywhere\n",
+		Help:      "\nEnvironment:\n" + workerHelp,
 		Variables: append(append(oracle.Variables(), clanforge.Variables()...), "OS_AUTH_URL", "OS_CLOUD"),
 		Define: func(flags *flag.FlagSet) {
 			flags.StringVar(&dir, "dir", dir, "`folder` in which jobs outlive this program")
-			flags.IntVar(&server.Port, "port", server.Port, "of Temporal, on 127.0.0.1; its web pages are 1000 above")
-			workerFlags(&o)(flags)
+			flags.IntVar(&port, "port", port, "of Temporal, on 127.0.0.1; its web pages are 1000 above")
 		},
 		Do: func(ctx context.Context, out *cli.Output) error {
+			p.out = out
 			if out.Demo {
-				stop, err := services(out) //nolint:contextcheck // they run until stop
+				_, stop, err := p.services() //nolint:contextcheck // they run until stop
 				if err != nil {
 					return err
 				}
@@ -115,35 +96,56 @@ func devCommand(stderr io.Writer) *cli.Command {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
-			server.Database, server.Log = filepath.Join(dir, "temporal.db"), stderr
-			temporal, err := startServer(ctx, out, stderr, server)
+			server, err := p.startTemporal(ctx, filepath.Join(dir, "temporal.db"), port, port+1000)
 			if err != nil {
 				return err
 			}
-			defer temporal.Stop()
-			if err := os.Setenv(addressVariable, temporal.Address); err != nil {
-				return err
-			}
-			f, err := dial(ctx, out)
-			if err != nil {
-				return err
-			}
-			defer f.client.Close()
-			out.Line("Temporal: %s, web pages: %s; Ctrl-C ends it", temporal.Address, temporal.UI)
-			return f.work(ctx, o)
+			defer server.Stop()
+			defer p.client.Close()
+			out.Line("Temporal: %s, web pages: http://127.0.0.1:%d; Ctrl-C ends it", server.Address, port+1000)
+			return p.work(ctx, worker.Options{}, server.Ended)
 		},
 	}
 }
 
-// services starts the built-in services and points the environment to them.
-func services(out *cli.Output) (stop func(), err error) {
-	oracles, replicators, clanforges := oraclemarkettest.NewServer(), imagereplicatortest.NewServer(), multiplaytest.NewServer()
-	for _, s := range [][]string{oracles.Env(), replicators.Env(), clanforges.Env()} {
-		for _, line := range s {
-			name, value, _ := strings.Cut(line, "=")
-			err = errors.Join(err, os.Setenv(name, value))
+// startTemporal starts Temporal's development server and connects to it, whatever
+// the environment says about another Temporal.
+func (p *program) startTemporal(ctx context.Context, database string, port, ui int) (*devserver.Server, error) {
+	binary, err := devserver.Build(ctx, p.stderr)
+	if err != nil {
+		return nil, err
+	}
+	server, err := devserver.Start(ctx, binary, database, port, ui)
+	if err != nil {
+		return nil, err
+	}
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "TEMPORAL_") {
+			err = errors.Join(err, os.Unsetenv(name))
 		}
 	}
-	out.Begin(fmt.Sprintf("%s, %s and %s", oracles.URL, replicators.URL, clanforges.URL))
-	return func() { oracles.Close(); replicators.Close(); clanforges.Close() }, err
+	err = errors.Join(err, setenv([]string{addressVariable + "=" + server.Address, "TEMPORAL_CONFIG_FILE=" + os.DevNull}))
+	if err = cmp.Or(err, p.dial(ctx)); err != nil {
+		server.Stop()
+	}
+	return server, err
+}
+
+const addressVariable = "TEMPORAL_ADDRESS"
+
+func setenv(variables []string) (err error) {
+	for _, variable := range variables {
+		name, value, _ := strings.Cut(variable, "=")
+		err = errors.Join(err, os.Setenv(name, value))
+	}
+	return err
+}
+
+// services starts the built-in services and points the environment to them.
+func (p *program) services() (oracles *oraclemarkettest.Server, stop func(), err error) {
+	oracles = oraclemarkettest.NewServer()
+	replicators, clanforges := imagereplicatortest.NewServer(), multiplaytest.NewServer()
+	p.out.Begin(fmt.Sprintf("%s, %s and %s", oracles.URL, replicators.URL, clanforges.URL))
+	return oracles, func() { oracles.Close(); replicators.Close(); clanforges.Close() },
+		errors.Join(setenv(oracles.Env()), setenv(replicators.Env()), setenv(clanforges.Env()))
 }

@@ -6,172 +6,216 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/imagejobs/imagejobs-go/examples/fleet/workflows"
 	"github.com/imagejobs/imagejobs-go/examples/internal/cli"
 )
 
-// job is what is known about a workflow.
-type job struct {
-	WorkflowID string          `json:"workflowId"`
-	RunID      string          `json:"runId"`
-	Type       string          `json:"type"`
-	State      workflows.State `json:"state"`
-	Started    time.Time       `json:"started"`
-	Ended      time.Time       `json:"ended,omitzero"`
-	Events     int64           `json:"events"` // of its history
-	// Progress is that of a running upload, and Retrying why something is tried
-	// again.
-	Progress *workflows.UploadProgress `json:"progress,omitempty"`
-	Retrying string                    `json:"retrying,omitempty"`
-	// Status and Fleet are what the workflow says.
-	Status *workflows.Status      `json:"status,omitempty"`
-	Fleet  *workflows.FleetStatus `json:"fleet,omitempty"`
-	Error  *cli.Failure           `json:"error,omitempty"`
-}
-
-func statusCommand(io.Writer) *cli.Command {
-	var id string
+func statusCommand(p *program) *cli.Command {
 	limit := 50
-	return remote("[-id ID] [-limit N]", func(flags *flag.FlagSet) {
-		flags.StringVar(&id, "id", "", "workflow `id` of one job")
+	return p.remote("[-id ID] [-limit N]", func(flags *flag.FlagSet) {
+		p.defineID(flags)
 		flags.IntVar(&limit, "limit", limit, "how many of the newest jobs")
-	}, unchecked, func(ctx context.Context, f *fleet) error {
-		if id != "" {
-			one, err := f.look(ctx, id, "")
-			if err == nil {
-				f.show(cli.Result, one)
-			}
-			return err
-		}
-		list, err := f.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			PageSize: int32(min(max(limit, 1), 1000)),
-			Query:    "WorkflowType IN ('UploadImage', 'CopyImage', 'ReleaseImage', 'PublishFleet')",
-		})
-		if err != nil {
-			return err
-		}
-		if len(list.Executions) == 0 {
-			f.out.Line("there are no jobs")
-		}
-		for _, e := range list.Executions {
-			one, err := f.look(ctx, e.Execution.WorkflowId, e.Execution.RunId)
+	}, unchecked, func(ctx context.Context) error {
+		runs := []*workflow.WorkflowExecutionInfo{{Execution: &common.WorkflowExecution{WorkflowId: p.id}}}
+		if p.id == "" {
+			list, err := p.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+				PageSize: int32(min(max(limit, 1), 1000)),
+				Query:    "WorkflowType IN ('UploadImage', 'CopyImage', 'ReleaseImage', 'PublishFleet')",
+			})
 			if err != nil {
 				return err
 			}
-			f.show(cli.Result, one)
+			if runs = list.Executions; len(runs) == 0 {
+				p.out.Line("there are no jobs")
+			}
+		}
+		for _, run := range runs {
+			s, err := p.look(ctx, run.Execution.WorkflowId, run.Execution.RunId)
+			if err != nil {
+				return err
+			}
+			if s.Error != nil {
+				s.lines = append(s.lines, s.Error.Message)
+			}
+			p.out.Emit(s.Event, "%s", strings.Join(s.lines, "\n  "))
 		}
 		return nil
 	})
 }
 
+func unchecked() error { return nil }
+
+// follow shows what changes until a workflow ends, and returns its error.
+func (p *program) follow(ctx context.Context, run client.WorkflowRun) error {
+	kind, _, _ := strings.Cut(run.GetID(), "/")
+	bar := p.out.Bar(kind)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+		p.alone = false // a worker may have come
+		s, err := p.look(ctx, run.GetID(), run.GetRunID())
+		_, unknown := errors.AsType[*serviceerror.NotFound](err)
+		switch {
+		case ctx.Err() != nil:
+			return cli.WithCode(fmt.Errorf("interrupted; it goes on: see fleet status -id %s", run.GetID()), cli.Interrupted)
+		case unknown:
+			return err
+		case err != nil:
+			p.out.Changed("", "no word from Temporal: %v", err)
+		case s.ended:
+			p.out.Finish()
+			p.out.Emit(s.Event, "%s", strings.Join(s.lines, "\n  "))
+			return s.err
+		case s.Progress != nil:
+			s.Event.Event = cli.Moved
+			bar.Set(s.Event)
+		default:
+			s.Event.Event = cli.Status
+			p.out.Event(s.Event)
+			p.out.Changed("", "%s", strings.Join(s.lines, "\n  "))
+		}
+	}
+}
+
+// status is how a workflow is.
+type status struct {
+	cli.Event // with what the workflow says as Detail
+
+	lines []string // for people: the state and the id, and what there is to know
+	ended bool
+	err   error // of the workflow
+}
+
 // look finds out how a workflow is. Only what Temporal does not know itself is
 // asked of the workflow, and so needs a worker.
-func (f *fleet) look(ctx context.Context, id, runID string) (*job, error) {
-	d, err := f.client.DescribeWorkflowExecution(ctx, id, runID)
+func (p *program) look(ctx context.Context, id, runID string) (*status, error) {
+	d, err := p.client.DescribeWorkflowExecution(ctx, id, runID)
 	if err != nil {
 		return nil, err
 	}
 	info := d.WorkflowExecutionInfo
-	j := &job{
-		WorkflowID: id, RunID: info.Execution.RunId, Type: info.Type.Name, Started: info.StartTime.AsTime(), Events: info.HistoryLength,
+	began := info.StartTime.AsTime()
+	s := &status{ended: info.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING}
+	s.Event = cli.Event{Event: cli.Result, IDs: cli.IDs{"workflowId": id, "runId": info.Execution.RunId}, Seconds: time.Since(began).Seconds()}
+	var says any = &workflows.Status{}
+	if info.Type.Name == "PublishFleet" {
+		says = &workflows.FleetStatus{}
 	}
-	if p := info.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]; p != nil {
-		err = f.converter.FromPayload(p, &j.State)
-	}
-	for _, a := range d.PendingActivities {
-		j.pending(a, f.converter.FromPayloads)
-	}
-	switch info.Status {
-	case enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
-	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
-		j.State = workflows.StateDone
-	case enums.WORKFLOW_EXECUTION_STATUS_FAILED:
-		j.State = workflows.StateFailed
-	case enums.WORKFLOW_EXECUTION_STATUS_CANCELED:
-		j.State = workflows.StateCanceled
-	default: // it was terminated
-		j.State = workflows.State(info.Status.String())
-	}
-	if info.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		j.Ended = info.CloseTime.AsTime()
-		if ended := f.client.GetWorkflow(ctx, id, j.RunID).Get(ctx, nil); ended != nil {
-			j.Error = f.out.Failure(ctx, ended)
+	var notes []string
+	if s.ended {
+		s.State, s.Seconds, s.Detail = info.Status.String(), info.CloseTime.AsTime().Sub(began).Seconds(), says
+		if info.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+			s.State = string(workflows.StateDone)
+		}
+		if s.err = p.client.GetWorkflow(ctx, id, info.Execution.RunId).Get(ctx, says); s.err != nil {
+			s.Error = p.out.Failure(ctx, s.err)
+			_ = details(s.err, says) // there are none if it was terminated
+		}
+	} else {
+		if a := info.SearchAttributes.GetIndexedFields()[workflows.StateAttribute.GetName()]; a != nil {
+			err = converter.GetDefaultDataConverter().FromPayload(a, &s.State)
+		}
+		if task := d.PendingWorkflowTask; task.GetState() == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED {
+			notes = append(notes, waits(task.ScheduledTime))
+		}
+		for _, a := range d.PendingActivities {
+			notes = append(notes, p.pending(s, a))
+		}
+		s.State = cmp.Or(s.State, string(workflows.StateRunning))
+		asked := []workflows.State{workflows.StatePublishing, workflows.StateNeedsDecision, workflows.StateNeedsApproval}
+		if slices.Contains(asked, workflows.State(s.State)) {
+			notes = append(notes, p.query(ctx, s, info.Execution, says))
 		}
 	}
-	if j.Type == "PublishFleet" {
-		err = errors.Join(err, f.query(ctx, j, &j.Fleet))
-	} else if j.State == workflows.StateNeedsDecision || j.State == workflows.StateNeedsApproval || j.Error != nil {
-		err = errors.Join(err, f.query(ctx, j, &j.Status))
-	}
-	if err != nil { // it is encrypted, with another key than ours
-		j.Retrying = err.Error()
-	}
-	return j, nil
-}
-
-// pending adds what an activity is doing.
-func (j *job) pending(a *workflow.PendingActivityInfo, decode func(*common.Payloads, ...any) error) {
-	if progress := new(workflows.UploadProgress); a.HeartbeatDetails != nil && decode(a.HeartbeatDetails, progress) == nil && progress.Total > 0 {
-		progress.Checkpoint = nil
-		if j.Progress == nil {
-			j.Progress = progress
-		} else { // another part
-			j.Progress.Bytes, j.Progress.Chunks = j.Progress.Bytes+progress.Bytes, j.Progress.Chunks+progress.Chunks
+	switch said := s.Detail.(type) {
+	case *workflows.Status:
+		notes = append(notes, said.Problem)
+	case *workflows.FleetStatus:
+		s.Progress = &cli.Progress{Percent: int64(said.Done * 100 / max(said.Total, 1))}
+		notes = append(notes, fmt.Sprintf("%d of %d done, %d running, %d failed", said.Done, said.Total, said.Running, said.Failed))
+		for _, image := range said.Images {
+			if image.Error != "" {
+				notes = append(notes, image.WorkflowID+": "+image.Error)
+			}
 		}
 	}
-	if last := a.LastFailure; last != nil && last.GetApplicationFailureInfo().GetType() != workflows.ErrorPending {
-		j.Retrying = fmt.Sprintf("attempt %d of %s: %s", a.Attempt, a.ActivityType.Name, last.Message)
-	}
+	line := fmt.Sprintf("%-13s  %s  %s", s.State, began.Local().Format("Jan 02 15:04"), id)
+	s.lines = slices.DeleteFunc(append([]string{line}, notes...), func(line string) bool { return line == "" })
+	return s, err
 }
 
-// query asks the workflow. That no worker responds is no error: after one was
-// killed it can take 10 seconds until another one is asked.
-func (f *fleet) query(ctx context.Context, j *job, into any) error {
+// details decodes what the error of a workflow has beside its message.
+func details(err error, into any) error {
+	if canceled, ok := errors.AsType[*temporal.CanceledError](err); ok {
+		return canceled.Details(into)
+	}
+	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return application.Details(into)
+	}
+	return err
+}
+
+func waits(since *timestamppb.Timestamp) string {
+	if time.Since(since.AsTime()) < 2*time.Second {
+		return ""
+	}
+	return "waits for a worker"
+}
+
+// pending adds how far an activity is, and returns what it waits for.
+func (p *program) pending(s *status, a *workflow.PendingActivityInfo) string {
+	var sent workflows.UploadProgress
+	if a.HeartbeatDetails != nil && p.converter.FromPayloads(a.HeartbeatDetails, &sent) == nil && sent.Total > 0 {
+		before := cmp.Or(s.Progress, &cli.Progress{}) // another part
+		s.Progress = cli.BytesProgress(before.Bytes+sent.Bytes, sent.Total, 0, 0)
+		s.Progress.Chunks, s.Progress.TotalChunks = before.Chunks+sent.Chunks, sent.TotalChunks
+	}
+	switch last := a.LastFailure; {
+	case last != nil && last.GetApplicationFailureInfo().GetType() != workflows.ErrorPending:
+		return fmt.Sprintf("attempt %d of %s: %s", a.Attempt, a.ActivityType.Name, last.Message)
+	case a.State == enums.PENDING_ACTIVITY_STATE_SCHEDULED && a.Attempt == 1:
+		return waits(a.ScheduledTime)
+	case sent.Total > 0:
+		return fmt.Sprintf("%d%% of %s", s.Progress.Percent, cli.FormatSize(sent.Total))
+	}
+	return ""
+}
+
+// query asks the workflow, and returns why it does not say anything. That no
+// worker responds is no error: after one was killed it can take 10 seconds until
+// another one is asked.
+func (p *program) query(ctx context.Context, s *status, run *common.WorkflowExecution, into any) string {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if !f.alone {
-		response, err := f.client.QueryWorkflow(ctx, j.WorkflowID, j.RunID, workflows.StatusQuery)
-		if err == nil {
-			return response.Get(into)
-		}
-		f.alone = true // nor does one for the next job
+	if p.alone {
+		return "no worker responds"
 	}
-	j.Retrying = cmp.Or(j.Retrying, "no worker responds")
-	return nil
-}
-
-// show prints what there is to know in a line, if that is new.
-func (f *fleet) show(event string, j *job) {
-	e := cli.Event{
-		Event: event, IDs: cli.IDs{"workflowId": j.WorkflowID, "runId": j.RunID}, State: string(j.State), Detail: j, Error: j.Error,
+	response, err := p.client.QueryWorkflow(ctx, run.WorkflowId, run.RunId, workflows.StatusQuery)
+	if err != nil {
+		p.alone = true // nor does one for the next job
+		return "no worker responds"
 	}
-	line := fmt.Sprintf("%-16s %s", j.State, j.WorkflowID)
-	if p := j.Progress; p != nil {
-		e.Progress = cli.BytesProgress(p.Bytes, p.Total, 0, 0)
-		e.Progress.Chunks, e.Progress.TotalChunks = p.Chunks, p.TotalChunks
-		line += fmt.Sprintf(", %d%%", e.Progress.Percent)
+	if err := response.Get(into); err != nil {
+		return err.Error() // it is encrypted, with another key than ours
 	}
-	if s := j.Fleet; s != nil {
-		line += fmt.Sprintf(", %d of %d done, %d running, %d failed", s.Done, s.Total, s.Running, s.Failed)
-	}
-	if s := j.Status; s != nil && s.Problem != "" {
-		line += ": " + s.Problem
-	}
-	if j.Error != nil {
-		line += ": " + j.Error.Message
-	} else if j.Retrying != "" {
-		line += " (" + j.Retrying + ")"
-	}
-	if f.shown[j.WorkflowID] != line || event == cli.Result {
-		f.shown[j.WorkflowID] = line
-		f.out.Emit(e, "%s", line)
-	}
+	s.Detail = into
+	return ""
 }

@@ -1,71 +1,67 @@
-package conformance
+// Package statuscalls has the calls that programs make most, one of each client,
+// and the same calls by hand with net/http. Tests and measurements compare them.
+package statuscalls
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/imagejobs/imagejobs-go/imagereplicator"
 	"github.com/imagejobs/imagejobs-go/multiplay"
 	"github.com/imagejobs/imagejobs-go/oraclemarket"
 )
 
-// statusCall is the call of a client that programs make most.
-type statusCall struct {
-	name, method string // of the operation, and in a stack
-	file         string // has the response
-	call         func(base string, c *http.Client) (func(context.Context) error, error)
+// Call is the call of a client.
+type Call struct {
+	Name, Method string // of the operation, and in a stack
+	// SDK returns the call by a client that sends through hc, or by default if
+	// that is nil.
+	SDK func(base string, hc *http.Client) (func(context.Context) error, error)
 	// What the same call by hand sends and decodes.
-	path   string
-	header map[string]string
-	into   func() any
+	Path   string
+	Header map[string]string
+	Into   func() any
 }
 
-func statusCalls() []statusCall {
+// All returns the calls.
+func All() []*Call {
 	const jobID = "33911588-c299-4369-a240-7e5b741cdb6a"
-	return []statusCall{
+	return []*Call{
 		{
-			name: "MachineImages.Get", method: "oraclemarket.(*MachineImagesService).Get",
-			file: "../../oraclemarket/testdata/status.json",
-			call: func(base string, hc *http.Client) (func(context.Context) error, error) {
+			Name: "MachineImages.Get", Method: "oraclemarket.(*MachineImagesService).Get",
+			SDK: func(base string, hc *http.Client) (func(context.Context) error, error) {
 				c, err := oraclemarket.New("partner@example.com", oraclemarket.StaticToken("token"),
 					oraclemarket.WithBaseURL(base), oraclemarket.WithHTTPClient(hc))
 				return func(ctx context.Context) error { _, err := c.MachineImages.Get(ctx, 2797087); return err }, err
 			},
-			path:   "/appstore/publisher/v1/machineimages/2797087",
-			header: map[string]string{"Authorization": "Bearer token", "X-Oracle-UserId": "partner@example.com"},
-			into:   func() any { return new(plainUpload) },
+			Path:   "/appstore/publisher/v1/machineimages/2797087",
+			Header: map[string]string{"Authorization": "Bearer token", "X-Oracle-UserId": "partner@example.com"},
+			Into:   func() any { return new(plainUpload) },
 		},
 		{
-			name: "Jobs.Get", method: "imagereplicator.(*JobsService).Get",
-			file: "../../imagereplicator/testdata/job_execution_example.json",
-			call: func(base string, hc *http.Client) (func(context.Context) error, error) {
+			Name: "Jobs.Get", Method: "imagereplicator.(*JobsService).Get",
+			SDK: func(base string, hc *http.Client) (func(context.Context) error, error) {
 				c, err := imagereplicator.New(base, imagereplicator.StaticToken("token"), imagereplicator.WithHTTPClient(hc))
 				return func(ctx context.Context) error { _, err := c.Jobs.Get(ctx, jobID); return err }, err
 			},
-			path:   "/v2/extension/image_replicator/jobs/" + jobID,
-			header: map[string]string{"X-Auth-Token": "token"},
-			into:   func() any { return new(plainJob) },
+			Path:   "/v2/extension/image_replicator/jobs/" + jobID,
+			Header: map[string]string{"X-Auth-Token": "token"},
+			Into:   func() any { return new(plainJob) },
 		},
 		{
-			name: "ImageUpdates.Status", method: "multiplay.(*ImageUpdatesService).Status",
-			file: "../../multiplay/testdata/update_status.json",
-			call: func(base string, hc *http.Client) (func(context.Context) error, error) {
+			Name: "ImageUpdates.Status", Method: "multiplay.(*ImageUpdatesService).Status",
+			SDK: func(base string, hc *http.Client) (func(context.Context) error, error) {
 				c, err := multiplay.New(multiplay.AccessKey(1, "access", "secret"),
 					multiplay.WithBaseURL(base), multiplay.WithHTTPClient(hc))
 				return func(ctx context.Context) error { _, err := c.ImageUpdates.Status(ctx, 4711); return err }, err
 			},
-			path:   "/cfp/v1/imageupdate/4711/status?accountserviceid=1",
-			header: map[string]string{"Authorization": "Basic YWNjZXNzOnNlY3JldA==", "Content-Type": "application/x-www-form-urlencoded"},
-			into:   func() any { return new(plainUpdate) },
+			Path:   "/cfp/v1/imageupdate/4711/status?accountserviceid=1",
+			Header: map[string]string{"Authorization": "Basic YWNjZXNzOnNlY3JldA==", "Content-Type": "application/x-www-form-urlencoded"},
+			Into:   func() any { return new(plainUpdate) },
 		},
 	}
 }
@@ -125,61 +121,34 @@ type (
 	}
 )
 
-// byHand returns the same call with net/http and encoding/json, and a time
-// limit as the client has one.
-func (s *statusCall) byHand(base string, rt http.RoundTripper) func(context.Context) error {
-	client := &http.Client{Transport: rt, Timeout: attemptTimeout}
+// ByHand returns the same call with hc and encoding/json.
+func (c *Call) ByHand(base string, hc *http.Client) func(context.Context) error {
 	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+s.path, http.NoBody)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+c.Path, http.NoBody)
 		if err != nil {
 			return err
 		}
-		for name, value := range s.header {
+		for name, value := range c.Header {
 			req.Header.Set(name, value)
 		}
 		req.Header.Set("Accept", "application/json")
-		resp, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("status %s", resp.Status)
-		}
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			return err
-		}
-		return json.Unmarshal(body, s.into())
+		resp, err := hc.Do(req) //nolint:bodyclose // Decode closes it
+		return Decode(resp, err, c.Into())
 	}
 }
 
-// taker takes every request whole and returns one body, so that what is counted
-// is ours and what net/http does above a transport.
-type taker struct {
-	body, buf []byte
-	taken     func() // nil for nothing
-}
-
-func newTaker(t *testing.T, file string) *taker {
-	t.Helper()
-	body, err := os.ReadFile(file)
-	require.NoError(t, err)
-	return &taker{body: body, buf: make([]byte, 32<<10)}
-}
-
-func (c *taker) RoundTrip(req *http.Request) (*http.Response, error) {
-	if c.taken != nil {
-		c.taken()
+// Decode decodes the result of a round trip by hand and closes the body.
+func Decode(resp *http.Response, err error, into any) error {
+	if err != nil {
+		return err
 	}
-	if req.Body != nil {
-		nowhere := struct{ io.Writer }{io.Discard} // its ReadFrom has a buffer of its own
-		if _, err := io.CopyBuffer(nowhere, req.Body, c.buf); err != nil {
-			return nil, err
-		}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %s", resp.Status)
 	}
-	return &http.Response{
-		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
-		ContentLength: int64(len(c.body)), Body: io.NopCloser(bytes.NewReader(c.body)), Request: req,
-	}, nil
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, into)
 }
