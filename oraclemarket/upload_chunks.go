@@ -39,6 +39,7 @@ func (u *upload) sendChunks(ctx context.Context) error {
 	}
 	missing, acknowledged, digest, proven := u.done.missing(), u.done.clone(), u.state.Digest, u.proven
 	sent := make(chan struct{})
+	u.sent = sent
 	group.Go(func() error { return u.reportMoving(groupCtx, sent) })
 	group.Go(func() error {
 		defer close(sent)
@@ -69,10 +70,14 @@ func (u *upload) sendChunks(ctx context.Context) error {
 }
 
 // sendMissing sends the chunks, as many at once as the upload may have in
-// flight.
+// flight. Where Concurrency is given, they begin in order.
 func (u *upload) sendMissing(ctx context.Context, missing []int) error {
 	chunks, chunksCtx := errgroup.WithContext(ctx)
-	chunks.SetLimit(u.req.Concurrency)
+	most := u.req.Concurrency
+	if u.chooses {
+		most++ // one that waits for its turn has its checksum by then
+	}
+	chunks.SetLimit(most)
 	for _, i := range missing {
 		if chunksCtx.Err() != nil {
 			break

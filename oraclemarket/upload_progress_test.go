@@ -246,7 +246,7 @@ func TestUploadNoWait(t *testing.T) {
 func TestUploadDefaultChunkSize(t *testing.T) {
 	t.Parallel()
 	for size, chunks := range map[int64]string{
-		1: "1", 16 << 20: "1", 16<<20 + 1: "2", 256 << 20: "16", 256<<20 + 1: "16", 1<<30 - 1: "16", 1 << 30: "16", 2 << 30: "32", 1 << 60: "1048576",
+		1: "1", 16 << 20: "1", 16<<20 + 1: "2", 256 << 20: "16", 1 << 30: "64", 1<<30 + 1: "61", 3 << 30: "64", 4 << 30: "64", 8 << 30: "128", 1 << 60: "1048576",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := inMemory(t, nil, nil)

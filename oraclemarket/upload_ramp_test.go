@@ -1,13 +1,19 @@
 package oraclemarket_test
 
 import (
+	"crypto/md5"
+	"hash"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/imagejobs/imagejobs-go/oraclemarket"
+	"github.com/imagejobs/imagejobs-go/oraclemarket/oraclemarkettest"
 )
 
 // chunkCounter counts the chunks in flight.
@@ -64,4 +70,37 @@ func TestUploadChunksInFlight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// By default the next chunk has its checksum by the time it may go out: the line
+// does not wait for it.
+func TestUploadChecksumAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		counter := &chunkCounter{}
+		r := inMemoryThrough(t, nil, func(next http.RoundTripper) http.RoundTripper {
+			counter.next = next
+			return counter
+		})
+		r.Inject(oraclemarkettest.Fault{Operation: oraclemarkettest.OpUploadChunk, Times: -1, Delay: 800 * time.Millisecond})
+		const chunks = 200
+		req := imageOf(randomBytes(chunks*testChunk), nil)
+		req.Concurrency, req.NoWait = 0, true
+		req.NewMD5 = func() hash.Hash { return slowHash{md5.New()} }
+		start := time.Now()
+		_, err := r.images.Upload(t.Context(), req)
+		require.NoError(t, err)
+		require.Equal(t, oraclemarket.DefaultConcurrency, counter.most)
+		require.Less(t, time.Since(start), chunks/oraclemarket.DefaultConcurrency*900*time.Millisecond)
+	})
+}
+
+// slowHash takes 200 ms for a chunk.
+type slowHash struct{ hash.Hash }
+
+func (h slowHash) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		<-time.After(200 * time.Millisecond)
+	}
+	return h.Hash.Write(p)
 }

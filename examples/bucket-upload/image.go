@@ -90,9 +90,9 @@ func (p *program) newImage(ctx context.Context, o ranges.Object, where string, s
 	return &image{cmp.Or(p.name, path.Base(where)), s, func() { s.Close(); closeObject() }}
 }
 
-// chunkSize returns the size of a chunk that the client chooses: a sixteenth of
-// the image, in whole MiB, but 16 to 64.
+// chunkSize returns the size of a chunk that the client chooses: a 64th of the
+// image, in whole MiB, but 16 to 64.
 func chunkSize(size int64) int64 {
 	const mib = 1 << 20
-	return min(max((size-1)/(16*mib)+1, 16), 64) * mib
+	return min(max((size-1)/(64*mib)+1, 16), 64) * mib
 }

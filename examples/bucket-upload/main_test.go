@@ -366,7 +366,7 @@ func TestJSON(t *testing.T) {
 
 // The client chooses the same.
 func TestChunkSize(t *testing.T) {
-	for _, size := range []int64{1, 16 * mib, 256 * mib, 256*mib + 1, 1 << 30, 1<<30 + 1, 1 << 40} {
+	for _, size := range []int64{1, 16 * mib, 256 * mib, 256*mib + 1, 1 << 30, 1<<30 + 1, 4 << 30, 1 << 40} {
 		server := oraclemarkettest.NewServer(oraclemarkettest.WithDiscard())
 		ctx, cancel := context.WithCancel(t.Context())
 		var chunks int

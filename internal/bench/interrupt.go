@@ -33,7 +33,7 @@ func (l *lab) interrupt() (*report, error) {
 		moments, rates = 4, rates[2:]
 	}
 	r := newReport("Interruptions")
-	r.add("Uploads without checksums, with default chunk sizes (16 and 64 MiB), by default and with 4 chunks at once from the start, over one line that all connections share, with a round trip of %v. "+
+	r.add("Uploads without checksums, with the default chunk size (16 MiB), by default and with 4 chunks at once from the start, over one line that all connections share, with a round trip of %v. "+
 		"They are interrupted at a random moment: what the line had carried by then of chunks that were not acknowledged, and is sent again. Means and maxima of %d moments, one in each part of the upload.", 2*interruptDelay, moments)
 	var slow, fast []*slowLine
 	for _, mibs := range rates {

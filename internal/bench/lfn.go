@@ -221,7 +221,7 @@ func (l *lab) lfn() (*report, error) {
 			near[chunk] = append(near[chunk], speed)
 		}
 	}
-	r.add("The cost of the chunk size with 4 chunks at once: each chunk waits for its response and its checksum. The default of 64 MiB is the last row.")
+	r.add("The cost of the chunk size with 4 chunks at once: each chunk waits for its response and its checksum. The default is 16 MiB for images of up to 1 GiB, and 64 MiB from 4 GiB on.")
 	rows = [][]string{{"chunk size", "long fat network, ratio to 64 MiB", "MiB/s", "loopback, ratio to 64 MiB", "MiB/s"}}
 	last := chunks[len(chunks)-1]
 	for _, chunk := range chunks {

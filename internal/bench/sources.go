@@ -15,7 +15,7 @@ func (l *lab) sources() (*report, error) {
 	}
 	r := newReport("Sources")
 	r.add("Peak resident memory of an upload over TLS by what it reads, whole processes as in the table of uploads: a path, an `io.Reader` that is read once, "+
-		"and an `io.ReaderAt` that takes a millisecond for each read. Default chunk sizes: 16, 64 and 64 MiB. Medians of %s.", times(rounds, "round"))
+		"and an `io.ReaderAt` that takes a millisecond for each read. Default chunk sizes: 16, 16 and 64 MiB. Medians of %s.", times(rounds, "round"))
 	rows := [][]string{{"source", "chunks at once"}}
 	for _, size := range sizes {
 		rows[0] = append(rows[0], "peak MiB of "+sizeName(size), "MiB/s")

@@ -210,7 +210,7 @@ func (a *Activities) firstPart(ctx context.Context) (p workflows.UploadProgress,
 
 // chunkSize returns the size of chunks that Upload would choose.
 func chunkSize(wanted, size int64) int64 {
-	const mib, chunks = 1 << 20, 16
+	const mib, chunks = 1 << 20, 64
 	return cmp.Or(wanted, min(max(((size-1)/chunks/mib+1)*mib, 16*mib), 64*mib))
 }
 

@@ -462,7 +462,7 @@ func testUnfinishedUpload(t *testing.T) {
 }
 
 func TestChunkSizeIsThatOfUpload(t *testing.T) {
-	for size, want := range map[int64]int64{1: 16 << 20, 300 << 20: 19 << 20, 4 << 30: 64 << 20} {
+	for size, want := range map[int64]int64{1: 16 << 20, 300 << 20: 16 << 20, 1200 << 20: 19 << 20, 4 << 30: 64 << 20} {
 		require.Equal(t, want, chunkSize(0, size))
 	}
 	require.EqualValues(t, 5, chunkSize(5, 1<<40))
