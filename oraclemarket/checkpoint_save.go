@@ -23,7 +23,7 @@ func (u *upload) save(ctx context.Context, p phase) error {
 	if u.req.Checkpoints == nil {
 		return nil
 	}
-	if err := u.saves.join(u.sent, func() error { return u.saveNow(ctx) }); err != nil {
+	if err := u.saves.join(func() error { return u.saveNow(ctx) }); err != nil {
 		return u.checkpointError("save", err)
 	}
 	return nil
@@ -60,22 +60,17 @@ func (u *upload) saveAcknowledged(ctx context.Context, i int) error {
 }
 
 // savesBehind returns a function that has saveAcknowledged follow the chunks as
-// a part of group. It waits only while twice as many acknowledgements as there
-// are chunks in flight are not saved: a store that takes its time holds up no
-// chunk, and a crash has few of them sent again. ctx is that of the whole upload:
-// a chunk that fails does not hurry the store.
+// a part of group. It waits only while as many acknowledgements as there are
+// chunks in flight are not saved: a store that takes its time holds up no chunk,
+// and a crash has few of them sent again. ctx is that of the whole upload: a
+// chunk that fails does not hurry the store.
 func (u *upload) savesBehind(ctx context.Context, group *errgroup.Group) func(i int) error {
 	if u.req.Checkpoints == nil {
 		return func(i int) error { return u.saveAcknowledged(ctx, i) }
 	}
-	unsaved := make(chan struct{}, 2*u.req.Concurrency)
+	unsaved := make(chan struct{}, u.req.Concurrency)
 	return func(i int) error {
-		select {
-		case unsaved <- struct{}{}:
-		default:
-			u.saves.hurry()
-			unsaved <- struct{}{}
-		}
+		unsaved <- struct{}{}
 		group.Go(func() error {
 			defer func() { <-unsaved }()
 			return u.saveAcknowledged(ctx, i)
@@ -156,37 +151,23 @@ type hungCall struct {
 	err      error
 }
 
-const (
-	// After a save there is none for restShare times as long as it took, at most
-	// maxRest: more of them slow down the chunks on a fast line, and a crash loses
-	// that little.
-	restShare = 4
-	maxRest   = time.Second
-)
-
-// joinedSaves runs one save at a time, with rests between them. Callers that wait
-// for their turn share the next one, so that a slow store costs its time now and
-// then and not once a chunk.
+// joinedSaves runs one save at a time. Callers that wait for their turn share
+// the next one, so that a slow store costs its time once and not once a chunk.
 type joinedSaves struct {
-	turn   chan struct{} // holds one
-	urgent chan struct{} // has one where a rest is to end
-	rest   time.Time     // until then; for whose turn it is
-	mu     sync.Mutex
-	next   *joinedSave // that has not begun
+	turn chan struct{} // holds one
+	mu   sync.Mutex
+	next *joinedSave // that has not begun
 }
 
-func newJoinedSaves() *joinedSaves {
-	return &joinedSaves{turn: make(chan struct{}, 1), urgent: make(chan struct{}, 1)}
-}
+func newJoinedSaves() *joinedSaves { return &joinedSaves{turn: make(chan struct{}, 1)} }
 
 type joinedSave struct {
 	done chan struct{}
 	err  error
 }
 
-// join returns the result of a save that began after the call. It may rest until
-// done is closed, and does not if that is nil.
-func (s *joinedSaves) join(done <-chan struct{}, save func() error) error {
+// join returns the result of a save that began after the call.
+func (s *joinedSaves) join(save func() error) error {
 	s.mu.Lock()
 	joined, first := s.next, s.next == nil
 	if first {
@@ -200,29 +181,10 @@ func (s *joinedSaves) join(done <-chan struct{}, save func() error) error {
 	}
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	if done != nil {
-		timer := time.NewTimer(time.Until(s.rest))
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-s.urgent:
-		case <-done:
-		}
-	}
 	s.mu.Lock()
 	s.next = nil
 	s.mu.Unlock()
 	defer close(joined.done)
-	begun := time.Now()
 	joined.err = save()
-	s.rest = time.Now().Add(min(restShare*time.Since(begun), maxRest))
 	return joined.err
-}
-
-// hurry has the next save not rest.
-func (s *joinedSaves) hurry() {
-	select {
-	case s.urgent <- struct{}{}:
-	default:
-	}
 }

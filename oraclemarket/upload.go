@@ -89,11 +89,9 @@ type ImageUpload struct {
 	DisableChecksum bool
 
 	// Checkpoints keeps the state of the upload, so that the same call resumes it
-	// after an interruption or a crash. Chunks do not wait for saves, which follow
-	// at once on a slow line and together with others on a fast one: after a crash,
-	// up to twice Concurrency acknowledged chunks are sent again, besides those that
-	// were in flight. After an error, or once ctx is done, there are none. May be
-	// nil. See [FileCheckpoints].
+	// after an interruption or a crash. Chunks do not wait for saves: after a
+	// crash, up to Concurrency acknowledged chunks are sent again, besides those
+	// that were in flight. May be nil. See [FileCheckpoints].
 	Checkpoints CheckpointStore
 	// Progress is called once the upload request is known, after each acknowledged
 	// chunk, and more than twice a second while bytes move, by one goroutine at a
@@ -232,8 +230,7 @@ type upload struct {
 	ramp     *ramp
 	saves    *joinedSaves
 	warnOnce sync.Once
-	hung     *hungCall       // after which the store is not called again
-	sent     <-chan struct{} // closed once no more chunks go out
+	hung     *hungCall // after which the store is not called again
 	// saveBehind saves and reports that a chunk is acknowledged, without delay for
 	// the next one.
 	saveBehind func(i int) error

@@ -39,7 +39,6 @@ func (u *upload) sendChunks(ctx context.Context) error {
 	}
 	missing, acknowledged, digest, proven := u.done.missing(), u.done.clone(), u.state.Digest, u.proven
 	sent := make(chan struct{})
-	u.sent = sent
 	group.Go(func() error { return u.reportMoving(groupCtx, sent) })
 	group.Go(func() error {
 		defer close(sent)
