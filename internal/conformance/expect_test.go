@@ -223,7 +223,7 @@ func (o *operation) rides(f *fault, k kind, w *outcome, always bool) outcome {
 	bound := outageLimit
 	switch {
 	case w.transient:
-	case f.status == http.StatusNotFound && o.class == safe,
+	case f.status == http.StatusNotFound && (o.class == safe || o.gated),
 		o.seen && (f.status == http.StatusForbidden || k == refusal):
 		bound = lag
 	default:
