@@ -63,12 +63,12 @@ type ImageUpload struct {
 	// acknowledged.
 	//
 	// 0 fits the file: a 64th of it, in whole MiB, but 16 to 64, or more if that
-	// makes over 1<<20 chunks. Of larger chunks an interruption loses more, about
-	// half of each chunk in flight: at 1 MiB/s, 8 MiB of an image of 1 GiB, and 44
-	// MiB if its chunks had 64 MiB. Smaller chunks cost more round trips, which shows
-	// where each connection is fast but far away: with 64 MiB/s each and 50 ms, an
-	// upload in chunks of 64 MiB is about a tenth faster than in chunks of 16. If a proxy refuses the first chunks as too
-	// large, the upload begins anew with 4 MiB, unless it has a Reader.
+	// makes over 1<<20 chunks. An interruption loses about half of each chunk in
+	// flight: of an image of 1 GiB at 1 MiB/s, 8 MiB on average, and 44 if its
+	// chunks had 64 MiB. Larger chunks wait for fewer responses: where each
+	// connection has 64 MiB/s and a round trip of 50 ms, those of 64 MiB are a tenth
+	// faster than those of 16. If a proxy refuses the first chunks as too large, the
+	// upload begins anew with 4 MiB, unless it has a Reader.
 	ChunkSize int64
 	// Concurrency is the number of chunks in flight, 1 to 64. A chunk of File takes
 	// up to 256 KiB of memory, whatever its size.
