@@ -115,6 +115,8 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 	case config.firstChunk != 0 && config.firstChunk != 1:
 		return nil, invalid("WithFirstChunkNumber", "must be 0 or 1, not %d", config.firstChunk)
 	}
+	gate := outage.NewGate(config.outageLimit)
+	config.Sent = gate.CountOther // a token's request as well
 	if b, ok := tokens.(binder); ok {
 		bound, err := b.bind(config.Config)
 		if err != nil {
@@ -131,7 +133,7 @@ func New(user string, tokens TokenSource, opts ...Option) (*Client, error) {
 	return &Client{
 		MachineImages: &MachineImagesService{
 			client: t, user: user, firstChunk: config.firstChunk, outageLimit: config.outageLimit, lag: config.lag,
-			gate:       outage.NewGate(config.outageLimit),
+			gate:       gate,
 			wantsFirst: new(atomic.Bool),
 			uploading:  new(sync.Map),
 		},

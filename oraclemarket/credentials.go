@@ -138,6 +138,7 @@ func OAMClientCredentials(tokenURL, identityDomain, id, secret string) TokenSour
 		u.Path, u.RawPath, u.RawQuery = "", "", ""
 		config.HeaderURL = config.BaseURL
 		config.BaseURL, config.BaseURLName = u.String(), fn+": tokenURL"
+		config.Sent = nil // it is a service of its own
 		return newTokenClient(config, auth.Basic(id, secret), &transport.Call{
 			Operation: "OAMToken",
 			Method:    http.MethodPost,

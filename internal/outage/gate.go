@@ -67,6 +67,14 @@ func NewGate(limit time.Duration) *Gate {
 	return &Gate{limit: (&Rule{Limit: limit}).Bound(), changed: make(chan struct{})}
 }
 
+// CountOther notes a request that does not go through the gate, and that a limit
+// of the service may count.
+func (g *Gate) CountOther() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pace.countOther(time.Now())
+}
+
 // Do calls send, one attempt of a request, until it succeeds, fails for good, or
 // the outage limit is reached. send returns how long the service asks to wait.
 func (g *Gate) Do(ctx context.Context, send func(context.Context) (retryAfter time.Duration, err error)) error {

@@ -8,12 +8,9 @@ import (
 )
 
 const (
-	// uncounted is how many requests an upload sends before its chunks, for a
-	// token and to initiate it: a limit may count them, too.
-	uncounted = 2
 	// The rate falls below the one that it approaches by a share between these,
-	// by more the fewer requests that was measured with.
-	fallLeast, fallMost = 0.05, 0.2
+	// that of so many requests: by more the fewer it was measured with.
+	fallLeast, fallMost, fallRequests = 0.05, 0.2, 2
 	// It is approached with at least so many successes, and with so many for each
 	// request that a refusal costs while the service asks to wait.
 	stepsLeast, stepsWaiting = 40, 10
@@ -25,6 +22,8 @@ const (
 	burst = 500 * time.Millisecond
 	// idle is a pause after which what got through before is of no interest.
 	idle = time.Minute
+	// recent is how long requests of other kinds are of interest.
+	recent = 5 * time.Second
 )
 
 // pace is the rate of requests to a service that limits them. Before the first
@@ -49,6 +48,9 @@ type pace struct {
 	began   time.Time     // the first to get through without a long pause
 	newest  time.Time
 	all     int // since began
+
+	others int // requests of other kinds since newest, if they are recent
+	other  time.Time
 }
 
 // wait returns how long the next request has to wait, 0 if it is sent now.
@@ -90,7 +92,17 @@ func (p *pace) count(now time.Time) {
 		p.began, p.all = now, 0
 	}
 	p.newest = now
-	p.all++
+	p.all += 1 + p.others
+	p.others = 0
+}
+
+// countOther notes a request of another kind, which a limit may count, too.
+func (p *pace) countOther(now time.Time) {
+	if now.Sub(p.other) > recent {
+		p.others = 0
+	}
+	p.other = now
+	p.others++
 }
 
 // refusal lowers the rate, once for requests that were under way together. It
@@ -122,18 +134,20 @@ func (p *pace) refusal(sent, now time.Time, after time.Duration) time.Duration {
 // guess takes the limit for one by a window as long as the service asks to
 // wait, which what got through in that time has used up.
 func (p *pace) guess(now time.Time) {
-	took, known := max(p.newest.Sub(p.began), burst), 0.0
+	all, took, known := float64(p.all), max(p.newest.Sub(p.began), burst), 0.0
 	if p.after > 0 {
-		took, known = max(took, p.after), float64(p.all)
+		took, known = max(took, p.after), max(all-fallRequests, 0)
+	} else {
+		all += fallRequests // what is too much shows at once
 	}
-	p.approach(now, max(float64(p.all+uncounted)/took.Seconds(), 1), p.after, known)
+	p.approach(now, max(all/took.Seconds(), 1), p.after, known)
 }
 
 // approach has the rate fall below top, which so many requests were measured
 // with, and grow from there.
 func (p *pace) approach(now time.Time, top float64, after time.Duration, known float64) {
 	p.top, p.known = top, known
-	p.fall = min(max(uncounted/(known+uncounted), fallLeast), fallMost)
+	p.fall = min(max(fallRequests/(known+fallRequests), fallLeast), fallMost)
 	p.steps = max(min(known*known, stepsLeast+stepsWaiting*top*after.Seconds()), 1)
 	p.limiter.SetLimitAt(now, rate.Limit(top*(1-p.fall)))
 }

@@ -95,6 +95,9 @@ func (a *attempter) send(parent context.Context, x *callState, added http.Header
 	}
 
 	x.attempts++
+	if a.config.Sent != nil && !x.Upload {
+		a.config.Sent()
+	}
 	resp, err := next.RoundTrip(req)
 	if err == nil && resp == nil {
 		err = fmt.Errorf("the HTTP client's transport (%T) returned neither a response nor an error", next)

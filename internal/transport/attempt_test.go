@@ -653,3 +653,19 @@ func TestRoundTripperWithoutAnswer(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, got.Body)
 }
+
+// Each request counts, also one that fails, but for uploads.
+func TestSent(t *testing.T) {
+	s := serveTCP(t, sequence(
+		rawhttp.Respond(rawhttp.Response("503 Service Unavailable", "", "down")), rawhttp.Respond(okJSON(`{}`))))
+	sent := 0
+	c := newClient(t, Config{BaseURL: s.URL(), Retry: noWait(2), Sent: func() { sent++ }})
+	_, _, err := do(t.Context(), c, get(Safe))
+	require.NoError(t, err)
+	require.Equal(t, 2, sent)
+	call := post(Repeatable, BytesBody("text/plain", []byte("a")))
+	call.Upload = true
+	_, _, err = do(t.Context(), c, call)
+	require.NoError(t, err)
+	require.Equal(t, 2, sent)
+}

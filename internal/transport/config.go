@@ -57,6 +57,7 @@ type Config struct {
 	// adds to the header goes to the origin of HeaderURL.
 	Start          func(context.Context, Attempt, http.Header) context.Context
 	HeaderURL      string // "" for the base URL
+	Sent           func() // is called for each request but uploads, may be nil
 	Retry          *Retry // nil for the defaults
 	AttemptTimeout time.Duration
 	StallTimeout   time.Duration
