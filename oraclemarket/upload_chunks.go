@@ -157,7 +157,6 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 	counted := u.counted(i, u.limited(ctx, chunk.File))
 	chunk.File = counted
 	var sends int
-	var unknown time.Time // since when the service does not know the upload request
 	for attempt := 1; ; attempt++ {
 		sum, err := source.checksum(ctx, offset, size)
 		if err != nil {
@@ -167,12 +166,7 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			return sourceChanged("the MD5 of chunk %d was %s and is %s", chunk.Number, chunk.MD5, sum)
 		}
 		chunk.MD5 = sum
-		var ack *ChunkAcknowledgement
-		err = u.ramp.send(ctx, counted, size, func(ctx context.Context) (err error) {
-			u.noteSent(chunk)
-			ack, err = u.sendPaced(ctx, chunk, &sends)
-			return err
-		})
+		ack, err := u.sendKnown(ctx, counted, chunk, &sends)
 		conflicts := errors.Is(err, ErrConflict)
 		if sent != nil {
 			sum = sent.sum(size)
@@ -182,13 +176,6 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 			if sum, readErr = source.proof(ctx, offset, size); readErr != nil {
 				return readErr
 			}
-		}
-		if isGone(err) {
-			if err := u.awaitReplica(ctx, &unknown, err); err != nil {
-				return u.chunkError(ctx, source, chunk, err)
-			}
-			attempt-- // that was none
-			continue
 		}
 		switch {
 		case err == nil && (chunk.MD5 == "" || ack.Checksum == "" || strings.EqualFold(chunk.MD5, ack.Checksum)):
@@ -213,24 +200,33 @@ func (u *upload) sendUntilReceived(ctx context.Context, i int, source *source) e
 	}
 }
 
-// awaitReplica waits after a chunk for an upload request that the service does
-// not know, gone, before it is sent again: its machines may lag behind one
-// another. It returns an error if that has lasted since then for too long.
-func (u *upload) awaitReplica(ctx context.Context, since *time.Time, gone error) error {
-	if since.IsZero() {
-		*since = time.Now()
+// sendKnown sends a chunk as sendPaced does, and again for a while if the service
+// does not know the upload request: its machines may lag behind one another.
+func (u *upload) sendKnown(ctx context.Context, counted *countingReader, chunk *Chunk, sends *int) (ack *ChunkAcknowledgement, err error) {
+	var unknown time.Time // since then
+	for {
+		err = u.ramp.send(ctx, counted, chunk.Size, func(ctx context.Context) (err error) {
+			u.noteSent(chunk)
+			ack, err = u.sendPaced(ctx, chunk, sends)
+			return err
+		})
+		if !isGone(err) {
+			return ack, err
+		}
+		if unknown.IsZero() {
+			unknown = time.Now()
+		}
+		took := time.Since(unknown)
+		if took >= u.service.lag {
+			return nil, err
+		}
+		if ended := transport.Sleep(ctx, max(u.service.lag/30, took/2)); ended != nil {
+			return nil, after(ended, err)
+		}
+		if now, getErr := u.service.Get(ctx, u.state.UploadRequestID); getErr == nil && now.StatusName.Terminal() {
+			return nil, err
+		}
 	}
-	took := time.Since(*since)
-	if took >= u.service.lag {
-		return gone
-	}
-	if err := transport.Sleep(ctx, max(u.service.lag/30, took/2)); err != nil {
-		return after(err, gone)
-	}
-	if now, err := u.service.Get(ctx, u.state.UploadRequestID); err == nil && now.StatusName.Terminal() {
-		return gone
-	}
-	return nil
 }
 
 // sendPaced sends a chunk until it is acknowledged, refused or given up for an
