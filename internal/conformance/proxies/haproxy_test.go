@@ -138,7 +138,7 @@ type creates struct {
 	sync.WaitGroup
 
 	made, ambiguous atomic.Int32
-	others          sync.Map // errors that are not
+	errs            sync.Map // by their texts
 }
 
 // start sends each of the calls, again while more returns true.
@@ -148,11 +148,11 @@ func (n *creates) start(ctx context.Context, c clients, more func() bool) {
 			for ok := true; ok; ok = more() {
 				n.made.Add(1)
 				err := call(ctx)
-				switch {
-				case errors.Is(err, oraclemarket.ErrAmbiguous):
+				if errors.Is(err, oraclemarket.ErrAmbiguous) {
 					n.ambiguous.Add(1)
-				case err != nil:
-					n.others.Store(err.Error(), true)
+				}
+				if err != nil {
+					n.errs.Store(err.Error(), true)
 				}
 			}
 		})
@@ -162,7 +162,7 @@ func (n *creates) start(ctx context.Context, c clients, more func() bool) {
 // check requires that each was carried out.
 func (n *creates) check(t *testing.T, s *services) {
 	t.Helper()
-	n.others.Range(func(text, _ any) bool {
+	n.errs.Range(func(text, _ any) bool {
 		t.Error(text)
 		return true
 	})

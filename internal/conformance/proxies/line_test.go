@@ -43,14 +43,27 @@ func (l *line) serve(listener net.Listener, to string) {
 		if err != nil {
 			return
 		}
+		l.keep(near)
+		l.work.Go(func() { l.connect(near, to) })
+	}
+}
+
+// connect carries what enters at near, once the far end accepts a connection. It
+// may refuse one for a moment, as haproxy does when it reloads on a busy machine:
+// over a real line the caller would see that, and no connection that breaks.
+func (l *line) connect(near net.Conn, to string) {
+	for {
 		far, err := net.Dial("tcp", to)
-		if err != nil {
-			_ = near.Close()
-			continue
+		if err == nil {
+			l.keep(far)
+			l.work.Go(func() { l.carry(near, far) })
+			l.carry(far, near)
+			return
 		}
-		l.keep(near, far)
-		l.work.Go(func() { l.carry(near, far) })
-		l.work.Go(func() { l.carry(far, near) })
+		if l.ended() {
+			return
+		}
+		<-time.After(5 * time.Millisecond)
 	}
 }
 
@@ -63,6 +76,12 @@ func (l *line) keep(conns ...net.Conn) {
 			_ = c.Close()
 		}
 	}
+}
+
+func (l *line) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
 }
 
 func (l *line) close() {
