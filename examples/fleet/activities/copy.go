@@ -19,7 +19,7 @@ type copying struct {
 }
 
 // CopyImage creates the jobs of those copies that have none, or with Cancel
-// cancels those under way, and looks at all of them once: the next attempt does
+// cancels those under way, and gets all of them once: the next attempt does
 // until they have ended, or with CancelOnFailure one has failed.
 func (a *Activities) CopyImage(ctx context.Context, task workflows.CopyTask) (*workflows.CopyProgress, error) {
 	return keep(ctx, a, a.Replicator, task.Progress,
