@@ -49,7 +49,9 @@ func (s *search) finds(l layer, depth int) bool {
 	if depth == 0 {
 		return false
 	}
-	if s.spaces { // a text that is made readable has new ones
+	// A text that is made readable has new spaces. What is shown is encoded once at
+	// most, and not in base64.
+	if s.spaces && depth > deepest-base64Cost {
 		if readable := singleSpaced(PageText(l.text)); s.finds(layer{text: readable}, depth-1) {
 			return true
 		}

@@ -25,9 +25,9 @@ const Hidden = "(not shown: it repeats a secret)"
 // A text repeats a secret if it contains the secret, as it is or encoded:
 // percent-encoded, with the backslash escapes of JSON and Go, with HTML
 // entities, or in base64. Up to four encodings may be nested, in any order;
-// base64 counts as two. So does the text that [Line] and [PageText] make of
-// another. Letter case matters, but not in hex digits, and a plus sign, a tab and
-// a line break are the same as a space.
+// base64 counts as two. So does a text of which [Line] and [PageText] make one
+// that repeats it, encoded once at most. Letter case matters, but not in hex
+// digits, and a plus sign, a tab and a line break are the same as a space.
 //
 // Not every secret can be searched for, or messages would vanish at random:
 //
